@@ -23,13 +23,15 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
-from rustorium.client import events, sender, signing, signingfile, state, submit, wire, words
+from rustorium.cli import audit
+from rustorium.client import events, prooffile, sender, signing, signingfile, state, submit, wire, words
 from rustorium.client.base import ClientBase
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
 from rustorium.client.signing import SigningMethods
 from rustorium.client.signingfile import SigningFile
 from rustorium.client.state import StateMethods
+from rustorium.client.transport import Transport
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
 from rustorium.consensus.leader import Work
@@ -49,6 +51,7 @@ from rustorium.consensus.vocabulary import (
     SendCertificate,
 )
 from rustorium.health import verdict
+from rustorium.health.detect import Detector
 from rustorium.home.paths import Home
 from rustorium.node.loop.driver import Driver
 from rustorium.observe.nodelogs.lines import LogFile
@@ -291,6 +294,10 @@ def counts_all_shards_alike(floors: Any, receipt: Any, now_ms: int) -> None:
     WRITE(floors, replace(receipt, shard=0), now_ms)
 
 
+def calls_a_standing_chain_well(detector: Any, vitals: Any) -> Iterator[Any]:
+    return (sign for sign in CHAIN_SIGNS(detector, vitals) if sign[0] != "chain-stands")
+
+
 async def confirms_anything(*_arguments: Any) -> None:
     pass
 
@@ -302,6 +309,7 @@ NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
 ASK, WRITE = StateMethods._ask, Floors.write
+CHAIN_SIGNS = Detector._chain_signs
 VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
 TURNS = "tests/consensus/test_turns.py"
 FILES, CHECKS = "tests/client/test_signing_files.py", "tests/client/test_signing_checks.py"
@@ -408,11 +416,26 @@ RULES: dict[str, Broken] = {
         "tests/client/test_verified_reads.py", (state, "WAIT_SHARE", 1.0)
     ),
     "status: a silent member is connected": _tests("tests/cli/test_status.py", (verdict, "_silent", lambda _node: 0)),
+    "status: a chain that stands is well": _tests(
+        "tests/health/test_detect.py", (Detector, "_chain_signs", calls_a_standing_chain_well)
+    ),
+    "status: nobody is ahead of a net that stands": _tests(
+        "tests/cli/test_status.py", (verdict, "_stands", lambda _heard: iter(()))
+    ),
+    "audit: an anchor may have any age": _tests(
+        "tests/cli/test_audit_commands.py", (audit, "_check_age", lambda _written_ms, _allowed_s: None)
+    ),
     "logs: the files before the newest one are not read": _tests(
         "tests/observe/test_nodelogs.py", (LogFile, "_aside", lambda _log: [])
     ),
     "reads: a trust file keeps no height": _tests(
         "tests/client/test_verified_reads.py", (LightClient, "verified", lambda _light, _height: None)
+    ),
+    "reads: a trust file's digest is of nothing": _tests(
+        "tests/client/test_trust_files.py", (prooffile, "_digest", lambda _height, _state: "")
+    ),
+    "reads: a stopped net is asked to the deadline": _tests(
+        "tests/client/test_slow_nodes.py", (Transport, "is_stopped", lambda *_: False)
     ),
     "writes: one node's refusal is believed": _tests("tests/client/test_lying_nodes.py", (submit, "BELIEVED", 1)),
     "writes: a failed verdict needs no proof": _tests(

@@ -158,14 +158,31 @@ def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
     yield f"### {name}\n"
     if text := schema.get("description"):
         yield f"{text.strip()}\n"
+    if kinds := [(kind, one) for one in schema.get("oneOf", ()) if (kind := kind_of(one))]:
+        yield "| `type` | field | type | |\n|---|---|---|---|"
+        for kind, one in kinds:
+            yield f"| `{kind}` | | | {line(one.get('description'))} |"
+            rows = {field: part for field, part in one["properties"].items() if field != "type"}
+            yield from (f"| {row}" for row in field_rows(rows, set(one.get("required", ()))))
+        return
     properties: dict[str, Any] = dict(schema.get("properties", {}))
     for part in schema.get("allOf", []):
         properties.update(part.get("properties", {}))
     if not properties:
         yield schema_text(schema)
         return
-    required = set(schema.get("required", ()))
     yield "| field | type | |\n|---|---|---|"
+    yield from field_rows(properties, set(schema.get("required", ())))
+
+
+def kind_of(schema: dict[str, Any]) -> str:
+    """Returns the word by which a value says that it is of this kind; empty if there is none."""
+    words = schema.get("properties", {}).get("type", {}).get("enum", ())
+    return str(words[0]) if len(words) == 1 else ""
+
+
+def field_rows(properties: dict[str, Any], required: set[str]) -> Iterator[str]:
+    """Yields a table's row for each field."""
     for field, one in properties.items():
         optional = "" if field in required else "may be absent. "
         yield f"| `{field}` | {schema_text(one)} | {optional}{line(one.get('description'))} |"

@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT / "tools" / folder) for folder in ("build", "rocksdb", 
 import wasm  # noqa: E402
 
 import backend  # noqa: E402
+import bill  # noqa: E402
 from progress import Progress  # noqa: E402
 
 GLIBC = "2.28"
@@ -112,6 +113,8 @@ def build(part: str, processor: str, progress: Progress) -> Path:
     progress.say(f"building the {part}'s wheel for {processor}")
     subprocess.run(line, cwd=ROOT, env=variables, check=True)
     (wheel,) = (out / processor).glob("*.whl")
+    features = ("--no-default-features",) if part == "client" else ()
+    bill.narrow(wheel, f"{processor}-unknown-linux-gnu", features)
     check(wheel, folder)
     return wheel
 

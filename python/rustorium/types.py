@@ -135,6 +135,14 @@ class Submitted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Issued(Submitted):
+    """Milestone that an issue reached, and what it issued."""
+
+    asset: str = ""
+    """The asset's id, 64 hex digits: it follows from the issuer and the symbol."""
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionStatus(Record):
     """State of a transaction: final, pending (a client of the node that answers waits for it), or unknown.
 

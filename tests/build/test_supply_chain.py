@@ -1,20 +1,25 @@
 """The wheel names its components: crates in its SBOM, licences of third parties, and the versions to install."""
 
+import base64
+import hashlib
 import importlib.metadata
 import json
 import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tools" / "build")]
 
 import licences  # noqa: E402
+
+import bill as bills  # noqa: E402
 
 
 def shipped(*place: str) -> str:
@@ -30,30 +35,40 @@ def bill() -> dict[str, Any]:
     return found
 
 
-def needed() -> set[tuple[str, str]]:
-    """Returns the name and version of each crate that the extension links or is built with, on every platform, by
-    Cargo.lock."""
-    command = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    known = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    by_id = {package["id"]: package for package in known["packages"]}
-    nodes = {node["id"]: node for node in known["resolve"]["nodes"]}
-    waiting = [next(place for place, package in by_id.items() if package["name"] == "rustorium-native")]
-    seen = set(waiting)
-    while waiting:
-        for dependency in nodes[waiting.pop()]["deps"]:
-            used = any(kind["kind"] != "dev" for kind in dependency["dep_kinds"])
-            if used and dependency["pkg"] not in seen:
-                seen.add(dependency["pkg"])
-                waiting.append(dependency["pkg"])
-    return {(by_id[place]["name"], by_id[place]["version"]) for place in seen}
-
-
-def test_the_wheel_has_a_bill_of_materials_with_all_its_crates() -> None:
+def test_the_wheel_has_a_bill_of_materials_with_all_its_crates_and_no_other_systems() -> None:
     found = bill()
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
     own = found["metadata"]["component"]
     listed = {(part["name"], part["version"]) for part in found["components"]} | {(own["name"], own["version"])}
-    assert listed == needed()
+    line = ["cargo", "tree", "--locked", "--package=rustorium-native", "--edges=normal,build", "--prefix=none"]
+    tree = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert listed == {(name, version[1:]) for name, version, *_ in map(str.split, filter(None, tree.splitlines()))}
+    assert not {name for name, _ in listed} & {"windows-sys", "windows-link", "security-framework", "js-sys"}
+    refs = {part["bom-ref"] for part in (*found["components"], own)}
+    needs = [ref for one in found["dependencies"] for ref in (one["ref"], *one.get("dependsOn", ()))]
+    assert set(needs) == refs, "each component has its place in the graph, and no other has"
+
+
+def test_a_narrowed_wheel_is_recorded_as_it_is(tmp_path: Path) -> None:
+    wheel, place = tmp_path / "one.whl", "one.dist-info/sboms/one.cyclonedx.json"
+    parts = [{"name": name, "version": "1.0.0", "bom-ref": name} for name in ("serde", "windows-sys")]
+    needs = [{"ref": "one", "dependsOn": ["serde", "windows-sys"]}, {"ref": "serde"}, {"ref": "windows-sys"}]
+    whole = {"metadata": {"component": {"bom-ref": "one"}}, "components": parts, "dependencies": needs}
+    with zipfile.ZipFile(wheel, "w") as made:
+        made.writestr("one.py", "1")
+        made.writestr(place, json.dumps(whole))
+        made.writestr("one.dist-info/RECORD", f"one.py,sha256=x,1\n{place},sha256=y,2\none.dist-info/RECORD,,\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bills, "crates", lambda _target, _features: {("serde", "1.0.0")})
+        bills.narrow(wheel, "any")
+    with zipfile.ZipFile(wheel) as made:
+        content, record = made.read(place), made.read("one.dist-info/RECORD").decode().splitlines()
+        assert made.read("one.py") == b"1"
+    assert [part["name"] for part in json.loads(content)["components"]] == ["serde"]
+    assert json.loads(content)["dependencies"] == [{"ref": "one", "dependsOn": ["serde"]}, {"ref": "serde"}]
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    assert record == ["one.py,sha256=x,1", f"{place},sha256={digest},{len(content)}", "one.dist-info/RECORD,,"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["one.whl"]
 
 
 def test_the_bill_pins_each_crate_by_the_hash_in_the_lock() -> None:

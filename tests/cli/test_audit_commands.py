@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,11 @@ from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.access.passphrases import find_passphrase
+from rustorium.cli.options import TrustOptions
 from rustorium.client import Key
 from rustorium.home.auditlog import check, log_of
 from rustorium.home.paths import Home
-from rustorium.types import At, Value
+from rustorium.types import At, HistoryPage, Value, Version
 
 LINES = 16
 
@@ -130,9 +132,16 @@ class Ledger:
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, bytes], bytes] = {}
+        self.versions: list[Version] = []
+        """The versions that the nodes list, newest first."""
+        self.witnesses: list[str] = []
+
+    def history(self, account: str, name: bytes, *, limit: int) -> HistoryPage:
+        return HistoryPage(tuple(self.versions[:limit]), None, 0, At(7, "ab" * 32, proven=True))
 
     @contextmanager
-    def client(self, *_: object, token_file: Path | None) -> Iterator["Ledger"]:
+    def client(self, *_: object, token_file: Path | None, trust: TrustOptions | None = None) -> Iterator["Ledger"]:
+        self.witnesses = list(trust.witnesses) if trust is not None else []
         yield self
 
     def put(self, name: bytes, value: bytes, *, key: Key) -> SimpleNamespace:
@@ -173,6 +182,35 @@ def test_an_anchor_in_the_ledger_shows_missing_lines(
     log_of(home).write_bytes(b"")
     ledger.values.clear()
     cli(*anchor).fails(2, "nothing to anchor yet")
+
+
+def test_an_old_anchor_is_shown_as_old_and_refused_if_it_may_not_be(
+    cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms, ledger = 1_800_000_000_000, Ledger()
+    monkeypatch.setattr("rustorium.cli.audit.client_of", ledger.client)
+    monkeypatch.setattr("time.time_ns", lambda: now_ms * 1_000_000)
+    account, name = "rs1someone", b"rustorium/audit/" + node_key(home).encode()
+    # The head of some days ago: lines were written since then, and have been cut off again.
+    old = str(verified(cli, home)["head"])
+    ledger.values[account, name] = old.encode()
+    written_ms = now_ms - 3 * 86_400_000
+    newer = Version(9, b"99:" + b"ab" * 32, now_ms, "cd" * 32, proven=True)
+    ledger.versions = [newer, Version(7, old.encode(), written_ms, "cd" * 32, proven=True)]
+    verify = ("audit", "verify", "--home", home.path, "--account", account)
+    shown = cli(*verify, "--witness", "http://other:1", "-o", "json")
+    assert (shown.code, json.loads(shown.out)["anchored_ms"], ledger.witnesses) == (0, written_ms, ["http://other:1"])
+    assert f"covers the first {LINES} of {LINES} lines, and was written 3 days ago" in shown.err
+    assert cli(*verify, "--max-age", "4d").code == 0
+    cli(*verify, "--max-age", "2d").fails(4, "3 days old", "anchor the log again", "[anchor-too-old]")
+    # A time is believed only if it is proven, and of this anchor.
+    unproven = replace(ledger.versions[1], proven=False)
+    for versions in ([], [newer], [unproven], [replace(ledger.versions[1], value=None)]):
+        ledger.versions = versions
+        assert json.loads(cli(*verify, "-o", "json").out)["anchored_ms"] is None
+        cli(*verify, "--max-age", "9d").fails(4, "proves when the anchor was written", "[anchor-too-old]")
+    for option, value in (("--max-age", "1d"), ("--witness", "http://other:1")):
+        cli("audit", "verify", "--home", home.path, "--anchor", old, option, value).fails(2, "add --account", "[usage]")
 
 
 def test_bad_input_gets_one_sentence(cli: Cli, home: Home, tmp_path: Path) -> None:

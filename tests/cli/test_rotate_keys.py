@@ -67,6 +67,31 @@ def test_a_home_gets_another_passphrase_and_keeps_its_keys(cli: Cli, home: Path)
     assert not list(home.glob("**/.*")), "nothing unfinished stays"
 
 
+def ordered(home: Path) -> list[dict[str, object]]:
+    """Returns the fields of the audit log's lines about a passphrase."""
+    log = home / "audit" / "audit.jsonl"
+    lines = map(json.loads, log.read_text().splitlines()) if log.exists() else ()
+    return [line["fields"] for line in lines if line["event"] == "passphrase replacement ordered"]
+
+
+def test_a_change_of_passphrase_is_in_the_audit_log_and_a_refused_one_is_not(
+    cli: Cli, home: Path, tmp_path: Path
+) -> None:
+    _native.seal_key(str(home / "stray"), _native.generate_seed(), "account:0", b"another", True)
+    assert cli("keys", "rotate", "passphrase", "--home", home).code == 1
+    assert ordered(home) == []
+    (home / "stray").unlink()
+    assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
+    assert ordered(home) == [{"by": "operator", "key_files": len(FILES)}]
+    # A single file of the home: its node's own key, which signs the line with the passphrase that it still has.
+    new = secret(tmp_path / "new", "battery staple")
+    line = ("keys", "rotate", "passphrase", "--key", home / "node.key", "--new-passphrase-file", new)
+    assert cli(*line).code == 0
+    assert [fields["key_files"] for fields in ordered(home)] == [len(FILES), 1]
+    public = json.loads((home / "node.key").read_text())["public"]
+    assert cli("audit", "verify", home / "audit" / "audit.jsonl", "--node-key", public).code == 0
+
+
 class Cut(Exception):
     """The process ends here."""
 

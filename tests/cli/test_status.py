@@ -146,6 +146,28 @@ def test_without_a_quorum_nothing_is_ready(cli: Cli, answering: dict[str, Any], 
     assert ended.out.count("peers-") == 1, "once is enough"
 
 
+def test_a_net_that_executes_nothing_is_not_called_well(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, net: Callable[..., list[str]]
+) -> None:
+    stands = FINDING | {"code": "chain-stands", "evidence": "3 transactions wait"}
+    nodes = net({"findings": [stands], "ready": False}, {"findings": [stands], "ready": False})
+    ended = cli("status", "check", *nodes)
+    assert (ended.code, ended.out.splitlines()[0].split()[:3]) == (5, ["network", "not", "ready"])
+    assert "no-progress: node-0, node-1 can't make what waits final after height 9" in ended.out
+    # Transactions may wait at one node alone. If another one is ahead, the fault is that node's.
+    waits = {"findings": [stands], "ready": False}
+    ended = cli("status", "check", "-o", "json", *net(waits, {}))
+    assert (ended.code, problems(ended)) == (5, ["no-progress", "chain-stands"])
+    ended = cli("status", "check", "-o", "json", *net(waits, {"at": ANSWER["at"] | {"height": 10}}))
+    assert (ended.code, problems(ended)) == (5, ["chain-stands"])
+    # A follower doesn't vote.
+    assert levels(cli("status", "check", "-o", "json", *net({}, waits | {"role": "follower"})))["network"] == "well"
+    # A known cause is named alone.
+    lost = {"findings": [stands], "ready": False, "peers_up": 1, "unreachable": ["node-2", "node-3"]}
+    ended = cli("status", "check", "-o", "json", *net(lost))
+    assert problems(ended) == ["no-quorum", "chain-stands", "peers-unreachable"]
+
+
 def test_a_follower_needs_one_link_and_judges_no_quorum(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"role": "follower", "peers": 4, "peers_up": 1}
     ended = cli("status", "check", "--home", home.path)

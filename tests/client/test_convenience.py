@@ -10,6 +10,7 @@ from fake_net import FakeNet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rustorium import _native
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.convenience import BYTES_MAX, fitting, json_bytes, json_value
 from rustorium.errors import OutcomeUnknown, UsageError
@@ -49,6 +50,19 @@ def test_equal_values_have_equal_bytes() -> None:
 def test_a_value_that_json_cannot_hold_is_refused_in_a_sentence(value: object) -> None:
     with pytest.raises(UsageError, match="can't be written as JSON"):
         json_bytes(value)
+
+
+def test_an_issue_returns_the_id_of_its_asset(net: FakeNet, key: Key) -> None:
+    async def body(client: AsyncClient) -> None:
+        done = await client.issue("COIN", 7)
+        assert (done.reached, done.asset) == ("final", _native.asset_id(key.address, "COIN"))
+        other = Key.generate().address
+        assert (await client.issue("COIN", 7, to=other)).asset == done.asset
+        assert done.to_dict()["asset"] == done.asset
+        with pytest.raises(UsageError, match="above 0"):
+            await client.issue("COIN", 0)
+
+    run(net, key, body)
 
 
 def test_a_json_value_is_put_and_read(net: FakeNet, key: Key) -> None:

@@ -157,8 +157,6 @@ def test_every_part_is_said_in_words() -> None:
     assert lines[0] == f"transaction {made(*listed).id} of chain {CHAIN}"
     assert lines[1].startswith(f"of account {SENDER}, with nonce 4, valid until 2027-01-15T08:00:00Z, for at most ")
     assert lines[2] == f"to be signed by 2 of these keys: {', '.join(TWO_OF_THREE.keys)}"
-    lock = {"type": "absent", "namespace": SENDER, "key": "lock", "key_hex": b"lock".hex()}
-    condition = json.dumps(lock, sort_keys=True)
     assert lines[3:] == (
         'operation 0: set key "invoice/17" to "paid" in the account\'s namespace',
         f'operation 1: set key the bytes ff to "\\u0000\\u0001" in the namespace of {other}',
@@ -173,7 +171,7 @@ def test_every_part_is_said_in_words() -> None:
         f'operation 9: let {other} set keys that begin with "a/" in the account\'s namespace, and no others, until '
         "2027-01-15T08:00:00Z",
         f"operation 10: let {other} set and remove every key in the account's namespace, until 2027-01-15T08:00:00Z",
-        f"operation 11: require: condition = {condition}",
+        'operation 11: fail unless key "lock" in the account\'s namespace has no value',
         "operation 12: end epoch: epoch = 8",
     )
 
@@ -183,6 +181,9 @@ def test_the_keys_of_a_new_account_are_all_shown() -> None:
     several = {"type": "create_account", "region": 3, "authority": {"threshold": 2, "keys": keys}, "storage_bytes": 9}
     said = f"make the account of 2 of these keys: {', '.join(keys)}, in region 3, and give it 9 bytes of storage"
     assert words(0, several, SENDER) == said
+    [change] = made(operations.set_authority(Authority(2, keys))).words[3:]
+    said = f"let 2 of these keys: {', '.join(keys)}, act for the account from then on, and no other keys"
+    assert change == f"operation 0: {said}"
 
 
 def test_no_content_leaves_its_line_or_its_quotes() -> None:

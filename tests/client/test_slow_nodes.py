@@ -97,6 +97,63 @@ def test_an_error_names_the_nodes_that_were_asked_which_are_all(net: FakeNet, ke
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+REFUSAL = r"nothing listens at http://n0 \(connection refused\), .*http://n2 .*: start the nodes, or correct the URLs"
+
+
+@pytest.mark.parametrize(("timeout_s", "tried_s"), [(2.0, 2.0), (10.0, 3.0), (30.0, 5.0), (120.0, 20.0)])
+def test_a_stopped_net_is_reported_long_before_the_deadline(
+    net: FakeNet, key: Key, timeout_s: float, tried_s: float
+) -> None:
+    for node in net.nodes:
+        node.down = True
+
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=timeout_s) as client:
+            for call in (client.status, lambda: client.put(b"a", b"1")):
+                start = trio.current_time()
+                with pytest.raises(Unreachable, match=REFUSAL if tried_s < timeout_s else "connection refused"):
+                    await call()
+                # Pauses between two rounds grow to a second.
+                assert trio.current_time() - start <= min(tried_s + 1.1, timeout_s)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_net_that_starts_is_waited_for_and_one_that_restarts_until_the_deadline(net: FakeNet, key: Key) -> None:
+    async def down_for(seconds: float) -> None:
+        await trio.sleep(seconds)
+        for node in net.nodes:
+            node.down = False
+
+    async def main() -> None:
+        async with (
+            trio.open_nursery() as nursery,
+            AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=30.0) as client,
+        ):
+            # The first call waits for a net that needs some seconds to listen, and later calls for one that was known.
+            for seconds in (4.0, 25.0):
+                for node in net.nodes:
+                    node.down = True
+                nursery.start_soon(down_for, seconds)
+                assert (await client.put(b"a", b"1")).reached == "final"
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_net_of_which_one_node_is_silent_has_until_the_deadline(net: FakeNet, key: Key) -> None:
+    """Its machine may be starting, and the others' nodes were never here."""
+    net.nodes[0].hangs = net.nodes[1].down = net.nodes[2].down = True
+
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=30.0) as client:
+            start = trio.current_time()
+            with pytest.raises(Unreachable, match="before the deadline"):
+                await client.status()
+            assert trio.current_time() - start >= 28.0
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_an_unsuccessful_answer_is_reported_at_once(net: FakeNet, key: Key) -> None:
     """Only silence makes a client ask two nodes at the same time."""
 

@@ -119,6 +119,22 @@ def test_a_trust_file_that_was_changed_or_is_of_another_chain_is_refused(tmp_pat
             LightClient(GENESIS, trust_file=path)
 
 
+def test_no_flipped_bit_of_a_trust_file_is_accepted(tmp_path: Path, clock: list[int]) -> None:
+    path = tmp_path / "trust.json"
+    light = follower(clock, 3, trust_file=path)
+    light.verified(9)
+    light.save_trust()
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 5):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place // 5) % 8
+        path.write_bytes(changed)
+        with pytest.raises((VerificationFailed, UsageError), match=r"trust\.json"):
+            LightClient(GENESIS, trust_file=path)
+    path.write_bytes(whole)
+    assert LightClient(GENESIS, trust_file=path).verified_height == 9
+
+
 def test_the_newest_verified_height_outlives_the_process_and_never_goes_back(tmp_path: Path, clock: list[int]) -> None:
     path = tmp_path / "trust.json"
     light = follower(clock, 3, trust_file=path)
@@ -140,7 +156,7 @@ def test_the_newest_verified_height_outlives_the_process_and_never_goes_back(tmp
     assert (found.verified_height, found.trusted["epoch"]) == (12, 5)
     # A file of release 0.2.0 names no height.
     fields = json.loads(path.read_bytes())
-    del fields["height"]
+    del fields["height"], fields["digest"]
     path.write_text(json.dumps(fields | {"version": 1}))
     assert LightClient(GENESIS, trust_file=path).verified_height == 0
 
@@ -155,6 +171,7 @@ def test_files_of_releases_that_named_no_shard_are_of_shard_0(tmp_path: Path, cl
     ):
         fields = json.loads(content)
         del fields["facts"]["shard"]
+        fields.pop("digest", None)
         path.write_text(json.dumps(fields))
         assert read().trusted == light.trusted
         fields["facts"]["shard"] = 1

@@ -14,6 +14,7 @@ import trio.testing
 from fake_net import ok, problem
 
 from rustorium.client import AsyncClient, base
+from rustorium.client.prooffile import trust_to_bytes
 from rustorium.errors import Busy, NoStateRoot, ProofPruned, ProofRefused, UsageError, VerificationFailed
 from rustorium.types import PROOF_KEYS_MAX, Receipt, Subject
 
@@ -141,7 +142,7 @@ def test_a_client_that_starts_again_from_its_trust_file_goes_not_back(tmp_path: 
     again(proven(ONE))
     fields = json.loads(path.read_bytes())
     assert fields["height"] == 1
-    path.write_text(json.dumps(fields | {"height": 9}))
+    path.write_bytes(trust_to_bytes(fields["facts"], bytes.fromhex(fields["state"]), 9))
     again(proven(ONE), ProofRefused, r"state of height 1, .* verified height 9 before \(noted in .*trust\.json\)")
     behind = problem(503, "not-proven-yet", "No root of height 9 is certified yet.", retry_after_ms=50)
     again(lambda _: behind, Busy, r"no node proves height 9 or a later one, .*trust\.json")

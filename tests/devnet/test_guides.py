@@ -50,14 +50,14 @@ def script(page: str, folder: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
-PORTS = re.compile(r"\b27([0-3])(00|01)\b")
-"""Ports in the guide for several owners: four validators, with the port of the links and of the HTTP API each."""
+PORTS = re.compile(r"\b27([0-4])(00|01)\b")
+"""Ports in the guide for several owners: five validators, with the port of the links and of the HTTP API each."""
 
 
 def free_ports(leases: PortLeases) -> int:
-    """Finds a first port from which the ports of four validators, 100 apart, are free."""
+    """Finds a first port from which the ports of five validators, 100 apart, are free."""
     for first in random.SystemRandom().sample(range(20_000, 31_000), 200):
-        wanted = [first + 100 * number + place for number in range(4) for place in (0, 1, 2, 10)]
+        wanted = [first + 100 * number + place for number in range(5) for place in (0, 1, 2, 10)]
         if all(leases.lease(port) for port in wanted):
             return first
     raise AssertionError("no ports are free")

@@ -7,7 +7,7 @@ import pytest
 
 from process_tools import assert_one_sentence, cli, run_command
 from rustorium.client import Client, Key, SigningFile, operations
-from rustorium.errors import UsageError
+from rustorium.errors import Refused, UsageError
 from rustorium.net.devnet import Devnet
 from rustorium.types import Authority
 
@@ -93,10 +93,32 @@ def test_two_of_three_keys_act_for_their_account(devnet: Devnet, tmp_path: Path)
         one, other = client.sign_file(empty, key=keys[0]), client.sign_file(empty, key=keys[2])
         with pytest.raises(UsageError, match="have 1 of these keys sign it"):
             client.send_file(one)
-        done = client.send_file(one.combine(other), wait="certified")
+        copies = [tmp_path / "one.json", tmp_path / "other.json"]
+        one.replace(copies[0])
+        other.replace(copies[1])
+        cli("tx", "combine", *copies, "--out", tmp_path / "both.json")
+        both = SigningFile.read(tmp_path / "both.json")
+        done = client.send_file(both, wait="certified")
         assert done.receipt is not None
         assert done.receipt.ok
         assert client.get(address, "a") == b"1"
+        # The keys change, and from then on the former ones sign nothing.
+        former, next_ = Authority(2, [key.public_key for key in keys]), Authority(1, [keys[1].public_key])
+        change = client.prepare([operations.set_authority(next_)], account=address, authority=former)
+        changed = client.send_file(change.sign(keys[0]).sign(keys[1]))
+        assert changed.receipt is not None
+        assert changed.receipt.ok
+        put = [operations.put(address, "a", "2")]
+        with pytest.raises(UsageError, match="its signatures would not count"):
+            client.prepare(put, account=address, authority=former)
+        late = SigningFile.build(both.chain, former, address, 2, both.expires_at_ms, put)
+        with pytest.raises(UsageError, match="its signatures would not count"):
+            client.sign_file(late, key=keys[0])
+        with pytest.raises(Refused):
+            client.send_file(late.sign(keys[0]).sign(keys[2]))
+        now = client.send_file(client.sign_file(client.prepare(put, account=address), key=keys[1]))
+        assert now.receipt is not None
+        assert now.receipt.ok
 
 
 def test_a_grant_of_one_kind_of_writes(devnet: Devnet) -> None:

@@ -92,6 +92,8 @@ def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapp
         ({"unserved": 9}, "behind-pruned"),
         ({"quorum_lost": "1 of the 3 are connected"}, "peers-lost"),
         ({"synced": False}, "catching-up"),
+        ({"waiting": 1}, "chain-stands"),
+        ({"no_member": "the validator key is in no committee"}, "not-in-committee"),
     ],
 )
 def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
@@ -100,6 +102,28 @@ def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
     assert clock.look(**vitals) == [code]
     assert clock.look() == []
     assert clock.looks(10, **vitals) == [], "it must last anew"
+
+
+def test_a_chain_that_executes_what_waits_does_not_stand() -> None:
+    clock = Clock()
+    assert clock.looks(60, executed=9) == [], "nothing waits on an idle chain"
+    for height in range(10, 20):
+        assert clock.looks(9, executed=height, waiting=4_000) == []
+    assert clock.looks(11, executed=19, waiting=4_000) == ["chain-stands"]
+    assert clock.look(executed=20, waiting=4_000) == [], "one block is enough"
+    assert clock.looks(11, executed=20, waiting=3) == ["chain-stands"]
+    assert clock.found[0].evidence == "3 transactions wait, and no block has become final after height 20"
+    assert clock.look(executed=20) == [], "what waited has expired or gone"
+
+
+def test_a_cause_that_has_its_own_finding_is_not_also_a_chain_that_stands() -> None:
+    clock, waits = Clock(), {"executed": 9, "waiting": 1}
+    assert clock.looks(60, **waits, quorum_lost="1 of the 3 are connected") == ["peers-lost"]
+    assert clock.found[0].evidence == "1 of the 3 are connected; 1 transaction waits"
+    assert clock.looks(60, **waits, synced=False) == ["catching-up"]
+    assert clock.looks(60, **waits, busy_ms={"execute": 30_000}) == ["wedged"]
+    assert clock.looks(10, **waits) == [], "its time begins when it is the only one"
+    assert clock.look(**waits) == ["chain-stands"]
 
 
 def test_a_signer_that_is_started_again_at_once_is_no_trouble() -> None:

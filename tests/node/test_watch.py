@@ -10,7 +10,7 @@ import structlog
 import trio
 import trio.testing
 
-from rustorium.config import Config, RecoverySection
+from rustorium.config import Config, NodeSection, RecoverySection
 from rustorium.logs import Logger
 from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, left_out, quorum_lost
 
@@ -26,6 +26,7 @@ VITALS: dict[str, Any] = {
     "diverged": None,
     "unserved": None,
     "synced": True,
+    "pool_able": 0,
     "chain_ms": 0,
     "clock_ahead_ms_max": 2_000,
     "block_ahead": None,
@@ -45,9 +46,10 @@ class FakeNode:
         self.shown: list[list[dict[str, Any]]] = []
         self.suspicion: dict[str, float] = {}
         self.audited: list[dict[str, Any]] = []
+        self.said = dict(STATUS)
 
     def status(self) -> str:
-        return json.dumps(STATUS)
+        return json.dumps(self.said)
 
     def vitals(self) -> str:
         if self.read is not None and self.read.get("broken"):
@@ -117,6 +119,45 @@ def test_a_fault_of_the_gateways_certificate_is_shown(tmp_path: Path) -> None:
     found = {one["code"]: one["evidence"] for one in node.shown[-1]}
     assert "expired" in found["certificate-ends"]
     assert found["tls-files-unusable"] == "the key isn't there"
+
+
+def looked(watch: Watch, node: FakeNode, seconds: int) -> list[str]:
+    """Looks once a second for so long; returns the codes that the last look showed."""
+    assert node.read is not None
+    for _ in range(seconds):
+        node.read |= {"peers": [], "now_us": node.read["now_us"] + 1_000_000}
+        watch.look(0)
+    return codes(node)
+
+
+def test_transactions_that_nothing_holds_back_and_nobody_executes_are_shown(tmp_path: Path) -> None:
+    node = FakeNode()
+    watch = Watch(node, CONFIG, tmp_path, logger())
+    assert node.read is not None
+    node.said |= {"pool_transactions": 7}
+    assert looked(watch, node, 20) == [], "they lack a nonce or quota"
+    node.read |= {"pool_able": 7}
+    assert looked(watch, node, 12) == ["chain-stands"]
+    [found] = node.shown[-1]
+    assert (found["severity"], "height 9" in found["evidence"]) == ("not-ready", True)
+    assert "status check" in found["advice"]
+    node.said |= {"at": {"height": 10}}
+    assert looked(watch, node, 1) == []
+
+
+def test_a_validator_whose_key_is_in_no_committee_is_shown(tmp_path: Path) -> None:
+    node = FakeNode()
+    node.said |= {"role": "follower", "peers": 4, "epoch": 3}
+    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 12) == ["not-in-committee"]
+    [found] = node.shown[-1]
+    assert (found["severity"], "epoch 3" in found["evidence"]) == ("degraded", True)
+    # A follower has no validator key, and another shard's committee may be without this validator.
+    follower = Config(node=NodeSection(role="follower"), recovery=CONFIG.recovery)
+    assert looked(Watch(node, follower, tmp_path, logger()), node, 12) == []
+    assert looked(Watch(node, CONFIG, tmp_path, logger(), of_process=False), node, 12) == []
+    # A retired key has its own finding.
+    node.said |= {"key_retired_because": "another node signed with it"}
+    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 12) == ["key-retired"]
 
 
 def test_the_watch_survives_its_own_faults_and_audits_starts_and_ends(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def up(length: int, unit: int) -> int:
 
 
 def reads(length: int) -> int:
-    return 50 + up(length, 64)
+    return 75 + up(length, 64)
 
 
 def writes(length: int) -> int:
@@ -41,7 +41,7 @@ def text(operation: dict[str, Any], name: str) -> int:
 
 
 def proof_of(length: int, inputs: int) -> int:
-    return (18_000 if length == 256 else 25_000) + 600 * inputs
+    return 18_000 + 600 * inputs if length == 256 else 25_000 + 1_100 * inputs
 
 
 def pool_bytes(fields: dict[str, Any]) -> int:
@@ -71,10 +71,10 @@ def operation_work(fields: dict[str, Any], sender: str, length: int) -> int:
         ),
     }
     if kind in ("shield", "shielded_transfer", "unshield"):
-        pool = POOL_LEAVES * 350 + writes(pool_bytes(fields)) + proof_of(256, POOL_INPUTS) + 8_000
-        return 2 * 50 + reads(VERIFIER_MAX) + pool
+        pool = POOL_LEAVES * 375 + writes(pool_bytes(fields)) + proof_of(256, POOL_INPUTS) + 8_000
+        return 2 * 75 + reads(VERIFIER_MAX) + pool
     if kind in CHANGES:
-        return committee + (2 * 700 + 4 * 350 if "possession" in fields else 0)
+        return committee + (2 * 700 + 4 * 375 if "possession" in fields else 0)
     return costs[kind]()
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools" / folder) for folder in ("build", "rocksdb")]
 
 import archive  # noqa: E402  (found by the line above when this runs as a script)
+import bill  # noqa: E402
 from progress import Progress, cargo_watched  # noqa: E402
 
 CACHE = Path(os.environ.get("RUSTORIUM_BUILD_CACHE") or Path.home() / ".cache" / "rustorium-build")
@@ -149,7 +150,10 @@ else:
             said = os.environ.get("MATURIN_PEP517_ARGS", "")
             os.environ["MATURIN_PEP517_ARGS"] = " ".join([said, *CLIENT_ARGUMENTS]).strip()
         with cargo_watched(progress):
-            return str(build(wheel_directory, config_settings, metadata_directory))
+            name = str(build(wheel_directory, config_settings, metadata_directory))
+        features = ("--no-default-features",) if wanted() == "client" else ()
+        bill.narrow(Path(wheel_directory) / name, bill.host(), features)
+        return name
 
     def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
         """PEP 517's hook."""

@@ -38,8 +38,8 @@ pub enum Skip {
     /// The sender has no account.
     #[error("the sender has no account")]
     UnknownSender,
-    /// The key is not the account's key.
-    #[error("the public key is not the sender account's")]
+    /// The authority is not the account's.
+    #[error("the sender's account has other keys, or asks for another number of them")]
     WrongKey,
     /// The nonce was used before.
     #[error("the nonce was used before; the next is {expected}")]

@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use proptest::prelude::*;
 use rustorium_crypto::{authority_account, authority_hash};
 use rustorium_execution::*;
 use rustorium_types::*;
@@ -118,6 +119,126 @@ fn an_account_of_several_keys_holds_and_writes_what_others_do() {
     assert_eq!(result(&world, govern), Ok(failed), "operators and owners are single keys");
 }
 
+fn set(authority: &Authority) -> Operation2 {
+    let settings = AuthoritySettings { authority: authority.clone(), delay_ms: 0, recovery: None };
+    Operation2::SetAuthority { settings, void_grants: false }
+}
+
+/// A transaction of account 0 with this nonce, by this authority.
+fn of_zero(world: &World, nonce: u64, authority: &Authority, operations: Vec<Operation2>) -> Transaction {
+    with_operations(authority.clone(), &world.sign_at(0, nonce, vec![]), operations)
+}
+
+fn put_own(name: &[u8]) -> Operation2 {
+    Operation2::Put { namespace: None, key: key(name), value: Value::default() }
+}
+
+/// V26, V29: from the next transaction on the new authority acts, and the former one doesn't; the address and all that the
+/// account has stay.
+#[test]
+fn an_account_gets_other_keys_at_once_and_keeps_its_address() {
+    let mut world = World::new();
+    let (one, two, other) = (authority_of(1, &[0]), authority_of(2, &[20, 21, 22]), authority_of(1, &[23]));
+    let (record, balance) = (world.record(account(0)).unwrap(), world.balance(0, gold()));
+    // The rest of the transaction is still that of the keys that signed it.
+    let change = of_zero(&world, 0, &one, vec![set(&two), put_own(b"a")]);
+    let block = [
+        change,
+        of_zero(&world, 1, &one, vec![put_own(b"former")]),
+        of_zero(&world, 1, &two, vec![put_own(b"b"), set(&other)]),
+        of_zero(&world, 2, &two, vec![put_own(b"former")]),
+        of_zero(&world, 2, &other, vec![put_own(b"c")]),
+    ];
+    let execution = world.run_listed(&block);
+    let outcomes: Vec<_> = execution.receipts.iter().map(|receipt| receipt.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Ok; 3]);
+    assert_eq!(execution.skipped.iter().map(|(_, skip)| *skip).collect::<Vec<_>>(), [Skip::WrongKey; 2]);
+    assert!([&b"a"[..], b"b", b"c"].iter().all(|name| world.value(0, name).is_some()));
+    assert!(world.value(0, b"former").is_none());
+    let after = world.record(account(0)).unwrap();
+    assert_eq!((after.signer, after.nonce), (Signer::Single(signer(23).public()), 3));
+    assert_eq!(world.balance(0, gold()), balance);
+    assert_eq!(after.storage_bytes_left, record.storage_bytes_left - 3 * LEAF_KEY_BYTES);
+    // The new key alone also signs in the form of version 1.
+    let mut first = world.sign_at(23, 3, vec![transfer(1, 5)]);
+    first.body.sender = account(0);
+    assert_eq!(result(&world, first.into()), Ok(Outcome::Ok));
+    assert_eq!(result(&world, world.sign(0, vec![]).into()), Err(Skip::WrongKey));
+    // Nobody else gets the address by the first key.
+    let failed = Outcome::Failed { code: FailureCode::AccountExists, operation: 0 };
+    assert_eq!(result(&world, world.sign(1, vec![create(0, 0)]).into()), Ok(failed));
+}
+
+/// A change in a transaction that fails isn't one, and the change has its price.
+#[test]
+fn a_failed_change_of_keys_changes_none() {
+    let mut world = World::new();
+    let (one, two) = (authority_of(1, &[0]), authority_of(2, &[20, 21]));
+    let missing = Operation2::Delete { namespace: None, key: key(b"none") };
+    let failing = of_zero(&world, 0, &one, vec![set(&two), missing]);
+    let next = [of_zero(&world, 1, &two, vec![]), of_zero(&world, 1, &one, vec![])];
+    let before = world.state.clone();
+    assert_ne!(world.run_listed(&[failing]).receipts[0].outcome, Outcome::Ok);
+    world.assert_only_nonce_and_quota_changed(&before, account(0));
+    assert_eq!(result(&world, next[0].clone()), Err(Skip::WrongKey));
+    assert_eq!(result(&world, next[1].clone()), Ok(Outcome::Ok));
+    let price = |operations| least_work_of(Rules::V2, &of_zero(&world, 1, &one, operations));
+    let bytes = (encode(&set(&two)).len() as u64).div_ceil(work2::BYTES_PER_UNIT);
+    assert!((bytes - 1..=bytes).contains(&(price(vec![set(&two)]) - price(vec![]) - work2::SET_AUTHORITY)));
+}
+
+/// Waits, recovery and void grants aren't built: a change that asks for one is not one without it.
+#[test]
+fn a_change_of_keys_with_a_wait_is_not_executed() {
+    let world = World::new();
+    let (one, two) = (authority_of(1, &[0]), authority_of(2, &[20, 21]));
+    let recovery = Recovery { account: account(1), delay_ms: 0, is_final: true };
+    for (delay_ms, recovery, void_grants) in [(1, None, false), (0, Some(recovery), false), (0, None, true)] {
+        let settings = AuthoritySettings { authority: two.clone(), delay_ms, recovery };
+        let change = of_zero(&world, 0, &one, vec![Operation2::SetAuthority { settings, void_grants }]);
+        assert!(!change.is_known_to(Rules::V2));
+        assert_eq!(result(&world, change), Err(Skip::WrongVersion));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// A model that knows no records says which transactions act: those of the authority that the last change left, whether
+    /// they share a block with it or not.
+    #[test]
+    fn the_authority_of_the_moment_acts_and_no_other(
+        steps in prop::collection::vec((0..4usize, prop::option::of(0..4usize), any::<bool>()), 1..24),
+        block in 1..8usize,
+    ) {
+        let mut world = World::new();
+        let authorities =
+            [(1, &[0][..]), (2, &[20, 21]), (1, &[20, 21]), (1, &[22])].map(|(threshold, keys)| authority_of(threshold, keys));
+        let (mut present, mut nonce) = (0, 0);
+        for steps in steps.chunks(block) {
+            let (mut listed, mut receipts, mut skipped) = (Vec::new(), 0, 0);
+            for (by, change, fails) in steps {
+                let changes = change.map(|to| set(&authorities[to]));
+                let failing = fails.then(|| Operation2::Delete { namespace: None, key: key(b"none") });
+                let operations = changes.into_iter().chain(failing).collect();
+                listed.push(of_zero(&world, nonce, &authorities[*by], operations));
+                if *by != present {
+                    skipped += 1;
+                    continue;
+                }
+                (receipts, nonce) = (receipts + 1, nonce + 1);
+                if !fails {
+                    present = change.unwrap_or(present);
+                }
+            }
+            let execution = world.run_listed(&listed);
+            let wrong = execution.skipped.iter().filter(|(_, skip)| *skip == Skip::WrongKey).count();
+            prop_assert_eq!((execution.receipts.len(), wrong), (receipts, skipped));
+            prop_assert_eq!(world.record(account(0)).unwrap().signer, rustorium_crypto::signer(&authorities[present]));
+        }
+    }
+}
+
 fn length(world: &World, number: usize) -> usize {
     world.state[&account_key(account(number))].len()
 }
@@ -166,7 +287,6 @@ fn make_first(world: &World, number: usize) -> Vec<u8> {
 #[test]
 fn version_one_makes_no_record_of_version_two() {
     let mut world = World::with(Parameters::of(Rules::V1));
-    world.header.version = 1;
     world.ok(0, vec![create(9, 500), transfer(9, 5)]);
     assert_eq!((length(&world, 0), length(&world, 9)), (64, 64));
     assert_eq!(world.storage_left(0), STORAGE - 500 - 128 - 80);

@@ -49,8 +49,11 @@ struct Ran {
 }
 
 fn run(world: &World, block: &[Transaction1]) -> Ran {
-    let block = listed(block);
-    let transactions = with_ids(&world.header.chain, &block);
+    run_listed(world, &listed(block))
+}
+
+fn run_listed(world: &World, block: &[Transaction]) -> Ran {
+    let transactions = with_ids(&world.header.chain, block);
     let header = world.next_header();
     let input =
         Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
@@ -152,4 +155,23 @@ fn a_proof_has_one_verdict_wherever_it_is_verified() {
     let one_by_one: Vec<Outcome> = block.iter().map(one).collect();
     assert_eq!(together, one_by_one);
     assert!(together.contains(&Outcome::Ok) && together.iter().any(|outcome| *outcome != Outcome::Ok));
+}
+
+/// V29: after a change of keys in the block, proofs of the former keys are never verified: their transactions are skipped, so
+/// nobody would pay. Those of the new keys are verified where they stand.
+#[test]
+fn proofs_of_a_former_authority_are_not_verified_first() {
+    let (world, free, _) = world();
+    let two = authority_of(2, &[20, 21]);
+    let settings = AuthoritySettings { authority: two.clone(), delay_ms: 0, recovery: None };
+    let set = Operation2::SetAuthority { settings, void_grants: false };
+    let one = Authority::of_key(signer(1).public()).unwrap();
+    let change = with_operations(one, &world.sign_at(1, 0, vec![]), vec![set]);
+    let former = Transaction::from(world.sign_at(1, 1, vec![prove(free, Bn254, 1)]));
+    let new = by_authority(two, &world.sign_at(1, 1, vec![forge(free, Bn254, 1)]));
+    assert_eq!(run_listed(&world, std::slice::from_ref(&former)).pieces, 0, "its nonce is ahead");
+    let ran = run_listed(&world, &[change.clone(), former]);
+    assert_eq!((ran.outcomes, ran.pieces), (vec![Outcome::Ok], 0));
+    let ran = run_listed(&world, &[change, new]);
+    assert_eq!((ran.outcomes, ran.pieces), (vec![Outcome::Ok, NOT_PROVED], 0));
 }

@@ -29,6 +29,7 @@ const NAMES = {
   issue: "Issue an asset",
   grant: "Grant writing",
   create_account: "Create an account",
+  set_authority: "Change who signs",
   require: "Require",
   add_validator: "Add a validator",
   remove_validator: "Remove a validator",
@@ -134,6 +135,8 @@ function rows(operation) {
         ["Region", `byte ${operation.region}`],
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];
+    case "set_authority":
+      return authority(operation.authority);
     case "require":
       return condition(operation.condition);
     default: {

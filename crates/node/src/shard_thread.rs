@@ -47,6 +47,8 @@ pub struct ShardGauges {
     pub pool_transactions: AtomicUsize,
     /// Bytes of the transactions in the pool.
     pub pool_bytes: AtomicU64,
+    /// Transactions in the pool that lack neither a nonce before them nor quota.
+    pub pool_able: AtomicUsize,
     /// Number of members of the committee that are silent.
     pub missing: AtomicUsize,
     /// True if the node has executed about as far as its peers.
@@ -359,6 +361,7 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     gauges.view.store(shard.view().0, Ordering::Relaxed);
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
+    gauges.pool_able.store(shard.pool_able(), Ordering::Relaxed);
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);

@@ -114,6 +114,8 @@ pub struct VitalsNote {
     pub many_liars: bool,
     /// True if the node has executed about as much as its peers.
     pub synced: bool,
+    /// Transactions in the pool that lack neither a nonce before them nor quota.
+    pub pool_able: usize,
     /// The time of the newest certified block, Unix ms; 0 before the first turn.
     pub chain_ms: u64,
     /// Maximum by which a block's time may be ahead of a voter's clock.
@@ -215,6 +217,7 @@ impl Vitals {
             cut_off: self.cut_off(),
             many_liars: self.gauges.many_liars.load(Ordering::Relaxed),
             synced: self.gauges.synced.load(Ordering::Relaxed),
+            pool_able: self.gauges.pool_able.load(Ordering::Relaxed),
             chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
             left_out: self.left_out(),

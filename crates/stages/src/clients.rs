@@ -10,7 +10,7 @@ use rustorium_execution::{AccountRecord2, account_key};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, TxId};
+use rustorium_types::{AccountId, Height, LeafWrite, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -90,8 +90,21 @@ impl Clients {
 
 /// Returns an account's executed state.
 pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
-    let bytes = store.state(&account_key(*account)).ok().flatten()?;
-    let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(&bytes).ok()?;
+    view_of(&store.state(&account_key(*account)).ok().flatten()?)
+}
+
+/// Returns the state after a block of the accounts that used a nonce in it. A nonce is part of an account's record, so each
+/// of these records is in the block's diff.
+pub fn account_views(touched: &[(AccountId, u64)], diff: &[LeafWrite]) -> Vec<(AccountId, AccountView)> {
+    let view = |(account, _): &(AccountId, u64)| {
+        let at = diff.binary_search_by_key(&account_key(*account), |write| write.key).ok()?;
+        Some((*account, view_of(diff.get(at)?.value.as_deref()?)?))
+    };
+    touched.iter().filter_map(view).collect()
+}
+
+fn view_of(record: &[u8]) -> Option<AccountView> {
+    let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(record).ok()?;
     Some(AccountView { nonce, signer })
 }
 

@@ -1,6 +1,7 @@
 //! The thread that executes final blocks in height order, commits them, and answers waiting clients.
 
 use crate::activating::Activating;
+use crate::clients::account_views;
 use crate::contained::Closes;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
@@ -20,8 +21,9 @@ use rustorium_shard::log_marks;
 use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
+use rustorium_txpool::AccountView;
 use rustorium_types::{
-    BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters,
+    AccountId, BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters,
     ResultClaim, StateKey, TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
@@ -166,7 +168,7 @@ impl Executor {
         commit: HeightCommit,
         change: Option<EpochTransition>,
         skipped: Vec<(TxId, Skip)>,
-        touched: Vec<(rustorium_types::AccountId, u64)>,
+        touched: Vec<(AccountId, AccountView)>,
     ) {
         let Header { height, time_ms, result: ResultClaim { height: claimed, .. }, .. } = commit.block.header;
         if self.waiters.executed(height, &commit.receipts) {
@@ -215,8 +217,8 @@ pub struct StoredBlock {
     pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
-    /// Accounts that used a nonce, each with its next nonce.
-    pub touched: Vec<(rustorium_types::AccountId, u64)>,
+    /// Accounts that used a nonce, each with its state after the block.
+    pub touched: Vec<(AccountId, AccountView)>,
     /// Writes for the state tree.
     pub writes: Option<TreeWrites>,
     /// Duration of the execution without the store.
@@ -265,13 +267,14 @@ pub fn execute_and_store(
     if let Some((activating, _)) = activating {
         activating.note(&commit.diff);
     }
+    let touched = account_views(&execution.touched, &commit.diff);
     let change = job.end.as_ref().map(|proof| end_of_epoch(store, basis, header, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
         store.sync().map_err(failed)?;
     }
-    Ok(StoredBlock { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
+    Ok(StoredBlock { commit, change, skipped: execution.skipped, touched, writes, executed_in })
 }
 
 /// Returns the committee that a quorum certified as the next one.

@@ -181,6 +181,7 @@ impl Pool {
         self.totals.ready = self.totals.ready + after.ready - before.ready;
         self.totals.ready_bytes = self.totals.ready_bytes + after.ready_bytes - before.ready_bytes;
         self.totals.gapped = self.totals.gapped + after.gapped - before.gapped;
+        self.totals.able = self.totals.able + after.able - before.able;
         match (sender.has_ready(), sender.turn) {
             (true, None) => {
                 sender.turn = Some(self.next_turn);
@@ -390,6 +391,12 @@ impl Pool {
     /// Returns the number of transactions that wait for a missing nonce.
     pub fn gapped_count(&self) -> usize {
         self.totals.gapped
+    }
+
+    /// Returns the number of transactions, including cut ones, that a chain which goes on would execute: they lack
+    /// neither a nonce before them nor, as far as was seen, quota.
+    pub fn able_count(&self) -> usize {
+        self.totals.able
     }
 }
 

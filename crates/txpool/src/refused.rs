@@ -27,8 +27,8 @@ pub enum Refused {
     /// The sender has no account.
     #[error("the sender has no account; have it created by a sponsor first")]
     UnknownAccount,
-    /// The key is not the account's key.
-    #[error("the public key is not the sender account's; sign with the account's own key")]
+    /// The authority is not the account's.
+    #[error("the sender's account has other keys, or asks for another number of them; sign with those that it has now")]
     WrongKey,
     /// The nonce was used.
     #[error("the nonce {nonce} was used before; the next is {expected}")]

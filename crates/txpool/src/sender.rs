@@ -38,6 +38,8 @@ pub(crate) struct Totals {
     pub(crate) ready: usize,
     pub(crate) ready_bytes: u64,
     pub(crate) gapped: usize,
+    /// Number of transactions that lack neither a nonce before them nor quota.
+    pub(crate) able: usize,
 }
 
 #[derive(Debug)]
@@ -75,12 +77,14 @@ impl Sender {
     }
 
     pub(crate) fn totals(&self) -> Totals {
+        let in_turn = (self.tail - self.next) as usize;
         Totals {
             count: self.entries.len(),
             bytes: self.bytes,
             ready: self.ready as usize,
             ready_bytes: self.ready_bytes,
-            gapped: self.entries.len() - (self.tail - self.next) as usize,
+            gapped: self.entries.len() - in_turn,
+            able: if self.lists_alone() { 0 } else { in_turn },
         }
     }
 
@@ -306,6 +310,7 @@ mod tests {
                     ready: ready.len(),
                     ready_bytes: bytes(&mut ready.iter().copied()),
                     gapped: sender.entries.keys().filter(|nonce| Some(**nonce) > tail).count(),
+                    able: sender.entries.keys().filter(|nonce| Some(**nonce) < tail).count(),
                 };
                 prop_assert_eq!(sender.totals(), totals);
                 prop_assert_eq!(Some(sender.tail), tail);

@@ -119,6 +119,33 @@ fn a_pool_takes_transactions_of_version_two_where_they_can_be_listed() {
     assert!(matches!(refused, Err(Refused::WorkLimitTooLow { limit: 1, .. })));
 }
 
+/// V24: what an account's former authority signed would be skipped. It goes, and the new one's transactions have its nonces.
+#[test]
+fn transactions_of_a_former_authority_are_dropped() {
+    let mut pool = Pool::new(PoolConfig::default(), 0);
+    // An own batch from before a restart has nonce 0; its transactions are known by their ids alone.
+    pool.restore(&batch(0, 0, BatchDigest::ZERO, &[make(0, 0)]), |_| view(0, 0));
+    for nonce in [1, 2, 4] {
+        admit(&mut pool, 0, nonce).unwrap();
+    }
+    admit(&mut pool, 1, 0).unwrap();
+    let (id, new) = common::second(0, 1, &[7], |_| ());
+    let signer = signer_of(&new);
+    pool.follow_authority(account(0), view(0, 0).unwrap());
+    assert_eq!((pool.len(), pool.take_dropped().is_empty()), (5, true), "nothing changed");
+    pool.follow_authority(account(0), AccountView { nonce: 0, signer });
+    assert_eq!(pool.take_dropped().given_up, [1, 2, 4].map(|nonce| make(0, nonce).0));
+    assert_eq!(pool.len(), 2, "the own batch's goes when it is executed or skipped, and others' stay");
+    assert_eq!(admit(&mut pool, 0, 1), Err(Refused::WrongKey));
+    let queued = pool.admit(CLOCK, id, new, || unreachable!("the sender is known"));
+    assert_eq!(queued, Ok(Admission::Queued));
+    pool.executed(account(0), 1, NOW_MS);
+    // A block's report may come after a lookup that already found a later state.
+    pool.follow_authority(account(0), view(0, 0).unwrap());
+    assert_eq!((pool.len(), pool.take_dropped().is_empty()), (2, true), "an older state says nothing new");
+    assert_eq!(cut(&mut pool, 2, &ALL), [(1, 0), (0, 1)]);
+}
+
 /// V20: the own lane's batches keep the limit that others hold them to.
 #[test]
 fn a_cut_counts_signatures() {
@@ -300,6 +327,25 @@ fn a_transaction_skipped_for_lack_of_quota_waits_a_second() {
     assert_eq!(pool.next_delayed_ms(), Some(NOW_MS + 1_000));
     assert_eq!(names(1, pool.cut(NOW_MS + 999, &ALL)), []);
     assert_eq!(names(1, pool.cut(NOW_MS + 1_000, &ALL)), [(0, 0)]);
+}
+
+#[test]
+fn transactions_that_lack_a_nonce_or_quota_are_not_able() {
+    let mut pool = pool();
+    admit(&mut pool, 0, 0).unwrap();
+    admit(&mut pool, 0, 1).unwrap();
+    admit(&mut pool, 0, 3).unwrap();
+    admit(&mut pool, 1, 2).unwrap();
+    assert_eq!((pool.len(), pool.able_count()), (4, 2), "two wait for a missing nonce");
+    cut(&mut pool, 2, &ALL);
+    assert_eq!(pool.able_count(), 2, "a cut one isn't executed yet");
+    pool.skipped(&make(0, 1).0, &Skip::NonceAhead { expected: 0 });
+    pool.skipped(&make(0, 0).0, &Skip::QuotaTooSmall { left: 0 });
+    assert_eq!(pool.able_count(), 0);
+    pool.executed(account(0), 1, NOW_MS);
+    assert_eq!(pool.able_count(), 1, "the sender has quota again");
+    pool.executed(account(0), 2, NOW_MS);
+    assert_eq!((pool.len(), pool.able_count()), (2, 0));
 }
 
 #[test]

@@ -65,6 +65,13 @@ pub struct AuthoritySettings {
     pub recovery: Option<Recovery>,
 }
 
+impl AuthoritySettings {
+    /// Tells if the keys can change these settings without a wait.
+    pub fn change_at_once(&self) -> bool {
+        self.delay_ms == 0 && self.recovery.is_none()
+    }
+}
+
 /// An operation: one step of a transaction of version 2.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Operation2 {
@@ -231,14 +238,14 @@ pub enum Operation2 {
 impl Operation2 {
     /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
     pub fn is_built(&self) -> bool {
-        !matches!(
-            self,
-            Self::SetAuthority { .. }
-                | Self::CancelAuthority
-                | Self::ApproveAuthority { .. }
-                | Self::Recover { .. }
-                | Self::WithdrawRecovery { .. }
-        )
+        match self {
+            Self::SetAuthority { settings, void_grants } => settings.change_at_once() && !void_grants,
+            Self::CancelAuthority
+            | Self::ApproveAuthority { .. }
+            | Self::Recover { .. }
+            | Self::WithdrawRecovery { .. } => false,
+            _ => true,
+        }
     }
 
     /// Returns the operation of version 1 that has the same effect if this account sends it; `None` if there is none.

@@ -3,9 +3,13 @@
 Invariants: SYNC.
 """
 
+import errno
 import os
 import socket
 import ssl
+
+REFUSED = os.strerror(errno.ECONNREFUSED).lower()
+"""The cause where a machine answers that nothing listens on the port."""
 
 
 def cause_of(error: BaseException, seconds: float) -> str:

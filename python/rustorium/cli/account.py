@@ -104,6 +104,8 @@ def holdings(
             if cursor is None:
                 break
     emit(rows, output)
+    if not rows:
+        note(f"{address} holds no assets, on the word of the node.")
     _note_unchecked(verify, node, genesis)
     if cursor is not None:
         note(f"There may be more than {limit} assets. Add --limit N to list more.")
@@ -128,7 +130,7 @@ def history(
     no version is missing is on the node's word."""
     from rustorium.client import text_to_bytes
 
-    raw = text_to_bytes(name, encoding)
+    raw, asked_below = text_to_bytes(name, encoding), before
     rows: list[dict[str, object]] = []
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         while True:
@@ -138,10 +140,14 @@ def history(
             if before is None or len(rows) >= limit:
                 break
     emit(rows, output)
+    if not rows:
+        below = f" below height {asked_below}" if asked_below is not None else ""
+        kept = f", which keeps heights from {page.kept_from}" if page.kept_from else ""
+        note(f"{name} of {address} has no versions{below}, on the word of the node{kept}.")
     _note_unchecked(verify, node, genesis)
     if before is not None:
         note(f"There are older versions. Continue with --before {before}.")
-    elif page.kept_from:
+    elif page.kept_from and rows:
         note(f"The node keeps heights from {page.kept_from}. A version of that height or below may be older.")
 
 

@@ -1,5 +1,6 @@
 """`audit show`, `audit verify`, `audit anchor` and `audit export`."""
 
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,9 +19,12 @@ from rustorium.cli.options import (
     PassphraseOption,
     TimeoutOption,
     TokenFileOption,
+    TrustOptions,
+    WitnessOption,
     client_of,
     home_of,
     key_of,
+    max_age_s,
     named_out,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
@@ -70,6 +74,15 @@ def verify(
             "--account", help="Address of the account whose anchor in the ledger the log must contain (`audit anchor`)."
         ),
     ] = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            "--max-age",
+            metavar="<duration>",
+            help="With --account: refuse a log whose anchor is older by this machine's clock, such as 1d.",
+        ),
+    ] = None,
+    witness: WitnessOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -78,19 +91,27 @@ def verify(
     output: Output = Format.table,
 ) -> None:
     """Check the hash, signature and order of every line, and name the first line that was altered (exit code 4). With
-    --account, also check that no line is missing that existed when the log was anchored."""
+    --account, also check that no line is missing that existed when the log was anchored. Lines above the anchor may be
+    missing: it says how old the anchor is, and --max-age refuses an older one."""
     from rustorium.errors import UsageError, VerificationFailed
-    from rustorium.home.auditlog import check, get_anchor, parse_anchor
+    from rustorium.home.auditlog import anchored_ms, check, get_anchor, parse_anchor
 
     if anchor is not None and account is not None:
         raise UsageError("--anchor and --account both name what the log must contain: give only one of them")
     if account is None and (genesis is not None or net is not None or node):
         raise UsageError("--genesis, --net and --node are for the anchor in the ledger: add --account, or omit them")
-    named, signer = _named(log, home, node_key)
+    if account is None and (max_age is not None or witness):
+        raise UsageError("--max-age and --witness are for the anchor in the ledger: add --account, or omit them")
+    allowed_s, (named, signer) = max_age_s(max_age), _named(log, home, node_key)
+    written_ms = None
     if account is not None:
-        with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        trust = TrustOptions(witnesses=witness or ())
+        with client_of(net, node, genesis, timeout_s, token_file=token_file, trust=trust) as client:
             anchor = get_anchor(client, account, signer)
-    found = asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None))
+            written_ms = anchored_ms(client, account, signer, anchor)
+        _check_age(written_ms, allowed_s)
+    at = parse_anchor(anchor) if anchor is not None else None
+    found = asdict(check(named, signer, at))
     if not found["lines"]:
         raise VerificationFailed(
             f"{named} is empty, so it shows nothing, and every line may have been removed: look for a copy with lines",
@@ -98,9 +119,16 @@ def verify(
         )
     if output is Format.table:
         print(f"VERIFIED: {found['lines']} lines, each signed by the node key {signer.hex()}")
-    if anchor is None:
+    if at is None:
         note("Lines that were cut off the end are not noticed: --account or --anchor names what must be there.")
-    emit_one(found | ({"anchor": anchor} if anchor is not None else {}), output)
+        emit_one(found, output)
+        return
+    age = f", and was written {_age(written_ms)} ago" if written_ms is not None else ""
+    note(
+        f"The anchor covers the first {at[0]} of {found['lines']} lines{age}. Later lines that are missing are not "
+        f"noticed{': --max-age refuses an anchor that is too old' if account is not None else ''}."
+    )
+    emit_one(found | {"anchor": anchor, "anchored_ms": written_ms}, output)
 
 
 @group.command("anchor")
@@ -137,6 +165,35 @@ def anchor_(
     if log is None:
         _tell(home_of(home), fields)
     emit_one(fields, output)
+
+
+def _check_age(written_ms: int | None, allowed_s: float | None) -> None:
+    """Refuses an anchor that was written longer ago than allowed, or at a time that nobody proves. Errors:
+    VerificationFailed."""
+    from rustorium.errors import VerificationFailed
+
+    if allowed_s is None:
+        return
+    if written_ms is None:
+        raise VerificationFailed(
+            "no node that was asked proves when the anchor was written, so its age can't be judged: ask one that keeps "
+            "more history (--node), or anchor the log again",
+            code="anchor-too-old",
+        )
+    if time.time_ns() // 1_000_000 - written_ms > allowed_s * 1000:
+        raise VerificationFailed(
+            f"the newest anchor that was shown is {_age(written_ms)} old, so lines that were cut off since then "
+            "would not be noticed: ask another node, or anchor the log again (`audit anchor`)",
+            code="anchor-too-old",
+        )
+
+
+def _age(since_ms: int) -> str:
+    seconds = max(0, time.time_ns() // 1_000_000 - since_ms) // 1000
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[Path, bytes]:

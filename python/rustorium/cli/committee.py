@@ -14,6 +14,7 @@ from rustorium.cli.options import (
     KeyOption,
     NetOption,
     NodeOption,
+    OwnerPassphraseOption,
     PassphraseOption,
     TimeoutOption,
     TokenFileOption,
@@ -149,6 +150,46 @@ def add(
 
 
 @group.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="File that the validator's `init -o json` printed.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, for the operators; it must not exist.")],
+    home: HomeOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Write the operation by which operators admit the validator of a home that its party made by `init`. No operator's
+    key is needed.
+
+    Each of the operators sends the file with `tx send`. One of them first makes the owner's account: `account create`
+    takes what this command prints with `-o json`."""
+    import json
+
+    from rustorium.access.files import write_new
+    from rustorium.net.joining import application
+    from rustorium.net.parties import read_party
+
+    found, party = home_of(home), read_party(file)
+    known = net_of(net) if not node else None
+    nodes = node or ([one.http for one in known.nodes] if known is not None else None)
+    with client_of(None, nodes, found.genesis, timeout_s, token_file=token_file, nodes_of=known) as client:
+        owner, operation = application(client, party, found, passphrase_file, os.environ)
+    write_new(out, (json.dumps([operation], indent=1) + "\n").encode())
+    emit_one(
+        {"file": str(out), "name": party.name, "validator_key": party.validator_key, "node_key": party.node_key,
+         "address": owner, "public_key": party.owner_key, "region": party.region},
+        output,
+    )  # fmt: skip
+    note(
+        f"Next: each validator's operator runs `rustorium-node followers add {party.node_key}`, one operator makes the "
+        f"owner's account {owner}, a quorum of them runs `rustorium tx send {out}`, and the validator starts."
+    )
+
+
+@group.command()
 def remove(
     validator: Annotated[str, typer.Argument(help="The validator's name or validator key.")],
     key: KeyOption,
@@ -235,6 +276,7 @@ def replace_key(
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 60.0,
     passphrase_file: PassphraseOption = None,
+    owner_passphrase_file: OwnerPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Give the validator of a stopped home a new key, signed by its owner. Use it when the old key is retired.
@@ -246,7 +288,8 @@ def replace_key(
     from rustorium.home.rekey import replace_key as replace
 
     found = home_of(home)
-    owner, opener = owner_file(found, owner_key), Opener(found_passphrase(found, passphrase_file), os.environ)
+    opener = Opener(found_passphrase(found, passphrase_file), os.environ, owner_passphrase_file)
+    owner = owner_file(found, owner_key)
     others, known = node, net_of(net) if not node else None
     if known is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]

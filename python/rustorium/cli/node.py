@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.options import HomeOption, OwnerPassphraseOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit_one, note
 
 
@@ -61,6 +61,7 @@ def init(
         typer.Option("--peer", help="NAME=HOST:PORT of a genesis validator, or NODE_KEY=HOST:PORT; repeat."),
     ] = None,
     passphrase_file: PassphraseOption = None,
+    owner_passphrase_file: OwnerPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Make a node's home: keys and config.toml. With `-o json` it prints what `genesis new` needs of a validator:
@@ -72,7 +73,9 @@ def init(
     path = home.expanduser().absolute()
     options = HomeOptions(parse_region(region), address or "", base_port, parse_keep(keep))
     known = parse_peers(peers or [])
-    made = init_home(path, name, role.value, genesis, known, owner_key, passphrase_file, os.environ, options)
+    made = init_home(
+        path, name, role.value, genesis, known, owner_key, passphrase_file, os.environ, options, owner_passphrase_file
+    )
     emit_one(made, output)
     if options.keep == "archive":
         note("It keeps everything: about 13 GB a day at 50 transactions/s; --keep recent bounds it (docs/sizing.md).")

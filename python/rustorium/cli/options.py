@@ -25,6 +25,13 @@ HomeOption = Annotated[
 PassphraseOption = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File (0600) with the passphrase of the key.")
 ]
+OwnerPassphraseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--owner-passphrase-file",
+        help="File (0600) with the passphrase of the owner's key. Default: as for the home's keys.",
+    ),
+]
 NetOption = Annotated[
     Path | None,
     typer.Option("--net", help="The net's devnet.json: endpoints, genesis and accounts. Default: RUSTORIUM_NET."),

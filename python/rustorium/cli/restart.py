@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import HomeOption, PassphraseOption, home_of
+from rustorium.cli.options import HomeOption, OwnerPassphraseOption, PassphraseOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ OwnerOption = Annotated[
 
 
 @contextmanager
-def _stopped(home: Path | None, passphrase_file: Path | None) -> "Iterator[tuple[Home, Opener]]":
+def _stopped(
+    home: Path | None, passphrase_file: Path | None, owner_passphrase_file: Path | None = None
+) -> "Iterator[tuple[Home, Opener]]":
     from rustorium.home.lock import stopped
     from rustorium.home.rekey import Opener, found_passphrase
 
     found = home_of(home)
     with stopped(found):
-        yield found, Opener(found_passphrase(found, passphrase_file), os.environ)
+        yield found, Opener(found_passphrase(found, passphrase_file), os.environ, owner_passphrase_file)
 
 
 @group.command()
@@ -57,14 +59,15 @@ def begin(
 @group.command()
 def replace(
     plan: PlanArgument, home: HomeOption = None, owner_key: OwnerOption = None,
-    passphrase_file: PassphraseOption = None, output: Output = Format.table,
+    passphrase_file: PassphraseOption = None, owner_passphrase_file: OwnerPassphraseOption = None,
+    output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Give the validator of a stopped home a new key in the plan, signed by its owner. This voids the signatures in the
     plan, so replace all keys first."""
     from rustorium.home import owners_end as restarting
     from rustorium.home.rekey import owner_file
 
-    with _stopped(home, passphrase_file) as (found, opener):
+    with _stopped(home, passphrase_file, owner_passphrase_file) as (found, opener):
         changed = restarting.read(plan)
         old, new = restarting.replace(found, owner_file(found, owner_key), opener, changed)
         restarting.write(plan, changed)
@@ -109,7 +112,8 @@ def sign(
     give_up_open: Annotated[
         bool, typer.Option("--give-up-open", help="Sign even though a quorum voted for a block above the plan.")
     ] = False,
-    passphrase_file: PassphraseOption = None, output: Output = Format.table,
+    passphrase_file: PassphraseOption = None, owner_passphrase_file: OwnerPassphraseOption = None,
+    output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Recompute the plan, and sign it as the owner of a stopped home's validator. The epoch is over for its node, which
     cannot start again before `apply`."""
@@ -121,7 +125,7 @@ def sign(
         # This opens the journal, which no other process may have open.
         looked = home_of(home)
         restarting.refuse_open(looked, Opener(found_passphrase(looked, passphrase_file), os.environ), signed)
-    with _stopped(home, passphrase_file) as (found, opener):
+    with _stopped(home, passphrase_file, owner_passphrase_file) as (found, opener):
         place = restarting.sign(found, owner_file(found, owner_key), opener, signed)
         restarting.write(plan, signed)
     emit_one({"place": place, "end": signed.end, "signatures": len(signed.signatures)}, output)

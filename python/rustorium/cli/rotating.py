@@ -7,14 +7,17 @@ import os
 from pathlib import Path
 
 from rustorium import _native
-from rustorium.access.passphrases import find_passphrase
+from rustorium.access.passphrases import find_passphrase, read_passphrase
 from rustorium.cli.output import note, progress
-from rustorium.errors import HomeError, KeyFileMissing, UsageError
+from rustorium.errors import HomeError, KeyFileMissing, NotReady, UsageError
 from rustorium.home import passphrases
+from rustorium.home.noting import note_by_operator
+from rustorium.home.passphrases import PASSPHRASE_ORDERED
 from rustorium.home.paths import Home
 from rustorium.node.admin import rotation
 from rustorium.node.admin.backups import Opener, Place
-from rustorium.node.admin.remote import Remote
+from rustorium.node.admin.remote import NO_NODE, Remote
+from rustorium.node.admin.socket import call
 
 
 def rows(plane: Path | Remote) -> dict[str, object]:
@@ -71,12 +74,31 @@ def passphrase(
     if passphrase_file is None and (place / "config.toml").is_file():
         configured = Opener(None, os.environ).of_home(Home(place)).passphrase_file
     opener = passphrases.Opener(configured, new_passphrase_file, os.environ)
+    home = Home((place if place.is_dir() else place.parent).absolute())
+
+    def order(files: int) -> None:
+        if home.config.is_file() and home.node_key.is_file():
+            _audit(home, opener, {"key_files": files})
+
     if place.is_file():
-        done = passphrases.rotate_file(place, opener)
+        done = passphrases.rotate_file(place, opener, order)
     else:
         with progress("key files") as advance:
-            done = passphrases.rotate_folder(place, opener, advance)
+            done = passphrases.rotate_folder(place, opener, advance, order)
     return {"kept_in": str(done.kept_in), "key_files": [str(file) for file in done.files]}
+
+
+def _audit(home: Home, opener: passphrases.Opener, fields: dict[str, object]) -> None:
+    """Writes the order into the home's audit log, through its node if it runs. An interrupted change may have given the
+    node's key the new passphrase already. Errors: NativeError, KeyFileError, NodeError."""
+    try:
+        call(home.admin_socket, "note_passphrase", fields={"by": "operator", **fields})
+    except NotReady as error:
+        if error.code != NO_NODE:
+            raise
+        new = opener.new
+        done = new is not None and _native.key_opens(str(home.node_key), read_passphrase(new))
+        note_by_operator(home, PASSPHRASE_ORDERED, fields, new if done else opener.old, opener.environment)
 
 
 def _refuse_signers(home: Home) -> None:

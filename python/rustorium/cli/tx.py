@@ -263,7 +263,8 @@ def send(
     """Send one transaction with any operations: all of them take effect, or none.
 
     Each operation is an object with its type, such as {"type": "put", "namespace": "rs1…", "key": "a", "value": "b"}.
-    The HTTP reference lists all types and their fields. A file that `tx sign` signed needs no --key."""
+    docs/reference/http.md lists all types and their fields, under OperationView. A file that `tx sign` signed needs no
+    --key."""
     from rustorium.client import SigningFile, wait_of
     from rustorium.client.signingfile import is_signing_file
     from rustorium.errors import UsageError

@@ -22,6 +22,7 @@ from rustorium.cli.options import (
     trust_period_s,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.plain import plain
 
 
 def verify(
@@ -32,10 +33,11 @@ def verify(
     max_age: MaxAgeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check a proof file, or evidence of a fork, without any node. Prints what it proves and which validators signed,
-    or refuses it (exit code 4)."""
+    """Check a proof file, or evidence of a fork, without any node. Says in sentences what it proves, and which
+    validators signed, or refuses it (exit code 4)."""
     from rustorium.client.light import LightClient
     from rustorium.client.prooffile import is_fork
+    from rustorium.client.wording import sentences
     from rustorium.errors import UsageError
 
     if (genesis is None) == (checkpoint is None):
@@ -64,6 +66,9 @@ def verify(
         print(f"VERIFIED: signed by {signers} (epoch {claim.epoch} of chain {shown.chain}, by {anchor})")
     else:
         print(f"VERIFIED: it rests on the block that {anchor} names (chain {shown.chain})")
+    for sentence in sentences(shown.facts):
+        print(plain(sentence))
+    print()
     fields: dict[str, object] = {"kind": shown.kind, "chain": shown.chain}
     if shown.state is not None:
         fields |= {"holds_after_height": shown.state.at.height, "state_root": shown.state.at.root}

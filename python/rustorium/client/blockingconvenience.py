@@ -10,7 +10,7 @@ from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.text import K
 from rustorium.errors import OutcomeUnknown
-from rustorium.types import BalancePage, HistoryPage, ListedKey, Submitted, Wait
+from rustorium.types import BalancePage, HistoryPage, Issued, ListedKey, Submitted, Wait
 
 T = TypeVar("T")
 
@@ -55,6 +55,20 @@ class BlockingConvenience:
         called from another thread."""
         put, told = self._client.put_many, on_progress
         return self._call(put, values, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s, on_progress=told)
+
+    def issue(
+        self,
+        symbol: str,
+        amount: int,
+        *,
+        to: str | None = None,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Issued:
+        """Creates an amount of the signer's own asset; returns the asset's id, too."""
+        issue = self._client.issue
+        return self._call(issue, symbol, amount, to=to, key=key, wait=wait, timeout_s=timeout_s)
 
     def iter_keys(self, account: str, prefix: bytes | str = b"", *, values: bool = False) -> Iterator[ListedKey]:
         """Yields all keys of a namespace that begin with `prefix`, as of one height; the node's claim, not proven."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from rustorium import arguments
+from rustorium import _native, arguments
 from rustorium.client import operations as ops
 from rustorium.client import wire
 from rustorium.client.keys import Key
@@ -18,7 +18,7 @@ from rustorium.client.submit import Result
 from rustorium.client.text import K, raw
 from rustorium.client.transactions import succeeded
 from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
-from rustorium.types import OPERATIONS_MAX, ListedKey, Submitted, TransactionStatus, Wait
+from rustorium.types import OPERATIONS_MAX, Issued, ListedKey, Submitted, TransactionStatus, Wait
 
 BYTES_MAX = 192 * 1024
 """Maximum number of bytes of keys and values in one transaction. A transaction has at most 256 KiB; the rest is for its
@@ -77,6 +77,25 @@ class ConvenienceMethods(PoolMethods):
         operations = [[ops.put(where, name, values[name]) for name in group] for group in groups]
         results = await self.send_many(operations, key=signer, wait=wait, timeout_s=timeout_s, on_progress=on_progress)
         return {name: result for group, result in zip(groups, results, strict=True) for name in group}
+
+    async def issue(
+        self,
+        symbol: str,
+        amount: int,
+        *,
+        to: str | None = None,
+        key: Key | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Issued:
+        """Creates an amount of the signer's own asset, for itself or for the account `to`; returns the asset's id, too.
+
+        Errors: UsageError for a symbol that no asset can have, and those of `send`."""
+        signer = self._signer(key)
+        operation = ops.issue(symbol, signer.address if to is None else to, amount)
+        done = await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
+        asset = _native.asset_id(signer.address, symbol)
+        return Issued(done.id, done.reached, done.receipt, done.proof, done.endpoint, asset)
 
     async def iter_keys(
         self, account: str, prefix: bytes | str = b"", *, values: bool = False

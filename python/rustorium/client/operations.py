@@ -42,10 +42,19 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
 
 def create_account_of(region: int, authority: Authority, storage_bytes: int) -> Operation:
     """Does the same with an account of several keys, on a chain of version 2."""
-    given = instance(authority, Authority, "authority")
-    keys = {"threshold": given.threshold, "keys": list(given.keys)}
-    place = {"type": "create_account", "region": whole(region, "region"), "authority": keys}
+    place = {"type": "create_account", "region": whole(region, "region"), "authority": _keys(authority)}
     return {**place, "storage_bytes": whole(storage_bytes, "storage_bytes")}
+
+
+def set_authority(authority: Authority) -> Operation:
+    """Lets other keys act for the sender from then on, on a chain of version 2. The address stays. Whoever loses these
+    keys loses the account."""
+    return {"type": "set_authority", "authority": _keys(authority)}
+
+
+def _keys(authority: Authority) -> Operation:
+    given = instance(authority, Authority, "authority")
+    return {"threshold": given.threshold, "keys": list(given.keys)}
 
 
 RIGHTS = ("put", "delete")

@@ -6,6 +6,7 @@ of epochs.
 """
 
 import codecs
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -114,18 +115,27 @@ def trust_to_bytes(facts: Mapping[str, object], state: bytes, height: int) -> by
     state of the chain that was verified."""
     version = 3 if "protocol_version" in facts else 2
     fields = {"format": TRUST_FORMAT, "version": version, "facts": facts, "height": height, "state": state.hex()}
-    return (json.dumps(fields, indent=1) + "\n").encode()
+    return (json.dumps(fields | {"digest": _digest(height, state)}, indent=1) + "\n").encode()
 
 
 def parse_trust(content: bytes) -> tuple[dict[str, object], bytes, int]:
-    """Returns the readable part, the state, and the newest verified height of a trust file; 0 if it names none.
-    Errors: VerificationFailed."""
+    """Returns the readable part, the state, and the newest verified height of a trust file; 0 if it names none. A file
+    of an earlier release has no digest. Errors: VerificationFailed."""
     fields, names = _object(content, TRUST_FORMAT), {"format", "version", "facts", "state"}
-    _check_fields(fields, TRUST_FORMAT, names | ({"height"} & fields.keys()), TRUST_VERSIONS)
+    _check_fields(fields, TRUST_FORMAT, names | ({"height", "digest"} & fields.keys()), TRUST_VERSIONS)
     height = fields.get("height", 0)
     if (fields["version"] == 1) == ("height" in fields) or type(height) is not int or height < 0:
         raise _refused("its height is of no known form")
-    return _trusted(fields), _bytes(fields["state"]), height
+    state = _bytes(fields["state"])
+    if "digest" in fields and fields["digest"] != _digest(height, state):
+        raise _refused("its digest is of another state or height, so it was damaged or changed")
+    return _trusted(fields), state, height
+
+
+def _digest(height: int, state: bytes) -> str:
+    """Returns the SHA-256 of what a trust file keeps; its facts are compared with the state. It shows damage: whoever
+    changes a file on purpose can write its digest, too."""
+    return hashlib.sha256(b"%d:%s" % (height, state)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Group:
         """Refused proofs of each transaction, by the node's URL."""
         self._perhaps_taken: set[int] = set()
         self._last: RustoriumError | None = None
+        self._causes: dict[str, str] = {}
+        """Why the connection to each endpoint failed in this round, by URL."""
         self._untrusted: set[str] = set()
         """URLs of nodes that got no request because TLS failed."""
 
@@ -87,9 +89,10 @@ class Group:
         """Sends until every outcome is known or the deadline passes; returns one result per transaction, in order.
 
         Errors: VerificationFailed if each node's proof of a transaction is refused, ChainForked."""
-        pause = PAUSE_S_MIN
+        pause, start = PAUSE_S_MIN, anyio.current_time()
         while self._open():
             self._doubts.clear()
+            self._causes.clear()
             nodes = await self._transport.order(self._deadline)
             for endpoint in nodes:
                 if not self._open() or anyio.current_time() >= self._deadline:
@@ -98,6 +101,9 @@ class Group:
                     await self._ask(endpoint)
             self._end_round(nodes)
             untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)
+            if self._transport.is_stopped(self._causes, start, self._deadline):
+                self._last = self._transport.stopped(start)
+                break
             if untrusted or not self._open() or anyio.current_time() + pause >= self._deadline:
                 break
             await anyio.sleep(pause)
@@ -148,7 +154,7 @@ class Group:
                 named=False,
             )
         except Unreachable as error:
-            self._last = error
+            self._last, self._causes[endpoint.url] = error, error.cause
             if error.sent:
                 self._taken_perhaps(*asked)
             return

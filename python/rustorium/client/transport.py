@@ -12,7 +12,7 @@ import anyio
 import httpx2
 
 from rustorium.access.bearer import Tokens, bearing, tokens_by_url
-from rustorium.access.causes import cause_of
+from rustorium.access.causes import REFUSED, cause_of
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
@@ -36,6 +36,11 @@ PAUSE_S_MAX = 1.0
 CONNECTIONS_MAX = 64
 ATTEMPT_S_MIN = 1.0
 READ_ATTEMPT_S = 5.0
+REFUSED_S_MIN = 3.0
+REFUSED_SHARE = 6
+"""A client that no node has answered yet gives up when all have refused its connections for this part of a call's time,
+and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that has answered before may be
+restarting, and has until the deadline."""
 
 
 class Transport:
@@ -59,6 +64,8 @@ class Transport:
         self._probed = len(self.endpoints.all) == 1
         self._probing = anyio.Lock()
         self._closed = False
+        self._met = False
+        """`True` once any node has answered."""
         self.http = httpx2.AsyncClient(
             transport=transport,
             verify=verifying(urls, tls),
@@ -134,7 +141,7 @@ class Transport:
         causes: dict[str, str] = {}
         last: RustoriumError | None = None
         told: RustoriumError | None = None
-        pause = PAUSE_S_MIN
+        pause, start = PAUSE_S_MIN, anyio.current_time()
         while True:
             nodes = await self.order(deadline)
             turn = Round(self.endpoints, ask, absent=absent)
@@ -145,6 +152,8 @@ class Transport:
             last, told = turn.last or last, turn.told or told
             if turn.told is not None and turn.missing + turn.refused == len(nodes):
                 raise turn.told
+            if self.is_stopped(turn.causes, start, deadline):
+                raise self.stopped(start)
             if anyio.current_time() + pause >= deadline:
                 if isinstance(last, Busy) and last.code == "not-proven-yet":
                     raise last
@@ -153,6 +162,22 @@ class Transport:
                 raise _unreachable(causes, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
+
+    def is_stopped(self, causes: Mapping[str, str], start: float, deadline: float) -> bool:
+        """Returns whether a call that began at `start` gives up, because no node has ever answered and all refuse
+        connections. `causes`: why the connection to each endpoint failed just now, by URL."""
+        if self._met or any(causes.get(endpoint.url) != REFUSED for endpoint in self.endpoints.all):
+            return False
+        return anyio.current_time() - start >= max(REFUSED_S_MIN, (deadline - start) / REFUSED_SHARE)
+
+    def stopped(self, start: float) -> Unreachable:
+        """Returns the error of such a call."""
+        where = ", ".join(f"{endpoint.url} ({REFUSED})" for endpoint in self.endpoints.all)
+        seconds = anyio.current_time() - start
+        return Unreachable(
+            f"nothing listens at {where}, tried for {seconds:.0f} s: start the nodes, or correct the URLs",
+            cause=REFUSED,
+        )
 
     async def attempt(
         self,
@@ -190,6 +215,7 @@ class Transport:
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
             message = f"{endpoint.url} doesn't answer ({cause}): check that the node runs"
             raise Unreachable(message, sent=sent, cause=cause) from None
+        self._met = True
         body = decoded(response.content)
         if response.status_code >= 300:
             error_found = problem(response.status_code, body)

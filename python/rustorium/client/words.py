@@ -1,4 +1,4 @@
-"""Says in words what the keys of an account are asked to sign.
+"""Says in words what the keys of an account are asked to sign, and what operations do.
 
 Invariants: no input or output; the words are made from the described bytes alone; each line is one line whatever those
 contain; long content is named by its length and hash.
@@ -39,12 +39,17 @@ def describe(chain: str, facts: Mapping[str, Any]) -> list[str]:
 
 
 def words(number: int, operation: Mapping[str, Any], sender: str) -> str:
-    """Returns one operation in words. Errors: UsageError if this release has none for it."""
-    kind = operation["type"]
-    if kind == "later":
+    """Returns one operation in words, to be signed. Errors: UsageError if this release has none for it."""
+    if operation["type"] == "later":
         raise UsageError(
             f"operation {number} is of a kind that this release can't show: sign it with the release that made the file"
         )
+    return shown(operation, sender)
+
+
+def shown(operation: Mapping[str, Any], sender: str) -> str:
+    """Returns one operation in words, also one of a kind that this release only knows by its bytes."""
+    kind = operation["type"]
     said = next(_known(kind, operation, sender), None)
     if said is None:
         fields = (f"{name} = {_field(value)}" for name, value in sorted(operation.items()) if name != "type")
@@ -65,13 +70,13 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
         case "put":
             value = operation.get("value")
             content = value.encode() if value is not None else bytes.fromhex(operation["value_hex"])
-            yield f"set {_key(operation)} to {_content(content)} in {_space(operation, sender)}"
+            yield f"set {_key(operation)} to {quoted(content)} in {_space(operation, sender)}"
         case "delete":
             yield f"remove {_key(operation)} from {_space(operation, sender)}"
         case "transfer":
             yield f"transfer {operation['amount']} of asset {operation['asset']} to {operation['to']}"
         case "issue":
-            symbol = _content(bytes.fromhex(operation["symbol_hex"]))
+            symbol = quoted(bytes.fromhex(operation["symbol_hex"]))
             yield f"create {operation['amount']} of the account's asset {symbol} for {operation['to']}"
         case "create_account":
             yield (
@@ -80,6 +85,10 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
             )
         case "grant":
             yield _grant(operation)
+        case "set_authority":
+            yield f"let {_authority(operation['authority'])} act for the account from then on, and no other keys"
+        case "require":
+            yield f"fail unless {_condition(operation['condition'], sender)}"
         case _:
             pass
 
@@ -89,6 +98,10 @@ def _signers(operation: Mapping[str, Any]) -> str:
     authority = operation.get("authority")
     if authority is None:
         return f"key {operation['public_key']}"
+    return _authority(authority)
+
+
+def _authority(authority: Mapping[str, Any]) -> str:
     return f"{authority['threshold']} of these keys: {', '.join(authority['keys'])},"
 
 
@@ -102,12 +115,29 @@ def _grant(operation: Mapping[str, Any]) -> str:
     verbs = " and ".join(rights)
     if not all(prefixes):
         return f"let {operation['to']} {verbs} every key in the account's namespace{end}"
-    said = ", ".join(map(_content, prefixes))
+    said = ", ".join(map(quoted, prefixes))
     return f"let {operation['to']} {verbs} keys that begin with {said} in the account's namespace, and no others{end}"
 
 
+def _condition(one: Mapping[str, Any], sender: str) -> str:
+    """Returns a condition as the end of a sentence."""
+    match one["type"]:
+        case "value_hash":
+            return f"{_key(one)} in {_space(one, sender)} has a value whose BLAKE3 hash is {one['hash']}"
+        case "absent":
+            return f"{_key(one)} in {_space(one, sender)} has no value"
+        case "balance_at_least":
+            return f"{one['account']} holds at least {one['amount']} of asset {one['asset']}"
+        case "proved":
+            value = one.get("value")
+            named = f"the value {value}" if value is not None else "this transaction's id as its value"
+            return f"a proof of verifier {one['verifier']} is recorded whose input {one['input']} has {named}"
+        case _:
+            return f"this holds: {_field(one)}"
+
+
 def _key(operation: Mapping[str, Any]) -> str:
-    return f"key {_content(bytes.fromhex(operation['key_hex']))}"
+    return f"key {quoted(bytes.fromhex(operation['key_hex']))}"
 
 
 def _space(operation: Mapping[str, Any], sender: str) -> str:
@@ -115,7 +145,7 @@ def _space(operation: Mapping[str, Any], sender: str) -> str:
     return "the account's namespace" if own else f"the namespace of {operation['namespace']}"
 
 
-def _content(content: bytes) -> str:
+def quoted(content: bytes) -> str:
     """Returns bytes as quoted text, or as hex digits if they aren't text."""
     try:
         text = json.dumps(content.decode(), ensure_ascii=False)

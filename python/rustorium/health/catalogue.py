@@ -99,6 +99,12 @@ FINDINGS: Mapping[str, Kind] = {
     "peers-lost": Kind(
         Severity.NOT_READY, Act.WAIT, "check that those validators run and that config.toml has their addresses"
     ),
+    "chain-stands": Kind(
+        Severity.NOT_READY,
+        Act.WAIT,
+        "have `status check` ask all nodes (`--net`, or `--node` for each): start those that don't answer, and give a "
+        "new key to those that are retired; what waits becomes final once a quorum signs again",
+    ),
     "peers-suspected": Kind(
         Severity.DEGRADED, Act.WAIT, "check those nodes: they are connected but send nothing, or too rarely"
     ),
@@ -164,6 +170,12 @@ FINDINGS: Mapping[str, Kind] = {
         "read the evidence, which names the shard: the node's other shards go on, and a shard that ended is started "
         "again by itself; `recover auto` or `recover manual` refills a damaged store of it; if it ends again and again "
         "for another reason, do what its code asks for",
+    ),
+    "not-in-committee": Kind(
+        Severity.DEGRADED,
+        Act.ASK,
+        "`node list` shows the next committee: if this key is in it, wait for the next epoch; if not, have the "
+        "operators admit the validator with `node add`, or start the node with --role follower",
     ),
     "key-retired": Kind(
         Severity.DEGRADED,

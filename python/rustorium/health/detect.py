@@ -72,6 +72,10 @@ class Vitals:
     """`True` if more members than f sent false signatures recently."""
     synced: bool = True
     executed: int = 0
+    waiting: int = 0
+    """Number of transactions in the pool that lack neither a nonce before them nor quota."""
+    no_member: str = ""
+    """The reason why a validator has no vote in this epoch, although its key isn't retired; empty if it has one."""
     chain_ahead_ms: int = 0
     """Milliseconds by which the newest certified block's time is ahead of the clock, if a voter would not accept
     that."""
@@ -107,6 +111,7 @@ class Detector:
         self._syncs: tuple[int, int] = (0, 0)
         self._slow = ""
         self._moved: tuple[int, int] = (0, 0)
+        self._stood_at = 0
         self._judged_ns = 0
         self._hung = False
 
@@ -165,15 +170,27 @@ class Detector:
             yield "diverged", (f"a quorum has another result than this node from height {vitals.diverged} on", 0)
         if vitals.unserved is not None:
             yield "behind-pruned", (f"no connected validator holds height {vitals.unserved} any more", config.lasts_ms)
-        if vitals.quorum_lost:
-            yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
-        elif not vitals.synced:
-            yield "catching-up", (f"the node is behind: it has executed height {vitals.executed}", config.lasts_ms)
+        yield from self._chain_signs(vitals)
         yield from self._member_signs(vitals)
         yield from self._tls_signs(vitals)
         yield from self._key_signs(vitals)
         if suspected := self._suspected(vitals):
             yield "peers-suspected", (suspected, 0)
+
+    def _chain_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
+        """Yields the one reason why this node executes nothing more: links, its own delay, or a chain that stands."""
+        moved, self._stood_at = vitals.executed != self._stood_at, vitals.executed
+        one = vitals.waiting == 1
+        wait = f"{vitals.waiting} {'transaction waits' if one else 'transactions wait'}" if vitals.waiting else ""
+        if vitals.quorum_lost:
+            said = f"{vitals.quorum_lost}; {wait}" if wait else vitals.quorum_lost
+            yield "peers-lost", (said, self._config.lasts_ms)
+        elif not vitals.synced:
+            said = f"the node is behind: it has executed height {vitals.executed}"
+            yield "catching-up", (said, self._config.lasts_ms)
+        elif wait and not moved and not self._late(vitals):
+            said = f"{wait}, and no block has become final after height {vitals.executed}"
+            yield "chain-stands", (said, self._config.lasts_ms)
 
     def _tls_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
         if vitals.certificate_ends:
@@ -186,6 +203,8 @@ class Detector:
         """Yields signs of the validator key, and of the process that has it."""
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
+        elif vitals.no_member:
+            yield "not-in-committee", (vitals.no_member, self._config.lasts_ms)
         if vitals.signer_away:
             yield "signer-unreachable", (vitals.signer_away, SIGNER_LASTS_MS)
         if vitals.signer_refused:

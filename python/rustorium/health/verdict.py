@@ -135,6 +135,8 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
         return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
     found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
+    if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
+        found[:0] = _stands(heard)
     newest = max(heard, key=lambda status: status.executed)
     n, connected = _committee(newest)
     retired = sum(status.retired != "" for status in heard if status.role == "validator")
@@ -195,6 +197,22 @@ def _quorum(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Iterable[Prob
         said = f"{have} of {n} validators are {how} and sign: {', '.join(away)}"
         do = "bring back those that are away, and give a retired one a new key with `rustorium-node node replace-key`"
         yield Problem("members-missing", Level.NOT_WELL, said, do)
+
+
+def _stands(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
+    """Checks that the net executes what waits: by the voters that wait, unless a node that was asked is ahead of
+    them."""
+    newest = max(status.executed for status in heard)
+    waits = [
+        status
+        for status in heard
+        if status.role == "validator" and any(one.code == "chain-stands" for one in status.findings)
+    ]
+    if not waits or min(status.executed for status in waits) < newest:
+        return
+    by = ", ".join(status.node for status in waits)
+    said = f"{by} can't make what waits final after height {newest:,}, and no node that was asked is further"
+    yield Problem("no-progress", Level.NOT_READY, said, FINDINGS["chain-stands"].advice)
 
 
 def _away(statuses: Sequence[NodeStatus], retired: Sequence[str], *, counted: bool) -> list[str]:

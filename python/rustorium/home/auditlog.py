@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from rustorium.access.files import create, unwritable
 from rustorium.access.keyfiles import public_part
-from rustorium.errors import Absent, HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
+from rustorium.errors import (
+    AbsenceUnproven,
+    Absent,
+    HomeError,
+    HomeMissing,
+    NotFound,
+    Pruned,
+    UsageError,
+    VerificationFailed,
+)
 from rustorium.home.paths import Home
 
 if TYPE_CHECKING:
@@ -22,6 +31,8 @@ if TYPE_CHECKING:
 FILE_NAME = "audit.jsonl"
 LINE_BYTES_MAX = 64 * 1024
 """Maximum number of bytes in a line, as in the writer."""
+ANCHORS_MAX = 10
+"""Number of an account's newest anchors that are searched for the one that was read: others may follow meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,17 @@ def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
             f"the value that {account} has in the ledger is not an anchor of this audit log: anchor it again"
         ) from None
     return head
+
+
+def anchored_ms(client: "Client", account: str, node_key: bytes, head: str) -> int | None:
+    """Returns the time of the newest block that is proven to have stored this head under an account, Unix ms; `None`
+    if the nodes that were asked no longer prove one. Errors: ClientError."""
+    try:
+        page = client.history(account, anchor_name(node_key), limit=ANCHORS_MAX)
+    except (NotFound, Pruned, AbsenceUnproven):
+        return None
+    stored = (one for one in page.versions if one.proven and one.value == head.encode())
+    return next((one.time_ms for one in stored), None)
 
 
 def export_to(log: Path, out: Path) -> None:

@@ -28,9 +28,13 @@ from rustorium.errors import HomeError, KeyFileError, KeyFileMissing, UsageError
 from rustorium.home.format import replace_file, sync_paths
 
 KEY_FILE_BYTES_MAX = 64 * 1024
+PASSPHRASE_ORDERED = "passphrase replacement ordered"
+"""The event in a home's audit log."""
 DEPTH = 3
 """A passphrase file opens the keys beside it and those up to two folders below."""
 Advance = Callable[[int, int], None]
+Order = Callable[[int], None]
+"""Records that this number of key files gets another passphrase, before the first one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,14 @@ class PassphraseChange:
     """The file with the new passphrase."""
 
 
-def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> PassphraseChange:
+def _unrecorded(_files: int) -> None:
+    """Records nothing: only a home has a log."""
+
+
+def rotate_folder(folder: Path, opener: Opener, advance: Advance, order: Order = _unrecorded) -> PassphraseChange:
     """Seals all key files of a folder, such as a home, with another passphrase. Errors: KeyFileMissing, KeyFileError,
-    HomeError, UsageError, NativeError; after an error all files open with the old one, or the call can be repeated."""
+    HomeError, UsageError, NativeError, those of `order`; after an error all files open with the old one, or the call
+    can be repeated."""
     folder = folder.absolute()
     with _only_one(folder):
         files = key_files(folder)
@@ -68,8 +77,8 @@ def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> PassphraseC
         if found is not None and found.absolute().is_relative_to(folder):
             kept = found
         elif named is not None or (found is None and not begun_file(kept).is_file()):
-            return _rotate_named(files, opener, advance)
-        return _rotate_kept(files, found, kept, opener, advance)
+            return _rotate_named(files, opener, advance, order)
+        return _rotate_kept(files, found, kept, opener, advance, order)
 
 
 def _named(opener: Opener) -> Path | None:
@@ -82,11 +91,11 @@ def _named(opener: Opener) -> Path | None:
     return credential if credential.is_file() else None
 
 
-def rotate_file(file: Path, opener: Opener) -> PassphraseChange:
+def rotate_file(file: Path, opener: Opener, order: Order = _unrecorded) -> PassphraseChange:
     """Seals one key file with the passphrase in `opener.new`. Errors: as `rotate_folder`."""
     if not file.is_file():
         raise KeyFileMissing(f"there is no key file {file}: name an existing one")
-    return _rotate_named([file], opener, lambda done, total: None)
+    return _rotate_named([file], opener, lambda done, total: None, order)
 
 
 def key_files(folder: Path) -> list[Path]:
@@ -124,7 +133,7 @@ def _is_key_file(path: Path) -> bool:
 
 
 def _rotate_kept(
-    files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance
+    files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance, order: Order
 ) -> PassphraseChange:
     """Replaces a passphrase that is kept beside the keys; `kept` has the old one, or doesn't exist yet."""
     begun = begun_file(kept)
@@ -141,12 +150,12 @@ def _rotate_kept(
     old = read_passphrase(found) if found is not None else new
     # A generated passphrase has 128 random bits; stretching adds no security.
     is_drawn = opener.new is None and re.fullmatch(rb"[0-9a-f]{32}", new) is not None
-    _reseal(files, old, new, advance, drawn=is_drawn)
+    _reseal(files, old, new, advance, order, drawn=is_drawn)
     _put(begun, kept)
     return PassphraseChange(tuple(files), kept)
 
 
-def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> PassphraseChange:
+def _rotate_named(files: list[Path], opener: Opener, advance: Advance, order: Order) -> PassphraseChange:
     """Replaces a passphrase that the operator keeps elsewhere."""
     if opener.new is None:
         raise UsageError(
@@ -155,11 +164,11 @@ def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Passph
     new = read_passphrase(opener.new)
     left = [file for file in files if not _native.key_opens(str(file), new)]
     if left:
-        _reseal(files, find_passphrase(left[0], opener.old, opener.environment), new, advance)
+        _reseal(files, find_passphrase(left[0], opener.old, opener.environment), new, advance, order)
     return PassphraseChange(tuple(files), opener.new)
 
 
-def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, drawn: bool = False) -> None:
+def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, order: Order, *, drawn: bool = False) -> None:
     # All files are checked before the first one changes, because a file that neither passphrase opens would leave the
     # others under two passphrases.
     for file in files:
@@ -169,6 +178,7 @@ def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, draw
                 "was changed",
                 code="wrong-passphrase",
             )
+    order(len(files))
     for number, file in enumerate(files):
         advance(number, len(files))
         _native.reseal_key(str(file), old, new, drawn)

@@ -10,9 +10,9 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from rustorium.access.keyfiles import open_key_file, public_part
 from rustorium.access.passphrases import find_passphrase
@@ -58,6 +58,13 @@ class Opener:
 
     passphrase_file: Path | None
     environment: Mapping[str, str]
+    owner_passphrase_file: Path | None = None
+    """For the owner's key; `None`: the home's."""
+
+    @property
+    def of_owner(self) -> Self:
+        """Returns the opener of the owner's key."""
+        return replace(self, passphrase_file=self.owner_passphrase_file or self.passphrase_file)
 
     def seed(self, path: Path, kind: str) -> bytes:
         """Returns the secret seed. Errors: KeyFileError."""
@@ -236,9 +243,9 @@ def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     from rustorium.client import Key
 
     if path.is_file() and public_part(path)[0] == "owner":
-        key = Key(opener.seed(path, "owner"), int(validator["region"]))
+        key = Key(opener.of_owner.seed(path, "owner"), int(validator["region"]))
     else:
-        key = Key.open(path, opener.passphrase_file)
+        key = Key.open(path, opener.of_owner.passphrase_file)
     if key.public_key != validator["owner_key"]:
         raise UsageError(
             f"{path} isn't the key of the owner of {validator['name']}, {validator['owner_key']}: "

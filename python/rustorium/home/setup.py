@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from rustorium.access.genesis import read_genesis
-from rustorium.access.passphrases import new_passphrase
+from rustorium.access.passphrases import new_passphrase, read_passphrase
 from rustorium.access.private import make_folder
 from rustorium.config import (
     KEEP_MIN,
@@ -73,9 +73,11 @@ def init_home(
     passphrase_file: Path | None,
     environment: Mapping[str, str],
     options: HomeOptions | None = None,
+    owner_passphrase_file: Path | None = None,
 ) -> dict[str, object]:
     """Makes the home; returns its public keys and, for a validator, the proof of possession. A follower has neither
-    validator key nor owner. Errors: HomeError, FileExists, KeyFileError, UsageError."""
+    validator key nor owner. `owner_passphrase_file`: for the owner's key; `None`: the home's passphrase. Errors:
+    HomeError, FileExists, KeyFileError, UsageError."""
     from rustorium import _native
 
     wished = options or HomeOptions()
@@ -84,8 +86,8 @@ def init_home(
 
     home = Home(path)
     owner = owner_key or path.with_name(f"{path.name}.owner.key")
-    if role == "follower" and owner_key is not None:
-        raise UsageError("a follower has no owner: leave --owner-key out")
+    if role == "follower" and (owner_key is not None or owner_passphrase_file is not None):
+        raise UsageError("a follower has no owner: leave --owner-key and --owner-passphrase-file out")
     if path.exists() and any(path.iterdir()):
         raise HomeError(
             f"{path} is already initialised or not empty: choose another --home; init never overwrites",
@@ -101,13 +103,14 @@ def init_home(
         _check_peers(peers, genesis)
         genesis_json = genesis.read_text(encoding="utf-8")
     passphrase = new_passphrase(passphrase_file, environment)
+    of_owner = read_passphrase(owner_passphrase_file) if owner_passphrase_file is not None else passphrase
     home.create(_config(name, role, peers, wished), genesis_json)
     public: dict[str, str] = {}
     seeds: dict[str, bytes] = {}
     for kind, file in keys.items():
         make_folder(file.parent)
         seed = seeds[kind] = _native.generate_seed()
-        _native.seal_key(str(file), seed, kind, passphrase)
+        _native.seal_key(str(file), seed, kind, of_owner if kind == "owner" else passphrase)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
     _native.StorageKey.create(str(home.storage_key), passphrase)
     made: dict[str, object] = {"name": name, "role": role, "home": str(path), "genesis": str(home.genesis)}

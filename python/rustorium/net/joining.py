@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import open_key_file
 from rustorium.access.private import make_folder, write_private
 from rustorium.api import Operation
 from rustorium.client import operations
@@ -32,6 +33,7 @@ from rustorium.home.followers import add
 from rustorium.home.lock import stopped
 from rustorium.home.paths import SEEDS_MAX, Home
 from rustorium.net.generate import Listen
+from rustorium.net.parties import Party
 from rustorium.net.ports import PortLeases
 from rustorium.node.admin.socket import call
 from rustorium.types import Subject
@@ -310,6 +312,31 @@ def admission(client: "Client", joiner: Joiner) -> Operation:
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
         joiner.possession if proven else None,
     )  # fmt: skip
+
+
+def application(
+    client: "Client", party: Party, home: Home, passphrase_file: Path | None, environment: Mapping[str, str]
+) -> tuple[str, Operation]:
+    """Returns the address of the owner's account, and the operation by which operators admit the validator of a home
+    that its party made. Errors: UsageError if the home has other keys or the validator is a member, KeyFileError,
+    HomeError."""
+    from rustorium import _native
+
+    files = {"validator": (home.validator_key, party.validator_key), "node": (home.node_key, party.node_key)}
+    seeds: dict[str, bytes] = {}
+    for kind, (file, public) in files.items():
+        seeds[kind] = open_key_file(file, kind, passphrase_file, environment)
+        if _native.public_key(seeds[kind]).hex() != public:
+            raise UsageError(
+                f"{party.source} has another {kind} key than {home.path}: give the file that this home's `init` printed"
+            )
+    if any(party.validator_key == one["validator_key"] for one in client.validators()["next"]):
+        raise UsageError(f"{party.name} is in the next committee already: there is nothing to apply for")
+    chain = _native.genesis_hash(home.genesis_bytes())
+    possession = operations.possession_of(seeds["validator"], seeds["node"], chain, party.owner_key)
+    keys = (party.validator_key, party.node_key, party.owner_key)
+    joiner = Joiner(party.name, home, *keys, party.region, party.address, possession)
+    return _native.account_id(party.region, bytes.fromhex(party.owner_key)), admission(client, joiner)
 
 
 def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:

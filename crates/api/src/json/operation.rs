@@ -42,7 +42,12 @@ pub enum OperationView {
         /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
     },
-    /// An operation of version 2 that no operation of version 1 says. Nodes of this release refuse it.
+    /// Gives the sender another authority, at once. Needs a transaction of version 2.
+    SetAuthority {
+        /// The keys that act for the sender from then on, and how many of them must sign.
+        authority: AuthorityView,
+    },
+    /// An operation of version 2 that nodes of this release refuse.
     Later {
         /// Canonical bytes as hex digits.
         bytes_hex: String,
@@ -370,6 +375,9 @@ impl OperationView {
                 rights: Some(RightView::of(*rights)),
                 until_ms: *until_ms,
             },
+            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
+                Self::SetAuthority { authority: (&settings.authority).into() }
+            }
             _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
@@ -397,6 +405,7 @@ impl TryFrom<OperationView> for Operation {
     fn try_from(view: OperationView) -> Result<Self, ViewError> {
         Ok(match view {
             OperationView::Later { .. }
+            | OperationView::SetAuthority { .. }
             | OperationView::CreateAccount { authority: Some(_), .. }
             | OperationView::Grant { rights: Some(_), .. }
             | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),

@@ -4,8 +4,9 @@
 
 use super::operation::{OperationView, prefixes_of};
 use super::schema::ToSchema;
+use super::signers::AuthorityView;
 use super::view_error::ViewError;
-use rustorium_types::{AccountId, Authority, Operation, Operation2, Rights, SignerKey};
+use rustorium_types::{AccountId, Authority, AuthoritySettings, Operation, Operation2, Rights, SignerKey};
 use serde::{Deserialize, Serialize};
 
 /// A kind of write that a grant allows.
@@ -26,6 +27,13 @@ impl RightView {
     }
 }
 
+/// Returns the authority of keys in any order.
+fn authority_of(view: &AuthorityView) -> Result<Authority, ViewError> {
+    let mut keys: Vec<_> = view.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
+    keys.sort_unstable();
+    Authority::new(view.threshold, keys).map_err(ViewError::Authority)
+}
+
 impl OperationView {
     /// Returns the operation in the form of version 2, as this account sends it.
     ///
@@ -34,13 +42,14 @@ impl OperationView {
     pub fn into_second(self, sender: &AccountId) -> Result<Operation2, ViewError> {
         match self {
             Self::CreateAccount { region, public_key: None, authority: Some(given), storage_bytes } => {
-                let mut keys: Vec<_> = given.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
-                keys.sort_unstable();
-                let authority = Authority::new(given.threshold, keys).map_err(ViewError::Authority)?;
-                Ok(Operation2::CreateAccount { region, authority, storage_bytes })
+                Ok(Operation2::CreateAccount { region, authority: authority_of(&given)?, storage_bytes })
             }
             Self::CreateAccount { public_key: Some(_), authority: Some(_), .. } => {
                 Err(ViewError::Both("public_key", "authority"))
+            }
+            Self::SetAuthority { authority } => {
+                let settings = AuthoritySettings { authority: authority_of(&authority)?, delay_ms: 0, recovery: None };
+                Ok(Operation2::SetAuthority { settings, void_grants: false })
             }
             Self::Grant { to, prefixes_hex, rights, until_ms } => {
                 let has = |wanted| rights.as_ref().is_none_or(|given| given.contains(&wanted));

@@ -7,7 +7,7 @@
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account, grant};
+use super::operations::{Actor, apply, create_account, grant, set_authority};
 use super::pools::Pools;
 use super::record::AccountRecord2;
 use super::slots::At;
@@ -158,6 +158,7 @@ impl<'a> Run<'a> {
                 create_account(ledger, actor, account, signer(authority), *storage_bytes)
             }
             Step::Grant { to, grant: given } => grant(ledger, actor, *to, given),
+            Step::SetAuthority(authority) => set_authority(ledger, actor, signer(authority)),
         }
     }
 

@@ -113,6 +113,13 @@ pub(crate) fn create_account(
     ledger.write(at, leaf)
 }
 
+/// Gives the sender another authority. The transaction goes on as the one that signed it.
+pub(crate) fn set_authority(ledger: &mut Ledger<'_>, actor: Actor, signer: Signer) -> Result<(), Stop> {
+    let at = ledger.find(actor.sender, Name::Account)?;
+    let Some(record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
+    ledger.write(at, Leaf::Account(AccountRecord2 { signer, ..record }))
+}
+
 fn require<'a>(ledger: &mut Ledger<'a>, actor: Actor, condition: &'a Condition) -> Result<(), Stop> {
     let holds = match condition {
         Condition::ValueHash { namespace, key, hash } => {

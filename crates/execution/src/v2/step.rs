@@ -27,6 +27,8 @@ pub(crate) enum Step<'a> {
         /// What it may write.
         grant: Box<Grant>,
     },
+    /// Another authority of the sender, at once (V29).
+    SetAuthority(&'a Authority),
 }
 
 impl<'a> Step<'a> {
@@ -43,6 +45,9 @@ impl<'a> Step<'a> {
                 let grant = Grant { rights: *rights, until_ms: *until_ms, prefixes: prefixes.clone() };
                 Some(Self::Grant { to: *to, grant: Box::new(grant) })
             }
+            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
+                Some(Self::SetAuthority(&settings.authority))
+            }
             _ => None,
         }
     }
@@ -52,7 +57,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::Grant { .. } => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::SetAuthority(_) => None,
         }
     }
 }
@@ -77,7 +82,7 @@ mod tests {
             (grant(Rights::ALL, None), true),
             (grant(Rights::ALL, Some(1)), true),
             (grant(Rights::default(), None), true),
-            (change(settings(0, None), false), false),
+            (change(settings(0, None), false), true),
             (change(settings(1, None), false), false),
             (change(settings(0, Some(recovery)), false), false),
             (change(settings(0, None), true), false),

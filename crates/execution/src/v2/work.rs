@@ -27,7 +27,7 @@ pub const SIGNATURE: u64 = 150;
 /// Cost of an account's record: it is read and written, and its leaf in the state tree is made anew.
 pub const RECORD: u64 = 330;
 /// Cost of a leaf that is read, without its bytes.
-pub const READ: u64 = 50;
+pub const READ: u64 = 75;
 /// Number of bytes of a value that can be read for one unit: they are copied, decrypted and hashed.
 pub const READ_BYTES_PER_UNIT: u64 = 64;
 /// Cost of a leaf that is written, without its bytes.
@@ -36,6 +36,8 @@ pub const WRITE: u64 = 300;
 pub const BYTES_PER_UNIT: u64 = 16;
 /// Cost of a signature that is checked alone.
 pub const CHECK: u64 = 700;
+/// Cost of each input of a proof on BLS12-381.
+pub const PROOF_INPUT_BLS12_381: u64 = 1_100;
 
 /// Bytes of the largest grant.
 const GRANT_BYTES: u64 = GRANT_BYTES_MAX as u64;
@@ -55,6 +57,10 @@ const RECORD_BYTES: u64 = RECORD2_BYTES as u64;
 
 /// Cost of a new account. The new leaf may split two nodes of the tree.
 pub const CREATE_ACCOUNT: u64 = read(0) + 2 * write(RECORD_BYTES);
+/// Bytes of an account's settings, at most: two authorities of eight keys each, and what else waits with them.
+const CUSTODY_BYTES: u64 = 1024;
+/// Cost of a change of an account's authority.
+pub const SET_AUTHORITY: u64 = read(CUSTODY_BYTES) + write(CUSTODY_BYTES) + RECORD;
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
 /// Cost of the proofs of possession of two keys, and of the leaves of retired ones.
@@ -112,6 +118,7 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::CreateAccount { .. } => CREATE_ACCOUNT,
         // At no time has it more bytes.
         Step::Grant { grant, .. } => grant_work(grant.to_bytes(0).map_or(0, |bytes| bytes.len() as u64)),
+        Step::SetAuthority(_) => SET_AUTHORITY,
     }
 }
 
@@ -139,9 +146,10 @@ pub fn operation_work(sender: &AccountId, operation: &Operation, unknown: u64) -
         // At most the named inputs, the statement itself and the sender's record, which pays for them.
         Operation::VerifyProof { inputs, proof, .. } => {
             let on_bn254 = Curve::of_proof(proof.as_slice().len()) == Some(Curve::Bn254);
-            let alone = if on_bn254 { PROOF_BN254 } else { PROOF_BLS12_381 };
+            let (alone, input) =
+                if on_bn254 { (PROOF_BN254, PROOF_INPUT) } else { (PROOF_BLS12_381, PROOF_INPUT_BLS12_381) };
             let leaves = (NAMED_INPUTS_MAX as u64 + 1) * (read(STATEMENT_BYTES) + write(STATEMENT_BYTES));
-            read(VERIFIER_BYTES) + leaves + RECORD + alone + PROOF_INPUT * inputs.len() as u64
+            read(VERIFIER_BYTES) + leaves + RECORD + alone + input * inputs.len() as u64
         }
         // Leaves: key, nullifiers, record, both balances, the receiver and the sender's record, which pays for them.
         Operation::Shield { .. } | Operation::ShieldedTransfer { .. } | Operation::Unshield { .. } => {

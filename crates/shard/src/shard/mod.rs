@@ -304,6 +304,12 @@ impl<P: Ports> Shard<P> {
         (self.own_lane.pool().len(), self.own_lane.pool().bytes())
     }
 
+    /// Returns the number of transactions in the pool that lack neither a nonce before them nor quota: if they stay,
+    /// the chain stands.
+    pub fn pool_able(&self) -> usize {
+        self.own_lane.pool().able_count()
+    }
+
     /// Returns true if this node has executed about as far as its peers report. At least one honest peer is among those
     /// whose reports count.
     ///

@@ -147,8 +147,8 @@ pub struct Executed {
     pub time_ms: u64,
     /// Result root at the height.
     pub root: Hash,
-    /// Accounts whose nonce moved, with their next nonce.
-    pub touched: Vec<(AccountId, u64)>,
+    /// Accounts whose nonce moved, with their state after the block.
+    pub touched: Vec<(AccountId, AccountView)>,
     /// Listed transactions that execution skipped.
     pub skipped: Vec<(TxId, Skip)>,
     /// Committee record, if the height wrote it.

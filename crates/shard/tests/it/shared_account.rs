@@ -105,6 +105,34 @@ fn other_signatures_of_the_same_body_execute_it_no_second_time() {
     assert_eq!(outcome(&net, &id), Some(Outcome::Ok), "one nonce was used");
 }
 
+/// V24, V29: an account changes its keys. What the former key signed for later goes from the pools at once, and the new keys'
+/// transactions have its nonces.
+#[test]
+fn transactions_of_former_keys_leave_the_pools_with_a_change_of_keys() {
+    let mut net = net();
+    let own = |net: &Net, nonce| second_of(&net.genesis, (&[1], &[1]), account(1), nonce, put(nonce));
+    let waiting = own(&net, 2);
+    let waits = submit(&mut net, 0, &waiting);
+    net.advance(1_000_000);
+    let settings = AuthoritySettings { authority: authority_of(2, &HOLDERS), delay_ms: 0, recovery: None };
+    let change = Operation2::SetAuthority { settings, void_grants: false };
+    let change = second_of(&net.genesis, (&[1], &[1]), account(1), 0, vec![change]);
+    let id = submit(&mut net, 0, &change);
+    net.advance(2_000_000);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    assert!(net.ports(0).given_up.contains(&waits));
+    for nonce in [1, 2] {
+        let transaction = second_of(&net.genesis, (&HOLDERS, &[51, 52]), account(1), nonce, put(nonce));
+        let id = submit(&mut net, 0, &transaction);
+        net.advance(2_000_000);
+        assert_eq!(outcome(&net, &id), Some(Outcome::Ok), "{nonce}");
+    }
+    let former = own(&net, 3);
+    let id = submit(&mut net, 0, &former);
+    net.advance(1_000_000);
+    assert!(net.ports(0).refused.iter().any(|(refused, why)| *refused == id && why.code() == "wrong-key"));
+}
+
 /// Returns the bytes with one part in place of another.
 fn with(bytes: &[u8], part: &[u8], other: &[u8]) -> Vec<u8> {
     let at = bytes.windows(part.len()).position(|window| window == part).unwrap();

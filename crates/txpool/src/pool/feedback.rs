@@ -3,7 +3,7 @@
 use super::{AccountView, Pool};
 use crate::batch::encoded_bytes;
 use crate::sender::{Entry, Sender};
-use rustorium_crypto::CheckedBatch;
+use rustorium_crypto::{CheckedBatch, signer_of};
 use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::hash_map::Entry::Vacant;
@@ -33,6 +33,23 @@ impl Pool {
             Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
                 self.give_up(account, nonce)
             }
+        }
+    }
+
+    /// Notes an account's state after an executed block, which `executed` was told of. Transactions of another authority
+    /// are dropped: they would be skipped (V24).
+    pub fn follow_authority(&mut self, account: AccountId, view: AccountView) {
+        // Each change of an authority uses a nonce. So a state with fewer used nonces is older than what is known here.
+        let Some(sender) = self.senders.get_mut(&account).filter(|sender| sender.next <= view.nonce) else { return };
+        if sender.signer == view.signer {
+            return;
+        }
+        sender.signer = view.signer;
+        let of_another = |entry: &Entry| entry.transaction.as_ref().is_some_and(|t| signer_of(t) != view.signer);
+        let stale: Vec<u64> =
+            sender.entries.iter().filter(|(_, entry)| of_another(entry)).map(|(nonce, _)| *nonce).collect();
+        for nonce in stale {
+            self.give_up(account, nonce);
         }
     }
 

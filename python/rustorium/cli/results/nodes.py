@@ -123,6 +123,19 @@ class ValidatorAdded(Result):
     owner_key_file: str
 
 
+class ValidatorApplied(Result):
+    """The operation that admits a validator, for the operators. `address`, `public_key` and `region` are those of its
+    owner's account."""
+
+    file: str
+    name: str
+    validator_key: str
+    node_key: str
+    address: str
+    public_key: str
+    region: int
+
+
 class ValidatorRemoved(Result):
     """A validator that was removed, and the epoch from which on it no longer votes."""
 
@@ -314,13 +327,15 @@ class AuditLine(OpenResult):
 
 
 class AuditChecked(Result):
-    """An audit log of which every line is as it was written."""
+    """An audit log of which every line is as it was written. `anchored_ms`: proven time of the block that has the
+    anchor; `null` if it is not from the ledger, or nobody proves the time."""
 
     lines: int
     head: str
     first_ms: int
     last_ms: int
     anchor: str | Absent = ABSENT
+    anchored_ms: int | Absent | None = ABSENT
 
 
 class AuditExported(AuditChecked, kw_only=True):

@@ -94,6 +94,7 @@ SHAPES: Mapping[str, Shape] = {
     "tx status": _one(ledger.TransactionState),
     "node list": _list(nodes.Member),
     "node add": _one(nodes.ValidatorAdded),
+    "node apply": _one(nodes.ValidatorApplied),
     "node remove": _one(nodes.ValidatorRemoved),
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),

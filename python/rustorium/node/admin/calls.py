@@ -18,6 +18,7 @@ import trio
 from rustorium import _native
 from rustorium.errors import AccessRefused, HomeError, NodeError, RustoriumError, TooManyCalls
 from rustorium.home.followers import AllowedFollowers, add, parse, remove
+from rustorium.home.passphrases import PASSPHRASE_ORDERED
 from rustorium.home.tokens import Role, Token
 from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.ratelimit import Buckets
@@ -135,6 +136,7 @@ class Plane:
             "stop": Operation(Role.operate, self._order_stop, "stop ordered"),
             "note_recovery": note("recover"),
             "note_anchor": note("audit anchored"),
+            "note_passphrase": note(PASSPHRASE_ORDERED),
             "rotate_keys": act(Role.admin, "key rotation ordered", lambda _: self._order(self._node.rotate_keys)),
             "replace_storage_key": act(
                 Role.admin, "storage key replacement ordered", lambda _: self._order(self._replacement())

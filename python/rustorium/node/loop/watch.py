@@ -70,6 +70,7 @@ class Watch:
         findings after each look."""
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._of_process, self._others, self._core_ms, self._told = of_process, others, core_ms, told
+        self._config_role = config.node.role
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -145,6 +146,8 @@ class Watch:
             many_liars=read["many_liars"],
             synced=read["synced"],
             executed=status["at"]["height"],
+            waiting=read["pool_able"],
+            no_member=self._no_member(status),
             chain_ahead_ms=chain_ahead_ms(read, now_ms),
             block_ahead=block_ahead(read),
             left_out=left_out(read),
@@ -156,6 +159,13 @@ class Watch:
             tls_trouble=(read["tls"] or {}).get("trouble") or "",
             peers=peers,
         )
+
+    def _no_member(self, status: dict[str, Any]) -> str:
+        """Returns why a node that is configured as a validator has no vote; empty if it has one. Shards other than the
+        root may have committees without it."""
+        if not self._of_process or self._config_role != "validator" or status["role"] == "validator":
+            return ""
+        return f"the validator key of this home is not in the committee of epoch {status['epoch']}: it signs nothing"
 
     def _note_changes(self, found: dict[str, Finding]) -> None:
         for code in found.keys() - self._known.keys():

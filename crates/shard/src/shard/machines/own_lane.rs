@@ -100,9 +100,10 @@ impl OwnLane {
     }
 
     /// Notes what an executed height did to accounts and transactions.
-    pub(crate) fn executed(&mut self, touched: Vec<(AccountId, u64)>, skipped: &[(TxId, Skip)], time_ms: u64) {
-        for (account, nonce) in touched {
-            self.pool.executed(account, nonce, time_ms);
+    pub(crate) fn executed(&mut self, touched: Vec<(AccountId, AccountView)>, skipped: &[(TxId, Skip)], time_ms: u64) {
+        for (account, view) in touched {
+            self.pool.executed(account, view.nonce, time_ms);
+            self.pool.follow_authority(account, view);
         }
         for (id, why) in skipped {
             self.pool.skipped(id, why);

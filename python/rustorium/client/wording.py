@@ -1,0 +1,50 @@
+"""Says in sentences what a checked proof shows.
+
+Invariants: takes only checked facts, never what is beside them in a file; each sentence is one line whatever the facts
+contain.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rustorium.client.words import quoted, shown
+
+
+def sentences(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what a proof shows, one fact a line. `facts`: those of a `VerifiedProof`."""
+    if facts["kind"] == "read":
+        for item in facts["items"]:
+            yield f"After height {facts['height']}, {_content(item)}."
+        return
+    if facts["kind"] == "block":
+        yield f"Block {facts['header']['height']} of epoch {facts['epoch']} is final."
+        return
+    yield _outcome(facts["receipt"])
+    transaction = facts.get("transaction")
+    if transaction is None:
+        yield "The transaction itself is not in the proof."
+        return
+    sender = transaction["sender"]
+    for number, operation in enumerate(transaction["operations"]):
+        yield f"Operation {number} of {sender}: {shown(operation, sender)}."
+
+
+def _outcome(receipt: Mapping[str, Any]) -> str:
+    said = f"Transaction {receipt['id']} of {receipt['sender']} is final at height {receipt['height']}"
+    failure = receipt.get("failure")
+    if failure is None:
+        return f"{said}, and took effect."
+    return f"{said}, and failed at operation {failure['operation']} ({failure['code']}): nothing of it took effect."
+
+
+def _content(item: Mapping[str, Any]) -> str:
+    if item["type"] == "value":
+        key = f"key {quoted(bytes.fromhex(item['key_hex']))} of {item['account']}"
+        if item["value_hex"] is None:
+            return f"{key} is absent"
+        return f"{key} has the value {quoted(bytes.fromhex(item['value_hex']))}"
+    if item["type"] == "balance":
+        return f"{item['account']} holds {item['balance']} of asset {item['asset']}"
+    if item["record"] is None:
+        return f"there is no account {item['account']}"
+    return f"the account {item['account']} exists, and its next nonce is {item['record']['nonce']}"

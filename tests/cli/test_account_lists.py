@@ -1,0 +1,52 @@
+"""`account history` and `account holdings` of what isn't there say so, instead of printing nothing."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from cli_runner import Cli
+
+from rustorium.types import At, BalancePage, HistoryPage
+
+AT = At(9, "ab" * 32)
+ME = "rs1me"
+
+
+class Lists:
+    """A fake client whose node lists nothing, and keeps heights from `kept_from`."""
+
+    kept_from = 0
+
+    @contextmanager
+    def client(self, *_: object, **__: object) -> Iterator["Lists"]:
+        yield self
+
+    def history(self, *_: object, **__: object) -> HistoryPage:
+        return HistoryPage((), None, self.kept_from, AT)
+
+    def holdings(self, *_: object, **__: object) -> BalancePage:
+        return BalancePage((), None, AT)
+
+
+@pytest.fixture
+def lists(monkeypatch: pytest.MonkeyPatch) -> Lists:
+    made = Lists()
+    monkeypatch.setattr("rustorium.cli.account.client_of", made.client)
+    return made
+
+
+def test_a_key_without_versions_is_said_to_have_none(cli: Cli, lists: Lists) -> None:
+    ended = cli("account", "history", ME, "invoice/17")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines() == ["invoice/17 of rs1me has no versions, on the word of the node."]
+    assert json.loads(cli("account", "history", ME, "invoice/17", "-o", "json").out) == []
+    lists.kept_from = 500
+    below = cli("account", "history", ME, "invoice/17", "--before", "700").err
+    assert "has no versions below height 700, on the word of the node, which keeps heights from 500." in below
+
+
+def test_an_account_without_assets_is_said_to_hold_none(cli: Cli, lists: Lists) -> None:
+    ended = cli("account", "holdings", ME)
+    assert (ended.code, ended.err) == (0, "rs1me holds no assets, on the word of the node.\n")
+    assert json.loads(cli("account", "holdings", ME, "-o", "json").out) == []
