@@ -136,8 +136,9 @@ def authority_of(path: Path) -> "tuple[Authority, int] | None":
         return None
     fields = found if isinstance(found, dict) else {}
     threshold, keys, region = fields.get("threshold"), fields.get("keys"), fields.get("region", 0)
-    numbers = type(threshold) is int and type(region) is int
-    if not numbers or not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+    if type(threshold) is not int or type(region) is not int or not isinstance(keys, list):
+        return None
+    if not all(isinstance(key, str) for key in keys):
         return None
     return Authority(threshold, keys), region
 
