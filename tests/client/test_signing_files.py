@@ -129,7 +129,7 @@ def test_what_is_no_authority_makes_no_file(threshold: int, keys: tuple[Key, ...
 
 def test_a_change_of_the_committee_needs_proofs_of_possession() -> None:
     keys = [key.public_key for key in KEYS]
-    with pytest.raises(UsageError, match="proofs of possession"):
+    with pytest.raises(UsageError, match="give `possession`"):
         made(operations.add_validator("node-9", keys[0], keys[1], keys[2], 0))
 
 
