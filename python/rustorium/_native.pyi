@@ -10,13 +10,12 @@ __all__ = [
     "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
     "TlsAuthority", "UnsignedTransaction", "account_id", "activation_holds", "activation_plan", "activation_show",
-    "asset_id", "audit_record",
-    "audit_record_by", "audit_verify", "block_committee", "block_digest", "boundary_of", "build_transaction",
-    "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish", "ceremony_second",
-    "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction", "destroy_file",
-    "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe", "genesis_encode",
-    "genesis_hash", "genesis_state", "has_node", "is_small_order", "key_opens", "load_run", "new_backup_key",
-    "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
+    "asset_id", "audit_record", "audit_record_by", "audit_verify", "authority_names", "block_committee", "block_digest",
+    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
+    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
+    "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
+    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "is_small_order", "key_opens", "load_run",
+    "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
     "pool_transfers", "possession_holds", "proof_version", "prove_possession", "public_key", "read_journal",
     "replace_backup_key", "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply",
     "rollup_batch_hash", "rollup_root", "seal_key", "seal_secret", "sign_activation", "signed_header", "signer_adopt",
@@ -41,6 +40,7 @@ def openapi() -> str:
 def generate_seed() -> bytes: ...
 def public_key(seed: bytes) -> bytes: ...
 def account_id(region: int, public_key: bytes) -> str: ...
+def authority_names(region: int, threshold: int, keys: Sequence[str]) -> tuple[str, str]: ...  # address and hash
 def parse_address(text: str) -> bytes: ...
 def format_address(raw: bytes) -> str: ...
 def asset_id(issuer: str, symbol: str) -> str: ...

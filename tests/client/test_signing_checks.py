@@ -14,6 +14,7 @@ import trio
 import trio.testing
 from fake_net import FakeNet, ok, problem
 
+from rustorium import _native
 from rustorium.client import AsyncClient, Key, SigningFile, operations
 from rustorium.errors import Absent, GenesisNeeded, NotFound, UsageError
 from rustorium.sim.net import EXPIRES_MS, REGION, START_MS, Net, make_net
@@ -140,6 +141,25 @@ def test_a_used_nonce_and_a_passed_time_are_told(monkeypatch: pytest.MonkeyPatch
     refused(made(), "the transaction has expired")
     later(0, EXPIRES_MS - 1)
     assert run(lambda client: client.sign_file(made(), key=KEY)).missing == 0
+
+
+def test_the_keys_of_an_account_of_several_are_compared_by_their_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = Authority(2, [KEY.public_key, OTHER.public_key])
+    _, digest = _native.authority_names(REGION, 2, both.keys)
+    prove = AsyncClient.proven
+
+    async def proven(client: AsyncClient, subjects: Any, **named: Any) -> ProvenState:
+        state = await prove(client, subjects, **named)
+        several = {s: replace(c, public_key=None, authority_hash=digest) for s, c in state.items.items() if c}  # type: ignore[call-arg]
+        return replace(state, items=several)
+
+    monkeypatch.setattr(AsyncClient, "proven", proven)
+    assert run(lambda client: client.sign_file(made(both), key=KEY)).missing == 1
+    refused(made(), f"the authority of account {KEY.address} is the one of hash {digest}")
+    refused(made(Authority(1, both.keys)), "its signatures would not count")
+    with pytest.raises(UsageError, match="has several keys"):
+        run(lambda client: client.prepare([PUT], account=KEY.address))
+    assert run(lambda client: client.prepare([PUT], account=KEY.address, authority=both)).missing == 2
 
 
 def test_a_file_without_enough_signatures_is_not_sent() -> None:

@@ -129,7 +129,7 @@ def test_what_is_no_authority_makes_no_file(threshold: int, keys: tuple[Key, ...
 
 def test_a_change_of_the_committee_needs_proofs_of_possession() -> None:
     keys = [key.public_key for key in KEYS]
-    with pytest.raises(UsageError, match="proofs of possession"):
+    with pytest.raises(UsageError, match="give `possession`"):
         made(operations.add_validator("node-9", keys[0], keys[1], keys[2], 0))
 
 
@@ -148,6 +148,8 @@ def test_every_part_is_said_in_words() -> None:
         operations.grant(other, ["a/", "b/"]),
         operations.grant(other, [""]),
         operations.revoke(other),
+        operations.grant(other, ["a/"], rights=["put"], until_ms=EXPIRES_MS),
+        operations.grant(other, [""], rights=["delete", "put"], until_ms=EXPIRES_MS + 1),
         operations.require_absent(SENDER, "lock"),
         operations.end_epoch(8),
     ]
@@ -162,11 +164,15 @@ def test_every_part_is_said_in_words() -> None:
         f"operation 3: transfer 5 of asset {ASSET} to {other}",
         f'operation 4: create 7 of the account\'s asset "COIN" for {SENDER}',
         f"operation 5: make the account of key {STRANGER.public_key} in region 3, and give it 100 bytes of storage",
-        f'operation 6: let {other} write keys that begin with "a/", "b/" in the account\'s namespace, and no others',
-        f"operation 7: let {other} write every key in the account's namespace",
+        f'operation 6: let {other} set and remove keys that begin with "a/", "b/" in the account\'s namespace, and no '
+        "others",
+        f"operation 7: let {other} set and remove every key in the account's namespace",
         f"operation 8: no longer let {other} write any key",
-        'operation 9: fail unless key "lock" in the account\'s namespace has no value',
-        "operation 10: end epoch: epoch = 8",
+        f'operation 9: let {other} set keys that begin with "a/" in the account\'s namespace, and no others, until '
+        "2027-01-15T08:00:00Z",
+        f"operation 10: let {other} set and remove every key in the account's namespace, until 2027-01-15T08:00:00Z",
+        'operation 11: fail unless key "lock" in the account\'s namespace has no value',
+        "operation 12: end epoch: epoch = 8",
     )
 
 
@@ -175,6 +181,9 @@ def test_the_keys_of_a_new_account_are_all_shown() -> None:
     several = {"type": "create_account", "region": 3, "authority": {"threshold": 2, "keys": keys}, "storage_bytes": 9}
     said = f"make the account of 2 of these keys: {', '.join(keys)}, in region 3, and give it 9 bytes of storage"
     assert words(0, several, SENDER) == said
+    [change] = made(operations.set_authority(Authority(2, keys))).words[3:]
+    said = f"let 2 of these keys: {', '.join(keys)}, act for the account from then on, and no other keys"
+    assert change == f"operation 0: {said}"
 
 
 def test_no_content_leaves_its_line_or_its_quotes() -> None:

@@ -87,9 +87,14 @@ fn no_other_authority_acts_for_an_account_of_several_keys() {
         vec![Operation::Put { namespace: account, key, value }]
     };
     assert_eq!(result(&world, by(&world, account, &authority, operations())), Ok(Outcome::Ok));
-    for (threshold, keys) in
-        [(1, &[20][..]), (1, &[20, 21, 22]), (3, &[20, 21, 22]), (2, &[20, 21]), (2, &[20, 21, 22, 23]), (2, &[0, 20, 21])]
-    {
+    for (threshold, keys) in [
+        (1, &[20][..]),
+        (1, &[20, 21, 22]),
+        (3, &[20, 21, 22]),
+        (2, &[20, 21]),
+        (2, &[20, 21, 22, 23]),
+        (2, &[0, 20, 21]),
+    ] {
         let other = by(&world, account, &authority_of(threshold, keys), operations());
         assert_eq!(result(&world, other), Err(Skip::WrongKey), "{threshold} of {keys:?}");
     }

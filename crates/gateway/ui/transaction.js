@@ -120,12 +120,14 @@ function rows(operation) {
         ["To", account(operation.to)],
         [
           "Prefixes",
-          operation.prefixes_hex.length === 0
+          operation.prefixes_hex.length === 0 || operation.rights?.length === 0
             ? "none: the right is taken back"
             : operation.prefixes_hex.map((prefix) =>
                 h("p", {}, prefix === "" ? "the whole namespace" : readable(prefix)),
               ),
         ],
+        ["May", (operation.rights ?? ["put", "delete"]).join(", ") || "nothing"],
+        ...(operation.until_ms === undefined ? [] : [["Until", when(operation.until_ms)]]),
       ];
     case "create_account":
       return [

@@ -139,9 +139,12 @@ fn destroy_file(py: Python<'_>, path: &str) -> PyResult<()> {
     detached(py, || keystore::destroy(Path::new(path)))?.map_err(keystore_error)
 }
 
-pub(crate) fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
-    let views: Vec<OperationView> = serde_json::from_str(json).map_err(value_error)?;
-    views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
+pub(crate) fn views_of(json: &str) -> PyResult<Vec<OperationView>> {
+    serde_json::from_str(json).map_err(value_error)
+}
+
+fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
+    views_of(json)?.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
 }
 
 /// Refuses keys under which anybody can sign, on chains of any version.
@@ -155,7 +158,7 @@ pub(crate) fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
     }
 }
 
-fn location_of(degrees: (f64, f64)) -> PyResult<GeoLocation> {
+pub(crate) fn location_of(degrees: (f64, f64)) -> PyResult<GeoLocation> {
     let (latitude, longitude) = degrees;
     let in_range = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
     if !in_range {
@@ -231,10 +234,10 @@ fn build_transaction<'py>(
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = key(seed)?;
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
-    let body = draft.body(key.public(), location)?;
-    if let Some(unsigned) = second.then(|| UnsignedTransaction::of_first(&body, work_limit)).flatten() {
+    if second && let Some(unsigned) = UnsignedTransaction::alone(&draft, key.public(), location)? {
         return unsigned.signed_alone(py, &key);
     }
+    let body = draft.body(key.public(), location)?;
     let signature = key.sign(&hash::signed_bytes(hash::domain::TRANSACTION, &body));
     finished(py, Transaction1 { body, signature })
 }

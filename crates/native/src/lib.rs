@@ -56,6 +56,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ledger::register(module)?;
     activation::register(module)?;
     module.add_class::<unsigned::UnsignedTransaction>()?;
+    module.add_function(wrap_pyfunction!(unsigned::authority_names, module)?)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;

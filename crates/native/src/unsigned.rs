@@ -3,16 +3,16 @@
 //! *Invariants:* what is shown is read from the bytes that are signed; a key signs only a body whose authority names it.
 
 use crate::errors::detached;
-use crate::ledger::{key, operations_of, refuse_small_keys, too_large, value_error};
+use crate::ledger::{Draft, key, location_of, refuse_small_keys, too_large, value_error, views_of};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_api::json::TransactionView;
+use rustorium_api::json::{TransactionView, ViewError};
 use rustorium_crypto::{SigningKey, hash, sign};
 use rustorium_execution::{ASSUMED_BYTES, work2};
 use rustorium_types::limits::{TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, Authority, BoundedVec, ChainId, Hash, Operation, Operation2, Rights, Signature2, SignerKey, Transaction,
-    Transaction2, TransactionBody, TransactionBody2, decode, encode,
+    AccountId, Authority, BoundedVec, ChainId, Hash, Operation, Operation2, PublicKey, Signature2, SignerKey,
+    Transaction, Transaction2, TransactionBody2, decode, encode,
 };
 
 /// Bytes of an Ed25519 signature.
@@ -25,34 +25,15 @@ pub struct UnsignedTransaction {
     body: TransactionBody2,
 }
 
-/// Returns the operation of version 2 that has the same effect if this account sends it; `None` if there is none.
-fn as_second(operation: Operation, sender: &AccountId) -> Option<Operation2> {
-    let space = |namespace: AccountId| (namespace != *sender).then_some(namespace);
-    Some(match operation {
-        Operation::CreateAccount { region, public_key, storage_bytes } => {
-            Operation2::CreateAccount { region, authority: Authority::of_key(public_key).ok()?, storage_bytes }
-        }
-        Operation::Put { namespace, key, value } => Operation2::Put { namespace: space(namespace), key, value },
-        Operation::Delete { namespace, key } => Operation2::Delete { namespace: space(namespace), key },
-        Operation::Require(condition) => Operation2::Require(condition),
-        Operation::Transfer { to, asset, amount } => Operation2::Transfer { to, asset, amount },
-        Operation::Issue { symbol, to, amount } => Operation2::Issue { symbol, to, amount },
-        Operation::Grant { to, prefixes } => Operation2::Grant { to, rights: Rights::ALL, prefixes, until_ms: None },
-        Operation::AddProven { validator, possession } => Operation2::AddValidator { validator, possession },
-        Operation::RemoveValidator { validator_key } => Operation2::RemoveValidator { validator_key },
-        Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
-            Operation2::ReplaceKey { validator_key, new_validator_key, new_node_key, possession }
-        }
-        Operation::EndEpoch { epoch } => Operation2::EndEpoch { epoch },
-        Operation::RegisterVerifier { key, named } => Operation2::RegisterVerifier { key, named },
-        Operation::VerifyProof { verifier, inputs, proof } => Operation2::VerifyProof { verifier, inputs, proof },
-        Operation::Shield { pool, asset, amount, transfer } => Operation2::Shield { pool, asset, amount, transfer },
-        Operation::ShieldedTransfer { pool, transfer } => Operation2::ShieldedTransfer { pool, transfer },
-        Operation::Unshield { pool, asset, amount, to, transfer } => {
-            Operation2::Unshield { pool, asset, amount, to, transfer }
-        }
-        Operation::AddValidator { .. } | Operation::ReplaceKey { .. } => return None,
-    })
+/// Reads operations from JSON, as this account sends them. Errors: it isn't JSON of operations, or one brings a key of small
+/// order onto the chain.
+fn operations_of(json: &str, sender: &AccountId) -> PyResult<Result<Vec<Operation2>, ViewError>> {
+    let read: Result<Vec<Operation2>, _> = views_of(json)?.into_iter().map(|view| view.into_second(sender)).collect();
+    if let Ok(read) = &read {
+        let first: Vec<Operation> = read.iter().filter_map(|one| one.as_first(sender)).collect();
+        refuse_small_keys(&first)?;
+    }
+    Ok(read)
 }
 
 fn authority_of(threshold: u8, keys: &[String]) -> PyResult<Authority> {
@@ -62,30 +43,43 @@ fn authority_of(threshold: u8, keys: &[String]) -> PyResult<Authority> {
     Authority::new(threshold, keys).map_err(value_error)
 }
 
+/// Returns the address of the account that an authority opens in a region, and the authority's hash.
+#[pyfunction]
+pub fn authority_names(region: u8, threshold: u8, keys: Vec<String>) -> PyResult<(String, String)> {
+    let authority = authority_of(threshold, &keys)?;
+    let address = hash::authority_account(region, &authority);
+    Ok((address.to_string(), hash::authority_hash(&authority).to_string()))
+}
+
 impl UnsignedTransaction {
-    /// Returns the body in the form of version 2 of a body in that of version 1; `None` if one of its operations has no
-    /// such form, or its key is of small order. `work_limit`: as given for the other body.
-    pub(crate) fn of_first(first: &TransactionBody, work_limit: Option<u64>) -> Option<Self> {
-        let operations = first.data.iter().map(|one| as_second(one.clone(), &first.sender));
-        let mut body = TransactionBody2 {
-            authority: Authority::of_key(first.public_key).ok()?,
-            sender: first.sender,
-            nonce: first.nonce,
-            expires_at_ms: first.expires_at_ms,
-            work_limit: first.work_limit,
-            shard_hint: first.shard_hint,
-            location: first.location,
-            data: BoundedVec::new(operations.collect::<Option<_>>()?).ok()?,
+    /// Returns the body of a draft whose account has this key alone; `None` if version 2 has none of it: a change of the
+    /// committee without proofs of possession, or a key of small order.
+    pub(crate) fn alone(draft: &Draft<'_>, key: PublicKey, location: Option<(f64, f64)>) -> PyResult<Option<Self>> {
+        let sender = hash::account_id(draft.region, &key);
+        let data = match operations_of(draft.operations_json, &sender)? {
+            Err(ViewError::Unproven) => return Ok(None),
+            read => read.map_err(value_error)?,
         };
-        match work_limit {
-            None => body.work_limit = work2::work2(&body, ASSUMED_BYTES),
-            Some(u64::MAX) => body.work_limit = work2::work2(&body, VALUE_BYTES_MAX as u64),
-            Some(_) => {}
-        }
-        Some(Self { chain: first.chain, body })
+        let Ok(authority) = Authority::of_key(key) else { return Ok(None) };
+        let mut body = TransactionBody2 {
+            authority,
+            sender,
+            nonce: draft.nonce,
+            expires_at_ms: draft.expires_at_ms,
+            work_limit: 0,
+            shard_hint: None,
+            location: location.map(location_of).transpose()?,
+            data: BoundedVec::new(data).map_err(value_error)?,
+        };
+        body.work_limit = match draft.work_limit {
+            None => work2::work2(&body, ASSUMED_BYTES),
+            Some(u64::MAX) => work2::work2(&body, VALUE_BYTES_MAX as u64),
+            Some(limit) => limit,
+        };
+        Self::checked(draft.chain, body).map(Some)
     }
 
-    /// Returns the id and the canonical bytes of the transaction, signed by its only key. Errors: it is too large.
+    /// Returns the id and the canonical bytes of the transaction, signed by its only key.
     pub(crate) fn signed_alone<'py>(
         self,
         py: Python<'py>,
@@ -94,11 +88,7 @@ impl UnsignedTransaction {
         let signature = key.sign_body2(&self.chain, &self.body);
         let id = hash::transaction2_id(&self.chain, &self.body).to_string();
         let signed = Transaction2::new(self.body, vec![(0, signature)]).map_err(value_error)?;
-        let bytes = encode(&Transaction::V2(signed));
-        if bytes.len() > TRANSACTION_BYTES_MAX {
-            return Err(too_large(bytes.len()));
-        }
-        Ok((id, PyBytes::new(py, &bytes)))
+        Ok((id, PyBytes::new(py, &encode(&Transaction::V2(signed)))))
     }
 
     fn checked(chain: &str, body: TransactionBody2) -> PyResult<Self> {
@@ -133,11 +123,7 @@ impl UnsignedTransaction {
         largest: bool,
     ) -> PyResult<Self> {
         let sender = AccountId::parse(sender).map_err(value_error)?;
-        let operations = operations_of(operations_json)?;
-        refuse_small_keys(&operations)?;
-        let unsaid = || value_error("version 2 asks for proofs of possession of a validator's keys: give `possession`");
-        let second = operations.into_iter().map(|one| as_second(one, &sender).ok_or_else(unsaid));
-        let data = second.collect::<PyResult<Vec<_>>>()?;
+        let data = operations_of(operations_json, &sender)?.map_err(value_error)?;
         let mut body = TransactionBody2 {
             authority: authority_of(threshold, &keys)?,
             sender,

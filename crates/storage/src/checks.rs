@@ -119,6 +119,7 @@ fn named_in_second_form(receipt: &Receipt, operation: &Operation2, touch: &mut i
         Operation2::CreateAccount { region, authority, .. } => {
             touch(rustorium_crypto::authority_account(*region, authority));
         }
+        Operation2::Grant { to, .. } => touch(*to),
         other => {
             if let Some(first) = other.as_first(&receipt.sender) {
                 named(receipt, &first, touch);
@@ -160,31 +161,31 @@ mod tests {
     use super::*;
     use rustorium_crypto::{SigningKey, authority_account};
     use rustorium_types::{
-        Authority, BoundedVec, Hash, Height, Signature2, SignerKey, Transaction2, TransactionBody2, TxId,
+        Authority, BoundedVec, Hash, Height, Rights, Signature2, SignerKey, Transaction2, TransactionBody2, TxId,
     };
 
-    /// The history of an account of several keys begins with its creation, as that of any account.
-    #[test]
-    fn a_creation_is_in_the_history_of_the_account_that_its_authority_names() {
+    fn authority() -> Authority {
         let mut keys = [1, 2].map(|seed| SignerKey::Ed25519(SigningKey::from_seed(&[seed; 32]).public()));
         keys.sort_unstable();
-        let authority = Authority::new(1, keys.to_vec()).expect("an authority");
-        let created = authority_account(3, &authority);
+        Authority::new(1, keys.to_vec()).expect("an authority")
+    }
+
+    /// Returns the accounts whose histories have the transaction of account 9 with this operation.
+    fn accounts(operation: Operation2, outcome: Outcome) -> Vec<AccountId> {
         let sender = AccountId([9; 32]);
-        let create = Operation2::CreateAccount { region: 3, authority: authority.clone(), storage_bytes: 0 };
         let body = TransactionBody2 {
-            authority,
+            authority: authority(),
             sender,
             nonce: 0,
             expires_at_ms: 1,
             work_limit: 1,
             shard_hint: None,
             location: None,
-            data: BoundedVec::new(vec![create]).expect("one operation"),
+            data: BoundedVec::new(vec![operation]).expect("one operation"),
         };
         let signatures = vec![(0, Signature2::Ed25519([0; 64]))];
         let transaction = Transaction2::new(body, signatures).expect("one signature").into();
-        let receipt = |outcome| Receipt {
+        let receipt = Receipt {
             transaction: TxId(Hash::ZERO.0),
             sender,
             nonce: 0,
@@ -194,13 +195,24 @@ mod tests {
             work: 1,
             outcome,
         };
-        let accounts = |outcome| {
-            let mut accounts = Vec::new();
-            touched(&receipt(outcome), &transaction, |account| accounts.push(account));
-            accounts
-        };
-        assert_eq!(accounts(Outcome::Ok), [sender, created]);
+        let mut accounts = Vec::new();
+        touched(&receipt, &transaction, |account| accounts.push(account));
+        accounts
+    }
+
+    /// The history of an account of several keys begins with its creation, as that of any account. A grant of less than
+    /// everything is in the history of the account that may write, as any grant.
+    #[test]
+    fn accounts_that_only_version_2_can_name_have_it_in_their_history() {
+        let (sender, other) = (AccountId([9; 32]), AccountId([8; 32]));
+        let create = Operation2::CreateAccount { region: 3, authority: authority(), storage_bytes: 0 };
+        let prefixes = BoundedVec::default();
+        let grant =
+            Operation2::Grant { to: other, rights: Rights { put: true, delete: false }, prefixes, until_ms: None };
         let failed = Outcome::Failed { code: rustorium_types::FailureCode::WorkLimit, operation: 0 };
-        assert_eq!(accounts(failed), [sender]);
+        for (operation, named) in [(create, authority_account(3, &authority())), (grant, other)] {
+            assert_eq!(accounts(operation.clone(), Outcome::Ok), [sender, named]);
+            assert_eq!(accounts(operation, failed), [sender]);
+        }
     }
 }

@@ -239,7 +239,6 @@ impl Operation2 {
     /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
     pub fn is_built(&self) -> bool {
         match self {
-            Self::Grant { rights, until_ms, .. } => *rights == Rights::ALL && until_ms.is_none(),
             Self::SetAuthority { settings, void_grants } => settings.change_at_once() && !void_grants,
             Self::CancelAuthority
             | Self::ApproveAuthority { .. }
@@ -281,6 +280,37 @@ impl Operation2 {
             | Self::ApproveAuthority { .. }
             | Self::Recover { .. }
             | Self::WithdrawRecovery { .. } => return None,
+        })
+    }
+
+    /// Returns the operation of version 2 that has the same effect as one of version 1 if this account sends it; `None` if
+    /// there is none: a change of the committee without proofs of possession, or a key of small order.
+    pub fn of_first(operation: Operation, sender: &AccountId) -> Option<Self> {
+        let space = |namespace: AccountId| (namespace != *sender).then_some(namespace);
+        Some(match operation {
+            Operation::CreateAccount { region, public_key, storage_bytes } => {
+                Self::CreateAccount { region, authority: Authority::of_key(public_key).ok()?, storage_bytes }
+            }
+            Operation::Put { namespace, key, value } => Self::Put { namespace: space(namespace), key, value },
+            Operation::Delete { namespace, key } => Self::Delete { namespace: space(namespace), key },
+            Operation::Require(condition) => Self::Require(condition),
+            Operation::Transfer { to, asset, amount } => Self::Transfer { to, asset, amount },
+            Operation::Issue { symbol, to, amount } => Self::Issue { symbol, to, amount },
+            Operation::Grant { to, prefixes } => Self::Grant { to, rights: Rights::ALL, prefixes, until_ms: None },
+            Operation::AddProven { validator, possession } => Self::AddValidator { validator, possession },
+            Operation::RemoveValidator { validator_key } => Self::RemoveValidator { validator_key },
+            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
+                Self::ReplaceKey { validator_key, new_validator_key, new_node_key, possession }
+            }
+            Operation::EndEpoch { epoch } => Self::EndEpoch { epoch },
+            Operation::RegisterVerifier { key, named } => Self::RegisterVerifier { key, named },
+            Operation::VerifyProof { verifier, inputs, proof } => Self::VerifyProof { verifier, inputs, proof },
+            Operation::Shield { pool, asset, amount, transfer } => Self::Shield { pool, asset, amount, transfer },
+            Operation::ShieldedTransfer { pool, transfer } => Self::ShieldedTransfer { pool, transfer },
+            Operation::Unshield { pool, asset, amount, to, transfer } => {
+                Self::Unshield { pool, asset, amount, to, transfer }
+            }
+            Operation::AddValidator { .. } | Operation::ReplaceKey { .. } => return None,
         })
     }
 }

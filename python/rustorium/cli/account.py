@@ -23,6 +23,7 @@ from rustorium.cli.sending import submitted_row
 from rustorium.cli.tx import WaitOption
 
 if TYPE_CHECKING:
+    from rustorium.api import Operation
     from rustorium.types import Version
 
 AddressArgument = Annotated[str, typer.Argument(help="Address of the account.")]
@@ -42,7 +43,11 @@ def account() -> None:
 @group.command()
 def create(
     file: Annotated[
-        Path, typer.Argument(help="Key file that `keys new` made, or the file to which it printed with -o json.")
+        Path,
+        typer.Argument(
+            help="Key file that `keys new` made, or the file to which it printed with -o json, or a file that `keys "
+            "authority new` made."
+        ),
     ],
     key: KeyOption,
     storage_bytes: Annotated[
@@ -62,13 +67,12 @@ def create(
 
     Only the public part of the new key is read, so its holder needs to hand over nothing secret."""
     from rustorium.client import wait_of
-    from rustorium.client.operations import create_account
 
     reached = wait_of(wait)
-    address, public_key, region = _account_of(file.expanduser())
+    address, operation = _creation(file.expanduser(), storage_bytes)
     signer = key_of(key, passphrase_file)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        done = client.send([create_account(region, public_key, storage_bytes)], key=signer, wait=reached)
+        done = client.send([operation], key=signer, wait=reached)
     emit_one({"address": address, "storage_bytes": storage_bytes} | submitted_row(done), output)
 
 
@@ -158,7 +162,27 @@ def _version(one: "Version", encoding: str) -> dict[str, object]:
     return row | {"transaction": one.transaction, "proven": one.proven}
 
 
-def _account_of(file: Path) -> tuple[str, str, int]:
+def _creation(file: Path, storage_bytes: int) -> "tuple[str, Operation]":
+    """Returns the address of an account of a key or of an authority, and the operation that makes it. Errors:
+    UsageError, KeyFileError."""
+    from rustorium import _native
+    from rustorium.cli.sending import authority_of
+    from rustorium.client.operations import create_account, create_account_of
+    from rustorium.errors import UsageError
+
+    named = authority_of(file) if file.is_file() else None
+    if named is None:
+        address, public_key, region = account_key(file)
+        return address, create_account(region, public_key, storage_bytes)
+    authority, region = named
+    try:
+        address, _ = _native.authority_names(region, authority.threshold, authority.keys)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{file} names no authority: {error}") from None
+    return address, create_account_of(region, authority, storage_bytes)
+
+
+def account_key(file: Path) -> tuple[str, str, int]:
     """Returns address, public key and region from a key file or its JSON. Errors: UsageError, KeyFileError."""
     import os
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rustorium.cli import authority
 from rustorium.cli.options import (
     AdminTokenOption,
     AdminUrlOption,
@@ -136,3 +137,6 @@ def rotation(
     from rustorium.node.admin.socket import call
 
     emit_one(call(plane_of(home, admin_url, token_file), "rotation"), output)
+
+
+group.add_typer(authority.group, name="authority")

@@ -38,7 +38,7 @@ AuthorityOption = Annotated[
     Path | None,
     typer.Option(
         "--authority",
-        help='With --unsigned, for an account of several keys: JSON file {"threshold": 2, "keys": ["HEX", …]}.',
+        help="With --unsigned, for an account of several keys: file that `keys authority new` made.",
     ),
 ]
 NonceOption = Annotated[
@@ -118,17 +118,29 @@ class Sending:
 def read_authority(path: Path) -> "Authority":
     """Returns the authority in a JSON file. Errors: UsageError."""
     from rustorium.errors import UsageError
+
+    found = authority_of(path)
+    if found is None:
+        raise UsageError(f"{path} names no authority: make one with `rustorium keys authority new`")
+    return found[0]
+
+
+def authority_of(path: Path) -> "tuple[Authority, int] | None":
+    """Returns the authority in a JSON file and the region of the account that it opens, which is 0 if the file names
+    none; `None` if it is another file. Errors: UsageError."""
     from rustorium.types import Authority
 
     try:
         found: Any = json.loads(content_of(path))
-        fields = found if isinstance(found, dict) else {}
-        threshold, keys = fields.get("threshold"), fields.get("keys")
     except (ValueError, RecursionError):
-        threshold, keys = None, None
-    if type(threshold) is not int or not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise UsageError(f'{path} names no authority: write {{"threshold": 2, "keys": ["HEX", "HEX", "HEX"]}}')
-    return Authority(threshold, keys)
+        return None
+    fields = found if isinstance(found, dict) else {}
+    threshold, keys, region = fields.get("threshold"), fields.get("keys"), fields.get("region", 0)
+    if type(threshold) is not int or type(region) is not int or not isinstance(keys, list):
+        return None
+    if not all(isinstance(key, str) for key in keys):
+        return None
+    return Authority(threshold, keys), region
 
 
 def signing_row(file: "SigningFile", path: Path) -> dict[str, object]:

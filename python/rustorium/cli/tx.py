@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -175,6 +176,16 @@ def grant(
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
+    rights: Annotated[
+        list[str] | None,
+        typer.Option("--rights", help="What it may do: put or delete; repeat. Default: both."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until", metavar="<duration>", help="How long it may, such as 30d, from now on by this machine's clock."
+        ),
+    ] = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
     unsigned: UnsignedOption = None,
     account: AccountOption = None,
@@ -192,10 +203,11 @@ def grant(
     raw = [text_to_bytes(prefix, encoding) for prefix in prefixes]
     if not all(raw):
         raise UsageError("an empty prefix would give the whole namespace away: name the beginning of the keys")
+    made = operations.grant(to, raw, rights=rights or operations.RIGHTS, until_ms=_end_of(until))
     sending = Sending(
         key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
     )
-    emit_one(sending.finish(lambda own: [operations.grant(to, raw)])[0], output)
+    emit_one(sending.finish(lambda own: [made])[0], output)
 
 
 @group.command()
@@ -322,6 +334,15 @@ def tx_status(
     if found.signed_by is not None:
         row["signed_by"] = found.signed_by.to_dict()
     emit_one(row, output)
+
+
+def _end_of(until: str | None) -> int | None:
+    """Returns the time (Unix ms) after a duration from now. Errors: UsageError."""
+    if until is None:
+        return None
+    from rustorium.observe.watching import seconds_of
+
+    return time.time_ns() // 1_000_000 + int(1000 * seconds_of(until, "--until", days_max=10_000))
 
 
 def _operations(file: Path, content: bytes) -> "list[Operation]":

@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
-from rustorium.arguments import content, many, text, whole
+from rustorium.arguments import content, instance, many, one_of, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
+from rustorium.types import Authority
 
 
 def put(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
@@ -39,17 +40,46 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
     return {"type": "create_account", **key, "storage_bytes": whole(storage_bytes, "storage_bytes")}
 
 
-def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
+def create_account_of(region: int, authority: Authority, storage_bytes: int) -> Operation:
+    """Does the same with an account of several keys, on a chain of version 2."""
+    place = {"type": "create_account", "region": whole(region, "region"), "authority": _keys(authority)}
+    return {**place, "storage_bytes": whole(storage_bytes, "storage_bytes")}
+
+
+def set_authority(authority: Authority) -> Operation:
+    """Lets other keys act for the sender from then on, on a chain of version 2. The address stays. Whoever loses these
+    keys loses the account."""
+    return {"type": "set_authority", "authority": _keys(authority)}
+
+
+def _keys(authority: Authority) -> Operation:
+    given = instance(authority, Authority, "authority")
+    return {"threshold": given.threshold, "keys": list(given.keys)}
+
+
+RIGHTS = ("put", "delete")
+"""The kinds of writes that a grant can allow."""
+
+
+def grant(
+    to: str, prefixes: Sequence[bytes | str], *, rights: Sequence[str] = RIGHTS, until_ms: int | None = None
+) -> Operation:
     """Lets another account write all keys that begin with these prefixes in the sender's namespace.
 
-    The list replaces that of an earlier grant to the same account. An empty list revokes the right.
+    It replaces an earlier grant to the same account. An empty list revokes it. `rights`: "put" to set keys, "delete" to
+    remove them. `until_ms`: block time from which it has no effect, Unix ms. Fewer rights and an end need a chain of
+    version 2.
 
-    Errors: UsageError for one prefix in place of a list."""
+    Errors: UsageError for one prefix in place of a list, and for other rights."""
     if isinstance(prefixes, str | bytes):
         raise UsageError(f"prefixes is a list, not one prefix: write [{prefixes!r}]")
     many(prefixes, "prefixes", "prefixes")
     digits = [raw(prefix, "a prefix").hex() for prefix in prefixes]
-    return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits}
+    given = [one_of(right, RIGHTS, "rights") for right in many(rights, "rights", 'rights, such as ["put"]')]
+    # Without these fields the operation has the form of all versions.
+    fewer = {"rights": given} if set(given) != set(RIGHTS) else {}
+    end = {"until_ms": whole(until_ms, "until_ms")} if until_ms is not None else {}
+    return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits, **fewer, **end}
 
 
 def revoke(to: str) -> Operation:

@@ -7,7 +7,7 @@ as many signatures as its authority asks for.
 import time
 from collections.abc import Sequence
 
-from rustorium import arguments
+from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client.base import address_of
 from rustorium.client.convenience import ConvenienceMethods
@@ -50,8 +50,12 @@ class SigningMethods(ConvenienceMethods):
             raise UsageError(f"valid_s is up to {VALID_S_MAX:.0f} seconds, and above 0, not {valid_s:g}")
         record, time_ms = await self._proven_account(account)
         self._check_version()
+        if authority is None and record.public_key is None:
+            raise UsageError(
+                f"account {account} has several keys, and the state has only their hash: name them with authority="
+            )
         if authority is None:
-            authority = Authority(1, [record.public_key])
+            authority = Authority(1, [record.public_key or ""])
         _check_authority(arguments.instance(authority, Authority, "authority"), record)
         number = record.nonce if nonce is None else arguments.whole(nonce, "nonce")
         # A clock that is behind the chain would make a file that has expired.
@@ -129,9 +133,17 @@ class SigningMethods(ConvenienceMethods):
 
 def _check_authority(given: Authority, record: Account) -> None:
     """Errors: UsageError if it isn't the account's."""
-    own = Authority(1, [record.public_key])
-    if given != own:
+    if record.public_key is not None:
+        own = Authority(1, [record.public_key])
+        same, said = given == own, str(own)
+    else:
+        try:
+            _, digest = _native.authority_names(0, given.threshold, given.keys)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UsageError(f"{given} is no authority: {error}") from None
+        same, said = digest == record.authority_hash, f"the one of hash {record.authority_hash}"
+    if not same:
         raise UsageError(
-            f"the authority of account {record.address} is {own}, at height {record.at.height}, and the transaction "
+            f"the authority of account {record.address} is {said}, at height {record.at.height}, and the transaction "
             f"says {given}: its signatures would not count, so make it again"
         )

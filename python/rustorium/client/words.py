@@ -15,6 +15,8 @@ from rustorium.plain import plain
 
 SHOWN_CHARACTERS_MAX = 200
 """Maximum number of characters of a key, a value or a field; of longer ones the beginning is shown, and the hash."""
+VERBS = {"put": "set", "delete": "remove"}
+"""Rights of a grant as verbs."""
 YEAR_10000_MS = 253_402_300_800_000
 
 
@@ -83,6 +85,8 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
             )
         case "grant":
             yield _grant(operation)
+        case "set_authority":
+            yield f"let {_authority(operation['authority'])} act for the account from then on, and no other keys"
         case "require":
             yield f"fail unless {_condition(operation['condition'], sender)}"
         case _:
@@ -94,17 +98,25 @@ def _signers(operation: Mapping[str, Any]) -> str:
     authority = operation.get("authority")
     if authority is None:
         return f"key {operation['public_key']}"
+    return _authority(authority)
+
+
+def _authority(authority: Mapping[str, Any]) -> str:
     return f"{authority['threshold']} of these keys: {', '.join(authority['keys'])},"
 
 
 def _grant(operation: Mapping[str, Any]) -> str:
     prefixes = [bytes.fromhex(digits) for digits in operation["prefixes_hex"]]
-    if not prefixes:
+    rights = [VERBS[right] for right in operation.get("rights") or ()] if "rights" in operation else ["set and remove"]
+    if not prefixes or not rights:
         return f"no longer let {operation['to']} write any key"
+    until_ms = operation.get("until_ms")
+    end = f", until {moment(until_ms)}" if until_ms is not None else ""
+    verbs = " and ".join(rights)
     if not all(prefixes):
-        return f"let {operation['to']} write every key in the account's namespace"
+        return f"let {operation['to']} {verbs} every key in the account's namespace{end}"
     said = ", ".join(map(quoted, prefixes))
-    return f"let {operation['to']} write keys that begin with {said} in the account's namespace, and no others"
+    return f"let {operation['to']} {verbs} keys that begin with {said} in the account's namespace, and no others{end}"
 
 
 def _condition(one: Mapping[str, Any], sender: str) -> str:

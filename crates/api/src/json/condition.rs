@@ -1,8 +1,9 @@
 //! Conditions as JSON, both ways.
 
-use super::operation::{ViewError, bytes, pair};
+use super::operation::{bytes, pair};
 use super::scalar::{Amount, Hex};
 use super::schema::ToSchema;
+use super::view_error::ViewError;
 use rustorium_types::{AccountId, AssetId, Condition, Hash, InputValue, VerifierId};
 use serde::{Deserialize, Serialize};
 

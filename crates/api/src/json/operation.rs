@@ -4,42 +4,15 @@ use super::condition::ConditionView;
 use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
+use super::second::RightView;
 use super::signers::{AuthorityView, PossessionView};
+use super::view_error::ViewError;
+use rustorium_types::limits::GRANT_PREFIXES_MAX;
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Operation2, Possession,
-    Validator, VerifierId, encode,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Key, NamedInput, Operation, Operation2, Possession, Validator,
+    VerifierId, encode,
 };
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
-/// Reason why a view is not an operation.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-pub enum ViewError {
-    /// Neither the text nor the hex digits are given.
-    #[error("give `{0}` as text or `{0}_hex` as hex digits")]
-    Missing(&'static str),
-    /// A field that the operation needs isn't given.
-    #[error("give `{0}`")]
-    Required(&'static str),
-    /// Both are given, and they differ.
-    #[error("`{0}` and `{0}_hex` differ; give one of them")]
-    Differ(&'static str),
-    /// Two fields that exclude each other are given.
-    #[error("give `{0}` or `{1}`, not both")]
-    Both(&'static str, &'static str),
-    /// Not hex digits.
-    #[error("`{0}_hex` is not an even number of hex digits")]
-    Hex(&'static str),
-    /// A number is above its limit.
-    #[error("`{0}` must be below 2^64; take several operations for more")]
-    Large(&'static str),
-    /// No operation of version 1 says it.
-    #[error("no transaction of version 1 has this operation; sign it in the form of version 2, or leave it out")]
-    Later,
-    /// A value is above its limit.
-    #[error("`{0}`: {1}")]
-    Bound(&'static str, DecodeError),
-}
 
 /// A public input by which a verifier's statements can be required.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -148,6 +121,12 @@ pub enum OperationView {
         to: AccountId,
         /// Key prefixes as hex digits; an empty prefix covers the whole namespace. An empty list revokes the grant.
         prefixes_hex: Vec<String>,
+        /// The kinds of writes; without this field all. An empty list revokes the grant. Only in version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rights: Option<Vec<RightView>>,
+        /// Header time from which the grant has no effect, Unix ms; without this field it has no end. Only in version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
     },
     /// For operators: adds a validator to the committee from the next epoch on.
     AddValidator {
@@ -284,6 +263,15 @@ fn amount_64(amount: Amount) -> Result<u64, ViewError> {
     u64::try_from(amount.0).map_err(|_| ViewError::Large("amount"))
 }
 
+fn digits_of<'a>(prefixes: impl Iterator<Item = &'a Key>) -> Vec<String> {
+    prefixes.map(|prefix| hex::encode(prefix.as_slice())).collect()
+}
+
+pub(super) fn prefixes_of(digits: Vec<String>) -> Result<BoundedVec<Key, GRANT_PREFIXES_MAX>, ViewError> {
+    let prefixes = digits.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
+    list("prefixes", prefixes.collect::<Result<Vec<_>, _>>()?.into_iter())
+}
+
 fn list<T, const MAX: usize>(
     name: &'static str,
     values: impl Iterator<Item = T>,
@@ -317,7 +305,7 @@ impl From<&Operation> for OperationView {
                 Self::Issue { symbol, symbol_hex, to: *to, amount: Amount(*amount) }
             }
             Operation::Grant { to, prefixes } => {
-                Self::Grant { to: *to, prefixes_hex: prefixes.iter().map(|p| hex::encode(p.as_slice())).collect() }
+                Self::Grant { to: *to, prefixes_hex: digits_of(prefixes.iter()), rights: None, until_ms: None }
             }
             Operation::AddValidator { validator } => Self::add_validator(validator, None),
             Operation::AddProven { validator, possession } => Self::add_validator(validator, Some(possession)),
@@ -381,6 +369,12 @@ impl OperationView {
                 authority: Some(authority.into()),
                 storage_bytes: *storage_bytes,
             },
+            Operation2::Grant { to, rights, prefixes, until_ms } => Self::Grant {
+                to: *to,
+                prefixes_hex: digits_of(prefixes.iter()),
+                rights: Some(RightView::of(*rights)),
+                until_ms: *until_ms,
+            },
             Operation2::SetAuthority { settings, .. } if operation.is_built() => {
                 Self::SetAuthority { authority: (&settings.authority).into() }
             }
@@ -412,7 +406,9 @@ impl TryFrom<OperationView> for Operation {
         Ok(match view {
             OperationView::Later { .. }
             | OperationView::SetAuthority { .. }
-            | OperationView::CreateAccount { authority: Some(_), .. } => return Err(ViewError::Later),
+            | OperationView::CreateAccount { authority: Some(_), .. }
+            | OperationView::Grant { rights: Some(_), .. }
+            | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),
             OperationView::CreateAccount { region, public_key, authority: None, storage_bytes } => {
                 let Hex(public_key) = public_key.ok_or(ViewError::Required("public_key"))?;
                 Self::CreateAccount { region, public_key, storage_bytes }
@@ -428,11 +424,7 @@ impl TryFrom<OperationView> for Operation {
             OperationView::Issue { symbol, symbol_hex, to, amount } => {
                 Self::Issue { symbol: bytes("symbol", symbol, symbol_hex)?, to, amount: amount.0 }
             }
-            OperationView::Grant { to, prefixes_hex } => {
-                let prefixes = prefixes_hex.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
-                let prefixes: Vec<_> = prefixes.collect::<Result<_, _>>()?;
-                Self::Grant { to, prefixes: list("prefixes", prefixes.into_iter())? }
-            }
+            OperationView::Grant { to, prefixes_hex, .. } => Self::Grant { to, prefixes: prefixes_of(prefixes_hex)? },
             OperationView::AddValidator {
                 name,
                 name_hex,

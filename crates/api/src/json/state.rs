@@ -1,12 +1,14 @@
 //! Accounts, balances and keys as JSON, with their proofs.
 
 use super::answers::AtView;
-use super::operation::{ViewError, bytes};
+use super::operation::bytes;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
+use super::view_error::ViewError;
 use rustorium_execution::{AccountRecord2, decode_amount};
 use rustorium_types::{
-    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer, Subject,
+    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer,
+    Subject,
 };
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};

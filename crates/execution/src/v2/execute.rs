@@ -7,7 +7,7 @@
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account, set_authority};
+use super::operations::{Actor, apply, create_account, grant, set_authority};
 use super::pools::Pools;
 use super::record::AccountRecord2;
 use super::slots::At;
@@ -22,9 +22,7 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
-use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId,
-};
+use rustorium_types::{AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId};
 use std::collections::HashSet;
 
 /// Executes a block. These workers verify its proofs.
@@ -159,6 +157,7 @@ impl<'a> Run<'a> {
                 let account = authority_account(*region, authority);
                 create_account(ledger, actor, account, signer(authority), *storage_bytes)
             }
+            Step::Grant { to, grant: given } => grant(ledger, actor, *to, given),
             Step::SetAuthority(authority) => set_authority(ledger, actor, signer(authority)),
         }
     }

@@ -8,6 +8,7 @@ mod call;
 pub(crate) mod committee;
 pub(crate) mod execute;
 mod first_proofs;
+mod grant;
 mod leaf;
 pub(crate) mod ledger;
 pub(crate) mod operations;

@@ -6,6 +6,7 @@
 //! operation brings a key of small order onto the chain (R51).
 
 use super::committee::govern;
+use super::grant::{Grant, Right};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::pools::{Pools, shielded};
@@ -15,10 +16,9 @@ use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
 use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
-use crate::v1::record::{Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, is_small_order};
 use rustorium_types::{
-    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId, encode,
+    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId,
 };
 use std::borrow::Cow;
 
@@ -53,13 +53,13 @@ pub(crate) fn apply<'a>(
             create_account(ledger, actor, account, Signer::Single(*public_key), *storage_bytes)
         }
         Operation::Put { namespace, key, value } => {
-            check_writer(ledger, sender, *namespace, key.as_slice())?;
+            check_writer(ledger, actor, *namespace, Right::Put, key.as_slice())?;
             let leaf = Leaf::Bytes(Cow::Borrowed(value.as_slice()));
             let at = ledger.find_value(*namespace, key.as_slice())?;
             store(ledger, *namespace, at, leaf)
         }
         Operation::Delete { namespace, key } => {
-            check_writer(ledger, sender, *namespace, key.as_slice())?;
+            check_writer(ledger, actor, *namespace, Right::Delete, key.as_slice())?;
             let at = ledger.find_value(*namespace, key.as_slice())?;
             if ledger.footprint(at) == 0 {
                 return fail(FailureCode::NoSuchKey);
@@ -69,7 +69,7 @@ pub(crate) fn apply<'a>(
         Operation::Require(condition) => require(ledger, actor, condition),
         Operation::Transfer { to, asset, amount } => transfer(ledger, sender, *to, *asset, *amount),
         Operation::Issue { symbol, to, amount } => issue(ledger, sender, symbol.as_slice(), *to, *amount),
-        Operation::Grant { to, prefixes } => grant(ledger, sender, *to, prefixes),
+        Operation::Grant { to, prefixes } => grant(ledger, actor, *to, &Grant::of_all(prefixes.clone())),
         Operation::RegisterVerifier { key, named } => register(ledger, actor, key, named),
         Operation::VerifyProof { verifier, inputs, proof } => {
             verify(ledger, actor, proofs, *verifier, inputs, proof.as_slice())
@@ -195,11 +195,12 @@ fn credit(
     }
 }
 
-fn grant(ledger: &mut Ledger<'_>, sender: AccountId, to: AccountId, prefixes: &Prefixes) -> Result<(), Stop> {
+/// Writes a grant in place of the sender's earlier one to the same account. One that allows nothing takes it back (V34).
+pub(crate) fn grant(ledger: &mut Ledger<'_>, actor: Actor, to: AccountId, grant: &Grant) -> Result<(), Stop> {
     check_exists(ledger, to)?;
-    let at = ledger.find(sender, Name::Grant(to))?;
-    let leaf = if prefixes.is_empty() { Leaf::Absent } else { Leaf::Bytes(Cow::Owned(encode(prefixes))) };
-    store(ledger, sender, at, leaf)
+    let at = ledger.find(actor.sender, Name::Grant(to))?;
+    let leaf = grant.to_bytes(actor.time_ms).map_or(Leaf::Absent, |bytes| Leaf::Bytes(Cow::Owned(bytes)));
+    store(ledger, actor.sender, at, leaf)
 }
 
 pub(crate) fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
@@ -207,16 +208,21 @@ pub(crate) fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Resul
     if ledger.account(at).is_some() { Ok(()) } else { fail(FailureCode::NoSuchAccount) }
 }
 
-fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId, key: &[u8]) -> Result<(), Stop> {
-    if sender == namespace {
+fn check_writer(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    namespace: AccountId,
+    right: Right,
+    key: &[u8],
+) -> Result<(), Stop> {
+    if actor.sender == namespace {
         return Ok(());
     }
-    let at = ledger.find(namespace, Name::Grant(sender))?;
+    let at = ledger.find(namespace, Name::Grant(actor.sender))?;
     let Some(bytes) = ledger.bytes(at)? else { return fail(FailureCode::NotAllowed) };
-    let prefixes = decode_grant(&bytes)
+    let grant = Grant::from_bytes(&bytes)
         .map_err(|error| Stop::Read(StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
-    let allowed = prefixes.iter().any(|prefix| key.starts_with(prefix.as_slice()));
-    if allowed { Ok(()) } else { fail(FailureCode::NotAllowed) }
+    if grant.allows(right, key, actor.time_ms) { Ok(()) } else { fail(FailureCode::NotAllowed) }
 }
 
 /// Writes a leaf. `payer` pays for the bytes that it gains, or gets those that it loses.

@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
+use super::grant::Grant;
 use rustorium_types::{AccountId, Authority, Operation, Operation2};
 
 /// An operation.
@@ -19,6 +20,13 @@ pub(crate) enum Step<'a> {
         /// Storage balance handed over, bytes.
         storage_bytes: u64,
     },
+    /// A grant that version 1 can't say.
+    Grant {
+        /// The account that may write.
+        to: AccountId,
+        /// What it may write.
+        grant: Box<Grant>,
+    },
     /// Another authority of the sender, at once (V29).
     SetAuthority(&'a Authority),
 }
@@ -33,6 +41,10 @@ impl<'a> Step<'a> {
             Operation2::CreateAccount { region, authority, storage_bytes } => {
                 Some(Self::CreateAccount { region: *region, authority, storage_bytes: *storage_bytes })
             }
+            Operation2::Grant { to, rights, prefixes, until_ms } => {
+                let grant = Grant { rights: *rights, until_ms: *until_ms, prefixes: prefixes.clone() };
+                Some(Self::Grant { to: *to, grant: Box::new(grant) })
+            }
             Operation2::SetAuthority { settings, .. } if operation.is_built() => {
                 Some(Self::SetAuthority(&settings.authority))
             }
@@ -45,7 +57,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::SetAuthority(_) => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::SetAuthority(_) => None,
         }
     }
 }
@@ -62,13 +74,14 @@ mod tests {
         let recovery = Recovery { account, delay_ms: 0, is_final: false };
         let settings = |delay_ms, recovery| AuthoritySettings { authority: authority(), delay_ms, recovery };
         let change = |settings, void_grants| Operation2::SetAuthority { settings, void_grants };
-        let grant = |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
+        let grant =
+            |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
         for (operation, built) in [
             (Operation2::EndEpoch { epoch: Epoch(0) }, true),
             (Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 }, true),
             (grant(Rights::ALL, None), true),
-            (grant(Rights::ALL, Some(1)), false),
-            (grant(Rights::default(), None), false),
+            (grant(Rights::ALL, Some(1)), true),
+            (grant(Rights::default(), None), true),
             (change(settings(0, None), false), true),
             (change(settings(1, None), false), false),
             (change(settings(0, Some(recovery)), false), false),
@@ -78,7 +91,11 @@ mod tests {
             (Operation2::Recover { account, authority: authority() }, false),
             (Operation2::WithdrawRecovery { account }, false),
         ] {
-            assert_eq!((operation.is_built(), Step::of(&account, &operation).is_some()), (built, built), "{operation:?}");
+            assert_eq!(
+                (operation.is_built(), Step::of(&account, &operation).is_some()),
+                (built, built),
+                "{operation:?}"
+            );
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! *Invariants:* costs depend on the transaction's bytes and on the lengths of the values that it reads; sums saturate.
 
+use super::grant::GRANT_BYTES_MAX;
 use super::record::RECORD2_BYTES;
 use super::step::Step;
 use crate::v1::record::FRONTIER_BYTES_MAX;
@@ -13,9 +14,7 @@ use crate::v1::work::{
     POOL_LEAVES, POOL_TREE, PROOF_BLS12_381, PROOF_BN254, PROOF_INPUT, RETIRED_LEAVES, VERIFYING_KEY,
     VERIFYING_KEY_BYTE,
 };
-use rustorium_types::limits::{
-    GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX,
-};
+use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES as POOL_RECORD_BYTES;
@@ -41,7 +40,7 @@ pub const CHECK: u64 = 700;
 pub const PROOF_INPUT_BLS12_381: u64 = 1_100;
 
 /// Bytes of the largest grant.
-const GRANT_BYTES: u64 = 4 + (GRANT_PREFIXES_MAX * (4 + KEY_BYTES_MAX)) as u64;
+const GRANT_BYTES: u64 = GRANT_BYTES_MAX as u64;
 /// Bytes of a verifier's largest record.
 const VERIFIER_BYTES: u64 = (32 + 4 + 2 * NAMED_INPUTS_MAX + 4 + VERIFYING_KEY_BYTES_MAX) as u64;
 /// Bytes of a balance.
@@ -117,6 +116,8 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::Listed(operation) => operation_work(sender, operation, unknown),
         Step::Read(operation) => operation_work(sender, operation, unknown),
         Step::CreateAccount { .. } => CREATE_ACCOUNT,
+        // At no time has it more bytes.
+        Step::Grant { grant, .. } => grant_work(grant.to_bytes(0).map_or(0, |bytes| bytes.len() as u64)),
         Step::SetAuthority(_) => SET_AUTHORITY,
     }
 }
@@ -136,7 +137,7 @@ pub fn operation_work(sender: &AccountId, operation: &Operation, unknown: u64) -
         Operation::Issue { .. } => read(AMOUNT_BYTES) + read(RECORD_BYTES) + write(AMOUNT_BYTES),
         Operation::Grant { prefixes, .. } => {
             let bytes: usize = prefixes.iter().map(|prefix| 4 + prefix.as_slice().len()).sum();
-            read(RECORD_BYTES) + read(GRANT_BYTES) + write(4 + bytes as u64)
+            grant_work(4 + bytes as u64)
         }
         Operation::RegisterVerifier { key, .. } => {
             let length = key.as_slice().len() as u64;
@@ -164,6 +165,11 @@ pub fn operation_work(sender: &AccountId, operation: &Operation, unknown: u64) -
         | Operation::EndEpoch { .. } => COMMITTEE + RECORD,
         Operation::AddProven { .. } | Operation::ReplaceProven { .. } => COMMITTEE + RECORD + POSSESSION,
     }
+}
+
+/// Returns the cost of writing a grant of so many bytes.
+fn grant_work(bytes: u64) -> u64 {
+    read(RECORD_BYTES) + read(GRANT_BYTES) + write(bytes)
 }
 
 /// Returns the additional cost of a write in another account's namespace: the grant, and the record of the owner, who

@@ -148,7 +148,8 @@ fn a_relay_changes_no_signatures() {
     let Transaction::V2(three) = signed_by(&net, &[50, 51, 52], 0) else { unreachable!("made in that form") };
     let Transaction::V2(second) = &sound else { unreachable!("made in that form") };
     let signatures = second.signatures();
-    let third: Vec<_> = three.signatures().iter().filter(|one| !signatures.iter().any(|(at, _)| *at == one.0)).collect();
+    let third: Vec<_> =
+        three.signatures().iter().filter(|one| !signatures.iter().any(|(at, _)| *at == one.0)).collect();
     let listed = |signatures: &[&(u8, Signature2)]| -> Vec<u8> {
         let each = signatures.iter().flat_map(|signature| encode(*signature));
         [signatures.len() as u8].into_iter().chain(each).collect()

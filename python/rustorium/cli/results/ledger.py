@@ -37,6 +37,28 @@ class Issued(Sent, kw_only=True):
     asset: str
 
 
+class AuthorityFacts(Result):
+    """A file of an authority, and the account that it opens."""
+
+    address: str
+    authority_hash: str
+    threshold: int
+    keys: list[str]
+    region: int
+    file: str
+
+
+class AccountAuthority(Result):
+    """The authority of an account, as the state proves it. Of several keys that is the hash alone."""
+
+    address: str
+    threshold: int | None
+    keys: list[str] | None
+    authority_hash: str | None
+    height: int
+    proven: bool
+
+
 class SigningState(Result):
     """A file with a transaction to be signed, and the public keys that have signed it."""
 

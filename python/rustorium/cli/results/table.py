@@ -62,6 +62,8 @@ SHAPES: Mapping[str, Shape] = {
     "genesis check": _list(Check),
     "keys new": _one(ledger.NewKey),
     "keys show": _one(ledger.KeyFacts),
+    "keys authority new": _one(ledger.AuthorityFacts),
+    "keys authority show": _one(ledger.AccountAuthority),
     "keys rotate": _one(nodes.RowsRotated, nodes.MasterRotated, nodes.BackupKeyRotated, nodes.PassphraseRotated),
     "keys rotation": _one(nodes.Rotation),
     "signer init": _one(nodes.SignerRecord),

@@ -1,0 +1,98 @@
+"""`keys authority new` and `keys authority show`: the keys of an account that has several.
+
+Invariants: a file of an authority has public keys alone; what is shown of an account is proven.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rustorium.cli.options import (
+    GenesisOption,
+    NetOption,
+    NodeOption,
+    TimeoutOption,
+    TokenFileOption,
+    client_of,
+)
+from rustorium.cli.output import Format, Output, emit_one, note
+
+group = typer.Typer(help="Put keys together that act for one account, and show an account's keys.")
+
+
+@group.callback()
+def authority() -> None:
+    """Put keys together that act for one account, and show an account's keys."""
+
+
+@group.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    keys: Annotated[
+        list[str],
+        typer.Argument(help="1 to 8 keys: key files, files that `keys new -o json` printed, or hex.", metavar="KEY"),
+    ],
+    threshold: Annotated[int, typer.Option("--threshold", min=1, max=8, help="How many of the keys must sign.")],
+    region: Annotated[str, typer.Option("--region", help="Home region of a new account: a name or a byte.")] = "0",
+    output: Output = Format.table,
+) -> None:
+    """Write the file of an authority, and name the account that it opens. No key is opened, and nothing is sent."""
+    from rustorium import _native
+    from rustorium.access.files import write_new
+    from rustorium.errors import UsageError
+    from rustorium.regions import parse_region
+    from rustorium.types import Authority
+
+    byte, made = parse_region(region), Authority(threshold, map(_public_key, keys))
+    try:
+        address, digest = _native.authority_names(byte, made.threshold, made.keys)
+    except ValueError as error:
+        raise UsageError(f"these keys make no authority: {error}") from None
+    fields = {"threshold": made.threshold, "keys": list(made.keys)}
+    write_new(file, (json.dumps({**fields, "region": byte}, indent=1) + "\n").encode())
+    emit_one({"address": address, "authority_hash": digest, **fields, "region": byte, "file": str(file)}, output)
+
+
+@group.command()
+def show(
+    address: Annotated[str, typer.Argument(help="Address of the account.")],
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """Show who may act for an account, proven by the newest state. Of several keys the state has only the hash: each
+    transaction of the account shows them."""
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        found = client.account(address)
+    single = found.public_key is not None
+    row: dict[str, object] = {
+        "address": address,
+        "threshold": 1 if single else None,
+        "keys": [found.public_key] if single else None,
+        "authority_hash": found.authority_hash,
+        "height": found.at.height,
+        "proven": found.at.proven,
+    }
+    emit_one(row, output)
+    if not single:
+        note(f"`rustorium keys authority new` shows the same hash of the same keys. {address} has several.")
+
+
+def _public_key(given: str) -> str:
+    """Returns the public key, hex, of a file, or of digits. Errors: UsageError, KeyFileError."""
+    from rustorium.cli.account import account_key
+    from rustorium.errors import UsageError
+
+    if Path(given).expanduser().is_file():
+        return account_key(Path(given).expanduser())[1]
+    try:
+        if len(bytes.fromhex(given)) == 32:
+            return given.lower()
+    except ValueError:
+        pass
+    raise UsageError(f"{given} is neither a file nor 64 hex digits of a public key: name one of them")
