@@ -23,8 +23,8 @@ use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_txpool::AccountView;
 use rustorium_types::{
-    AccountId, BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters,
-    ResultClaim, StateKey, TermChange, TxId, ValidatorSet,
+    AccountId, BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue,
+    Parameters, ResultClaim, StateKey, TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 Invariants: PURE; every kind of operation is covered; signing reports operations that can't be read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rustorium import _native
 from rustorium.api import Operation
@@ -29,9 +29,12 @@ def subjects_of(operations: Sequence[Operation], signer: str) -> list[Subject]:
             text = symbol if isinstance(symbol, str) else bytes.fromhex(str(operation["symbol_hex"])).decode()
             found.append(Subject(str(operation["to"]), asset=_native.asset_id(signer, text)))
         elif kind == "create_account":
-            region, public_key = operation["region"], bytes.fromhex(str(operation["public_key"]))
-            if isinstance(region, int):
-                found.append(Subject(_native.account_id(region, public_key)))
+            region, authority = operation["region"], operation.get("authority")
+            if isinstance(authority, Mapping) and isinstance(region, int):
+                address, _ = _native.authority_names(region, authority["threshold"], authority["keys"])
+                found.append(Subject(address))
+            elif isinstance(region, int):
+                found.append(Subject(_native.account_id(region, bytes.fromhex(str(operation["public_key"])))))
     return list(dict.fromkeys([*found, Subject(signer)]))
 
 

@@ -44,6 +44,10 @@ impl OperationView {
             Self::CreateAccount { region, public_key: None, authority: Some(given), storage_bytes } => {
                 Ok(Operation2::CreateAccount { region, authority: authority_of(&given)?, storage_bytes })
             }
+            Self::CreateAccount { region, public_key: Some(key), authority: None, storage_bytes } => {
+                let authority = Authority::of_key(key.0).map_err(ViewError::Authority)?;
+                Ok(Operation2::CreateAccount { region, authority, storage_bytes })
+            }
             Self::CreateAccount { public_key: Some(_), authority: Some(_), .. } => {
                 Err(ViewError::Both("public_key", "authority"))
             }
