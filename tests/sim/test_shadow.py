@@ -123,7 +123,7 @@ def test_states_follow_from_signed_transactions(world: World) -> None:
 
 
 STATES = [
-    ("a nonce", changed(b"\0", lambda value: value[:32] + bytes([value[32] ^ 1]) + value[33:]), "has nonce"),
+    ("a nonce", changed(b"\0", lambda value: value[:-32] + bytes([value[-32] ^ 1]) + value[-31:]), "has nonce"),
     ("a balance", changed(b"\1", lambda value: bytes([value[0] ^ 1]) + value[1:]), "other balances"),
     ("a balance gone", without(b"\1"), "other balances"),
     ("a value", changed(b"\2", lambda value: value + b"!"), "other values"),

@@ -15,8 +15,9 @@ from rustorium.sim.frames import SeenHeader
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
 """The first byte in the names of leaves."""
-NONCE_AT = 32
-"""Offset of the next nonce in an account's leaf, after its key."""
+RECORD_BYTES = 64
+"""Bytes of an account's record from its key on: the key, the next nonce and what is left. Version 2 has two bytes before
+it (V27)."""
 
 Leaves = Sequence[tuple[bytes, bytes, bytes]]
 Place = tuple[int, int]
@@ -137,9 +138,9 @@ class Shadow:
     @staticmethod
     def judge_state(node: int, wanted: State, leaves: Leaves) -> None:
         """Checks that leaves hold exactly the accounts, amounts and values that the replayed transactions left."""
-        keys = {leaf[:32]: value[:32] for leaf, name, value in leaves if name == ACCOUNT}
-        records = {value[:32]: value[NONCE_AT : NONCE_AT + 8] for _, name, value in leaves if name == ACCOUNT}
-        nonces = {key: int.from_bytes(nonce, "little") for key, nonce in records.items()}
+        records = {leaf[:32]: value[-RECORD_BYTES:] for leaf, name, value in leaves if name == ACCOUNT}
+        keys = {account: record[:32] for account, record in records.items()}
+        nonces = {record[:32]: int.from_bytes(record[32:40], "little") for record in records.values()}
         for key, nonce in wanted.nonces.items():
             if nonces.get(key) != nonce:
                 raise BreachError(
