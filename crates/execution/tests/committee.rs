@@ -10,8 +10,12 @@ use rustorium_types::*;
 
 /// Accounts 0 to 2 are operators, two of whom must agree. Account 3 is not one.
 fn governed() -> World {
+    governed_by(Rules::V1)
+}
+
+fn governed_by(rules: Rules) -> World {
     let operators = BoundedVec::new((0..3).map(|number| signer(number).public()).collect()).unwrap();
-    World::with(Parameters { operators, operator_quorum: 2, ..Parameters::of(Rules::V1) })
+    World::with(Parameters { operators, operator_quorum: 2, ..Parameters::of(rules) })
 }
 
 fn record(world: &World) -> CommitteeRecord {
@@ -94,13 +98,15 @@ fn a_chain_without_operators_keeps_its_committee() {
 
 #[test]
 fn approvals_of_an_epoch_that_is_over_count_no_more() {
-    let mut world = governed();
-    world.ok(0, vec![remove(1)]);
-    world.header.epoch = Epoch(1);
-    world.ok(1, vec![remove(1)]);
-    assert_eq!(keys(&world).len(), 4);
-    world.ok(0, vec![remove(1)]);
-    assert_eq!(keys(&world).len(), 3);
+    for rules in [Rules::V1, Rules::V2] {
+        let mut world = governed_by(rules);
+        world.ok(0, vec![remove(1)]);
+        world.header.epoch = Epoch(1);
+        world.ok(1, vec![remove(1)]);
+        assert_eq!(keys(&world).len(), 4);
+        world.ok(0, vec![remove(1)]);
+        assert_eq!(keys(&world).len(), 3);
+    }
 }
 
 fn end(epoch: u64) -> Operation {

@@ -184,8 +184,10 @@ mod tests {
         commit(&store, &[(writing(0, 2, &[(b"other", None)]), Outcome::Ok)], None);
         let own = writing(0, 3, &[(b"k", Some(b"two"))]);
         let granted = writing(GRANTEE, 0, &[(b"k", Some(b"three"))]);
-        commit(&store, &[(own, Outcome::Ok), (granted.clone(), Outcome::Ok)], Some(Some(b"three")));
-        let removed = writing(0, 4, &[(b"k", None)]);
+        let after = writing(0, 4, &[(b"other", Some(b"four"))]);
+        let all = [own, granted.clone(), after].map(|one| (one, Outcome::Ok));
+        commit(&store, &all, Some(Some(b"three")));
+        let removed = writing(0, 5, &[(b"k", None)]);
         commit(&store, &[(removed.clone(), Outcome::Ok)], Some(None));
         let all = [version(4, None, &removed), version(3, Some(b"three"), &granted), version(1, Some(b"one"), &first)];
         let found = history(&store, &asked(None, 10)).unwrap();
