@@ -240,8 +240,10 @@ class Checkers:
     # ---- what the state holds
 
     def conserved(self, node: int, leaves: list[tuple[bytes, bytes, bytes]]) -> None:
-        """Checks that the sums of all balances and of all storage never change. Of a chain that went from version 1 to 2 it
-        isn't known by which version an account was made: each new one takes either number of bytes."""
+        """Checks that the sums of all balances and of all storage never change.
+
+        Of a chain that went from version 1 to 2 it isn't known by which version an account was made: each new one takes
+        either number of bytes."""
         accounts = frozenset(key for key, name, _ in leaves if name[0] == ACCOUNT)
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
         left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)

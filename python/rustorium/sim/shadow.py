@@ -16,8 +16,8 @@ from rustorium.sim.frames import SeenHeader
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
 """The first byte in the names of leaves."""
 RECORD_BYTES = 64
-"""Bytes of an account's record from its key on: the key, the next nonce and what is left. Version 2 has two bytes before
-it (V27)."""
+"""Bytes of an account's record from its key on: the key, the next nonce and what is left. Version 2 has two bytes
+before it (V27)."""
 
 Leaves = Sequence[tuple[bytes, bytes, bytes]]
 Place = tuple[int, int]
