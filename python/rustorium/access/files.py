@@ -1,9 +1,10 @@
-"""New files whose names a user gives.
+"""Files whose names a user gives.
 
-Invariants: SYNC; a file that exists is never overwritten; one that couldn't be written whole is removed.
+Invariants: SYNC; `create` and `write_new` never overwrite a file; what couldn't be written whole is removed.
 """
 
 import os
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,6 +39,23 @@ def write_new(path: Path, content: bytes) -> None:
         if is_new:
             path.expanduser().unlink()
         raise unwritable(path, error) from None
+
+
+def replace(path: Path, content: bytes, mode: int = PUBLIC) -> None:
+    """Writes a file in place of the one at this path, whole and on the disk, or not at all. Errors: OSError."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    # An earlier process of this number may have left one when it was killed.
+    fresh.unlink(missing_ok=True)
+    try:
+        with open(os.open(fresh, flags, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from rustorium.client.strictjson import DECODER
 from rustorium.errors import VerificationFailed
 from rustorium.plain import CODE_CHARACTERS_MAX, plain
 
@@ -229,7 +230,7 @@ def _object(content: bytes, form: str) -> dict[str, object]:
     if len(content) > VALUE_CHARACTERS_MAX:
         raise _refused(f"it has {len(content)} bytes and may have {VALUE_CHARACTERS_MAX}")
     try:
-        fields = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        fields: object = DECODER.decode(content.decode())
     except (ValueError, RecursionError) as error:
         raise _refused(f"it is not JSON ({error})") from None
     if not isinstance(fields, dict):
@@ -261,7 +262,6 @@ class _Stream:
         self._at = 0
         self._ended = False
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
-        self._json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
     def members(self) -> Iterator[str]:
         """Yields the names of the object's fields. The caller must take each value before the next name."""
@@ -299,7 +299,7 @@ class _Stream:
         self._peek()
         while True:
             try:
-                found, end = self._json.raw_decode(self._text, self._at)
+                found, end = DECODER.raw_decode(self._text, self._at)
                 # A number at the end of the buffer may continue in the next chunk.
                 if end < len(self._text) or self._ended:
                     self._at = end
@@ -346,17 +346,6 @@ class _Stream:
             self._text, self._at = rest + self._utf8.decode(chunk, self._ended), 0
         except UnicodeDecodeError as error:
             raise _refused(f"it is not JSON ({error})") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a field is there twice")
-    return fields
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number")
 
 
 def _bytes(digits: object) -> bytes:

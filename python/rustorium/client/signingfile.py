@@ -5,15 +5,16 @@ never believed; a signature in a `SigningFile` holds, and is of a key of the aut
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from rustorium import _native, arguments
+from rustorium.access.files import replace
 from rustorium.client import words
 from rustorium.client.keys import Key
+from rustorium.client.strictjson import DECODER
 from rustorium.errors import UsageError
 from rustorium.plain import plain
 from rustorium.types import Authority, SignedTransaction
@@ -107,15 +108,9 @@ class SigningFile:
     def replace(self, path: str | Path) -> None:
         """Writes the file in place of the one at this path, whole or not at all. Errors: UsageError."""
         file = arguments.path(path, "path").expanduser()
-        beside = file.with_name(f".{file.name}.{os.getpid()}.new")
         try:
-            with open(beside, "xb") as out:
-                out.write(self.to_bytes())
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(beside, file)
+            replace(file, self.to_bytes())
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise UsageError(
                 f"{file} can't be written ({error.strerror}), and is as it was: name another file"
             ) from None
@@ -246,7 +241,7 @@ def _fields(content: bytes) -> dict[str, Any]:
     if len(content) > FILE_BYTES_MAX:
         raise UsageError(f"it has more than {FILE_BYTES_MAX} bytes, so it is no file to sign: name another one")
     try:
-        found = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        found = DECODER.decode(content.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"it is no file to sign: it is not JSON ({plain(str(error), SHOWN_MAX)})") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -277,14 +272,3 @@ def _digits(text: str, name: str) -> bytes:
     if found.hex() != text:
         raise UsageError(f"its {name} is not written in lower-case hex digits: ask for the file again")
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a field is there twice")
-    return found
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")

@@ -6,12 +6,12 @@ part is compared with its state.
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from rustorium import _native
+from rustorium.access.files import replace
 from rustorium.client import prooffile
 from rustorium.errors import EpochUnknown, ProofRefused, TrustExpired, UsageError, VerificationFailed
 
@@ -82,16 +82,8 @@ class TrustFile:
         kept, known = self._kept()
         newest = kept if kept is not None and _facts(kept)["epoch"] > _facts(light)["epoch"] else light
         if kept is None or newest is light or height > known:
-            fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
-            try:
-                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                    file.write(prooffile.trust_to_bytes(_facts(newest), newest.to_bytes(), max(height, known)))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(fresh, self.path)
-            except OSError:
-                fresh.unlink(missing_ok=True)
-                raise
+            content = prooffile.trust_to_bytes(_facts(newest), newest.to_bytes(), max(height, known))
+            replace(self.path, content, mode=0o600)
         self._saved = (light.to_bytes(), height)
 
     def _kept(self) -> tuple[_native.Light | None, int]:
