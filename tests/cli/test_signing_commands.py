@@ -85,7 +85,7 @@ def test_it_asks_before_it_signs(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     assert "no terminal to ask on" in refused.err
     for answer, code in (("n\n", 2), ("y\n", 0)):
         typed = io.StringIO(answer)
-        typed.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr(typed, "isatty", lambda: True)
         monkeypatch.setattr("sys.stdin", typed)
         assert desk.cli(*desk.sign_words(0)).code == code
         assert (desk.file.read_bytes() == before) is (code != 0)

@@ -150,7 +150,11 @@ def test_the_keys_of_an_account_of_several_are_compared_by_their_hash(monkeypatc
 
     async def proven(client: AsyncClient, subjects: Any, **named: Any) -> ProvenState:
         state = await prove(client, subjects, **named)
-        several = {s: replace(c, public_key=None, authority_hash=digest) for s, c in state.items.items() if c}  # type: ignore[call-arg]
+        several = {
+            subject: replace(found, public_key=None, authority_hash=digest)
+            for subject, found in state.items.items()
+            if isinstance(found, Account)
+        }
         return replace(state, items=several)
 
     monkeypatch.setattr(AsyncClient, "proven", proven)

@@ -110,7 +110,7 @@ class SigningMethods(ConvenienceMethods):
         state = await self.proven([subject], at="current")
         found = state.items[subject]
         if not isinstance(found, Account):
-            # It asks again, and says in one place what it means that there is no account.
+            # `account` asks again. Its error is the one place that says what a missing account means.
             found = await self.account(address)
         return found, state.claim.time_ms
 
