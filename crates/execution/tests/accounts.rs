@@ -103,7 +103,7 @@ fn no_other_authority_acts_for_an_account_of_several_keys() {
     assert_eq!(result(&world, first.into()), Err(Skip::WrongKey), "the form of version 1 has one key");
 }
 
-/// What others send arrives, and grants name the account as any other.
+/// An account of several keys gets what others send, and grants name it as any other.
 #[test]
 fn an_account_of_several_keys_holds_and_writes_what_others_do() {
     let (mut world, authority, account) = shared();

@@ -148,8 +148,8 @@ fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
 }
 
 /// Refuses keys under which anybody can sign, on chains of any version.
-pub(crate) fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
-    match operations.iter().flat_map(Operation::new_keys).find(|key| is_small_order(key)) {
+pub(crate) fn refuse_small_keys<'a>(mut keys: impl Iterator<Item = &'a PublicKey>) -> PyResult<()> {
+    match keys.find(|key| is_small_order(key)) {
         None => Ok(()),
         Some(key) => Err(value_error(format!(
             "the key {} is of small order: anybody can sign under it. Ask its owner for a key that `keys new` made",
@@ -269,7 +269,7 @@ impl Draft<'_> {
             location: location.map(location_of).transpose()?,
             data: BoundedVec::new(operations_of(self.operations_json)?).map_err(value_error)?,
         };
-        refuse_small_keys(&body.data)?;
+        refuse_small_keys(body.data.iter().flat_map(Operation::new_keys))?;
         body.work_limit = match self.work_limit {
             None => enough_work(&body, ASSUMED_BYTES, self.version.and_then(Rules::of)),
             Some(u64::MAX) => enough_work(&body, VALUE_BYTES_MAX as u64, None),

@@ -11,8 +11,8 @@ use rustorium_crypto::{SigningKey, hash, sign};
 use rustorium_execution::{ASSUMED_BYTES, work2};
 use rustorium_types::limits::{TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, Authority, BoundedVec, ChainId, Hash, Operation, Operation2, PublicKey, Signature2, SignerKey,
-    Transaction, Transaction2, TransactionBody2, decode, encode,
+    AccountId, Authority, BoundedVec, ChainId, Hash, Operation2, PublicKey, Signature2, SignerKey, Transaction,
+    Transaction2, TransactionBody2, decode, encode,
 };
 
 /// Bytes of an Ed25519 signature.
@@ -30,17 +30,15 @@ pub struct UnsignedTransaction {
 fn operations_of(json: &str, sender: &AccountId) -> PyResult<Result<Vec<Operation2>, ViewError>> {
     let read: Result<Vec<Operation2>, _> = views_of(json)?.into_iter().map(|view| view.into_second(sender)).collect();
     if let Ok(read) = &read {
-        let first: Vec<Operation> = read.iter().filter_map(|one| one.as_first(sender)).collect();
-        refuse_small_keys(&first)?;
+        refuse_small_keys(read.iter().flat_map(Operation2::new_keys))?;
     }
     Ok(read)
 }
 
 fn authority_of(threshold: u8, keys: &[String]) -> PyResult<Authority> {
     let key = |text: &String| Hash::from_hex(text).map(|hash| SignerKey::Ed25519(hash.0)).map_err(value_error);
-    let mut keys = keys.iter().map(key).collect::<PyResult<Vec<_>>>()?;
-    keys.sort_unstable();
-    Authority::new(threshold, keys).map_err(value_error)
+    let keys = keys.iter().map(key).collect::<PyResult<Vec<_>>>()?;
+    Authority::of_keys(threshold, keys).map_err(value_error)
 }
 
 /// Returns the address of the account that an authority opens in a region, and the authority's hash.

@@ -165,9 +165,8 @@ mod tests {
     };
 
     fn authority() -> Authority {
-        let mut keys = [1, 2].map(|seed| SignerKey::Ed25519(SigningKey::from_seed(&[seed; 32]).public()));
-        keys.sort_unstable();
-        Authority::new(1, keys.to_vec()).expect("an authority")
+        let keys = [1, 2].map(|seed| SignerKey::Ed25519(SigningKey::from_seed(&[seed; 32]).public()));
+        Authority::of_keys(1, keys.to_vec()).expect("an authority")
     }
 
     /// Returns the accounts whose histories have the transaction of account 9 with this operation.

@@ -82,6 +82,15 @@ impl Authority {
         }
     }
 
+    /// Makes an authority of a threshold and keys in any order.
+    ///
+    /// # Errors
+    /// [`AuthorityFault`].
+    pub fn of_keys(threshold: u8, mut keys: Vec<SignerKey>) -> Result<Self, AuthorityFault> {
+        keys.sort_unstable();
+        Self::new(threshold, keys)
+    }
+
     /// Makes the authority of one Ed25519 key.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! *Invariants:* every difference between versions is a method here or a match on `Rules`; what is hashed, signed or
 //! stored under a version never changes after its release.
 
+use crate::operation2::Operation2;
 use crate::transaction::{Operation, PublicKey};
 
 /// The newest protocol version that this build speaks.
@@ -98,6 +99,22 @@ impl Operation {
             }
             Self::ReplaceKey { new_validator_key, new_node_key, .. }
             | Self::ReplaceProven { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Operation2 {
+    /// Returns the public keys that the operation brings onto the chain, besides those of accounts: an [`Authority`] has
+    /// none of small order.
+    ///
+    /// [`Authority`]: crate::Authority
+    pub fn new_keys(&self) -> Vec<&PublicKey> {
+        match self {
+            Self::AddValidator { validator, .. } => {
+                vec![&validator.validator_key, &validator.node_key, &validator.owner_key]
+            }
+            Self::ReplaceKey { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
             _ => Vec::new(),
         }
     }

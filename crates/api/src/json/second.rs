@@ -29,9 +29,8 @@ impl RightView {
 
 /// Returns the authority of keys in any order.
 fn authority_of(view: &AuthorityView) -> Result<Authority, ViewError> {
-    let mut keys: Vec<_> = view.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
-    keys.sort_unstable();
-    Authority::new(view.threshold, keys).map_err(ViewError::Authority)
+    let keys = view.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
+    Authority::of_keys(view.threshold, keys).map_err(ViewError::Authority)
 }
 
 impl OperationView {

@@ -44,8 +44,8 @@ pub(crate) fn verify_first<W: Workers>(
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
-    // Whether a change of an authority succeeds is known to the run alone. If proofs of the former one were verified, nobody
-    // would pay for them.
+    // This pass doesn't know whether a change of an authority succeeds. If it does, the former authority's later proofs are
+    // in vain: verified here, they would cost time that nobody pays for.
     let mut changing = BTreeSet::new();
     for (place, call) in calls() {
         let sender = call.sender;

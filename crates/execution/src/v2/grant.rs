@@ -23,7 +23,7 @@ pub(crate) enum Right {
     Delete,
 }
 
-/// What an account may write in another one's namespace.
+/// The right of an account to write in another one's namespace.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Grant {
     pub(crate) rights: Rights,

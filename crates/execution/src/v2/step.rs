@@ -24,7 +24,7 @@ pub(crate) enum Step<'a> {
     Grant {
         /// The account that may write.
         to: AccountId,
-        /// What it may write.
+        /// The rights that it gets.
         grant: Box<Grant>,
     },
     /// Another authority of the sender, at once (V29).
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Recovery, Rights};
 
-    /// What batches may have is what is executed, and nothing else.
+    /// Batches may have the operations that are executed, and no others.
     #[test]
     fn each_operation_that_is_built_is_read() {
         let (account, authority) = (AccountId([1; 32]), || Authority::of_key([7; 32]).expect("not of small order"));

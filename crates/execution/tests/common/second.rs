@@ -51,7 +51,6 @@ pub fn in_second_form(transaction: &Transaction1) -> Transaction {
 
 /// Returns an authority of some accounts' keys.
 pub fn authority_of(threshold: u8, numbers: &[usize]) -> Authority {
-    let mut keys: Vec<SignerKey> = numbers.iter().map(|number| SignerKey::Ed25519(signer(*number).public())).collect();
-    keys.sort_unstable();
-    Authority::new(threshold, keys).unwrap()
+    let keys = numbers.iter().map(|number| SignerKey::Ed25519(signer(*number).public()));
+    Authority::of_keys(threshold, keys.collect()).unwrap()
 }

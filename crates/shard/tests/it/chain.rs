@@ -106,8 +106,8 @@ fn keys_of(numbers: &[usize]) -> Vec<SigningKey> {
 
 /// Returns the authority of these accounts' keys of which so many must sign.
 pub fn authority_of(threshold: usize, numbers: &[usize]) -> Authority {
-    let public = keys_of(numbers).iter().map(|key| SignerKey::Ed25519(key.public())).collect();
-    Authority::new(threshold as u8, public).unwrap()
+    let public = numbers.iter().map(|number| SignerKey::Ed25519(signer(*number).public()));
+    Authority::of_keys(threshold as u8, public.collect()).unwrap()
 }
 
 /// Returns a transaction in the form of version 2. Its authority has the keys of some accounts, as many of which must sign

@@ -43,7 +43,7 @@ fn net() -> Net {
     net
 }
 
-/// What all nodes say of a transaction.
+/// Returns the outcome of a transaction, which all nodes say alike.
 fn outcome(net: &Net, id: &TxId) -> Option<Outcome> {
     let stored = (0..4).map(|index| net.store(index).transaction(id).unwrap().map(|stored| stored.receipt.outcome));
     let said: Vec<_> = stored.collect();
