@@ -100,22 +100,29 @@ CASES = [
     Case("RustoriumKeyRetired", of(0, consensus_key_retired=steady(1)), of(0, consensus_key_retired=steady(0)), SHARD),
     Case(
         "RustoriumChainStalled",
-        of(0, txpool_transactions=steady(3), consensus_height=steady(7)),
-        of(0, txpool_transactions=steady(3), consensus_height=rising(1)),
+        of(0, txpool_able=steady(3), consensus_height=steady(7)),
+        of(0, txpool_able=steady(3), consensus_height=rising(1)),
         SHARD,
     ),
     Case(
         "RustoriumChainStalled",
-        of(0, txpool_transactions=steady(1), consensus_height=steady(7)),
-        of(0, txpool_transactions=steady(0), consensus_height=steady(7)),
+        of(0, txpool_able=steady(1), consensus_height=steady(7)),
+        of(0, txpool_able=steady(0), consensus_height=steady(7)),
+        SHARD,
+    ),
+    # What waits for a nonce before it makes no block.
+    Case(
+        "RustoriumChainStalled",
+        of(0, txpool_transactions=steady(3), txpool_able=steady(3), consensus_height=steady(7)),
+        of(0, txpool_transactions=steady(3), txpool_able=steady(0), consensus_height=steady(7)),
         SHARD,
     ),
     # Transactions of one shard say nothing of the height of another.
     Case(
         "RustoriumChainStalled",
-        of(0, txpool_transactions=steady(3), consensus_height=steady(7)),
-        of(0, txpool_transactions=steady(3), consensus_height=rising(1))
-        | of(1, txpool_transactions=steady(0), consensus_height=steady(7)),
+        of(0, txpool_able=steady(3), consensus_height=steady(7)),
+        of(0, txpool_able=steady(3), consensus_height=rising(1))
+        | of(1, txpool_able=steady(0), consensus_height=steady(7)),
         SHARD,
     ),
     Case("RustoriumNodeBehind", of(0, consensus_height=steady(100)), of(0, consensus_height=steady(1_000)), SHARD),

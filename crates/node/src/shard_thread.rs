@@ -361,7 +361,8 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     gauges.view.store(shard.view().0, Ordering::Relaxed);
     gauges.pool_transactions.store(transactions, Ordering::Relaxed);
     gauges.pool_bytes.store(bytes, Ordering::Relaxed);
-    gauges.pool_able.store(shard.pool_able(), Ordering::Relaxed);
+    let able = shard.pool_able();
+    gauges.pool_able.store(able, Ordering::Relaxed);
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
@@ -395,5 +396,6 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     metrics.backoff.set(i64::from(shard.backoff()));
     metrics.view.set(i64::try_from(shard.view().0).unwrap_or(i64::MAX));
     metrics.pool.set(transactions as i64);
+    metrics.pool_able.set(able as i64);
     metrics.peers.set(peers as i64);
 }

@@ -63,6 +63,8 @@ pub struct NodeMetrics {
     pub peers: Gauge,
     /// Transactions in the pool.
     pub pool: Gauge,
+    /// Transactions in the pool that lack neither a nonce before them nor quota.
+    pub pool_able: Gauge,
     /// 1 if the node is ready.
     pub ready: Gauge,
     transactions: Counter,
@@ -119,6 +121,7 @@ impl NodeMetrics {
             view: Gauge::default(),
             peers: Gauge::default(),
             pool: Gauge::default(),
+            pool_able: Gauge::default(),
             ready: Gauge::default(),
             transactions: Counter::default(),
             skipped: Counter::default(),
@@ -201,6 +204,8 @@ impl NodeMetrics {
         self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
         self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
         self.add_of_shard("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
+        let help = "Transactions in the pool that lack neither a nonce before them nor quota";
+        self.add_of_shard("rustorium_txpool_able", help, &self.pool_able);
         self.add("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
         self.add(
             "rustorium_gateway_notify_seconds",

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from rustorium.client import Client, Key
     from rustorium.home.paths import Home
     from rustorium.node.admin.remote import Remote
+
+CONTENT_BYTES_MAX = 16 * 1024 * 1024
+"""The largest file that a command reads whole. Keys, checkpoints, operations and signed transactions are smaller."""
 
 HomeOption = Annotated[
     Path | None,
@@ -302,13 +306,22 @@ def _client(
 
 
 def content_of(path: Path) -> bytes:
-    """Returns a file's content. Errors: UsageError."""
+    """Returns a file's content, or that of the standard input for `-`. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     try:
-        return path.expanduser().read_bytes()
+        if str(path) == "-":
+            content = sys.stdin.buffer.read(CONTENT_BYTES_MAX + 1)
+        else:
+            with path.expanduser().open("rb") as file:
+                content = file.read(CONTENT_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror}): name a file that can") from None
+    if len(content) > CONTENT_BYTES_MAX:
+        raise UsageError(
+            f"{path} has more than {CONTENT_BYTES_MAX >> 20} MiB, which no such file has: name another one"
+        )
+    return content
 
 
 def _content(path: Path | None) -> bytes | None:

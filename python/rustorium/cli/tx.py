@@ -1,7 +1,6 @@
 """`tx put`, `tx delete`, `tx transfer`, `tx issue`, `tx grant`, `tx revoke`, `tx send`, `tx status`."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -269,7 +268,7 @@ def send(
     from rustorium.client.signingfile import is_signing_file
     from rustorium.errors import UsageError
 
-    content = sys.stdin.buffer.read() if str(file) == "-" else content_of(file)
+    content = content_of(file)
     sending = Sending(
         key,
         passphrase_file,
