@@ -6,25 +6,6 @@ from typing import Any, Self, final
 
 from rustorium.consensus.vocabulary import Effect, Input
 
-__all__ = [
-    "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
-    "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
-    "TlsAuthority", "UnsignedTransaction", "account_id", "activation_holds", "activation_plan", "activation_show",
-    "asset_id", "audit_record", "audit_record_by", "audit_verify", "authority_names", "block_committee", "block_digest",
-    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
-    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
-    "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
-    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "is_small_order", "key_opens", "load_run",
-    "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
-    "pool_transfers", "possession_holds", "proof_version", "prove_possession", "public_key", "read_journal",
-    "replace_backup_key", "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply",
-    "rollup_batch_hash", "rollup_root", "seal_key", "seal_secret", "sign_activation", "signed_header", "signer_adopt",
-    "signer_create", "signer_show", "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote",
-    "sim_read_frame", "sim_signature_work", "store_format", "tracing_init", "tracing_write", "transaction_input",
-    "value_hash", "verifier_id", "verify_block", "verify_receipt_proof", "version", "versions", "wrap_proof",
-    "zk_describe", "zk_inputs", "zk_key", "zk_proof", "zk_verify", "zk_verify_all",
-]  # fmt: skip
-
 class NativeError(Exception):
     """`args[0]` is one sentence; `code` is stable: port-in-use, home-locked, wrong-passphrase, key-missing, …"""
 
@@ -298,7 +279,8 @@ def signer_adopt(state: str, key: bytes) -> None: ...
 def signer_show(state: str, key: bytes) -> str: ...
 def signer_transaction(
     socket: str, key: bytes, chain: str, region: int, nonce: int, expires_at_ms: int, work_limit: int | None,
-    operations_json: str, version: int | None = None) -> tuple[str, bytes]: ...  # fmt: skip
+    operations_json: str, version: int | None = None, second: bool = False) -> tuple[str, bytes]: ...  # fmt: skip
+def signer_signature(socket: str, key: bytes, unsigned: UnsignedTransaction) -> bytes: ...
 def forbid_core_dumps() -> None: ...
 def new_backup_key(path: str, passphrase: bytes) -> None: ...
 def replace_backup_key(path: str, passphrase: bytes) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_no_panic, assert_one_sentence, counter, level, run_command, statuses, wait_for
-from rustorium.client import Client, Key
+from rustorium import _native
+from rustorium.client import Client, Key, SigningFile, operations
 from rustorium.home.paths import Home
 from rustorium.testing import DevnetFactory
 from signer_tools import Signers
@@ -104,6 +105,12 @@ def test_accounts_sign_through_a_signer(devnet_factory: DevnetFactory, tmp_path:
         assert (key.address, key.is_remote) == (account.address, True)
         with Client(net.net.endpoints, genesis=Path(net.net.genesis), key=key) as client:
             assert client.put(b"by the signer", b"1", wait="final").receipt is not None
+            signed = client.sign([operations.put(account.address, "form", "2")])
+            assert json.loads(_native.describe_transaction(signed.raw))["version"] == 2, "as with a key file"
+            file = client.prepare([operations.put(account.address, "by file", "1")], account=account.address)
+            assert client.send_file(client.sign_file(file, key=key)).receipt is not None
+            with pytest.raises(_native.NativeError, match="names another key"):
+                _native.signer_signature(str(socket), bytes.fromhex(key.public_key), of_other_keys(file))
         other = f"unix:{socket}?key={Key.open(net.net.accounts[1].key_file).public_key}"
         ended = run_command("tx", "put", "name", "value", "--net", str(net.path), "--key", other)
         assert_one_sentence(ended, 1, "doesn't hold this key", "[signer-other-key]")
@@ -111,6 +118,14 @@ def test_accounts_sign_through_a_signer(devnet_factory: DevnetFactory, tmp_path:
         process.terminate()
         assert process.wait() == 0
     assert not socket.exists()
+
+
+def of_other_keys(file: SigningFile) -> _native.UnsignedTransaction:
+    """The same transaction of an account that another key has."""
+    listed = json.dumps(file.operations)
+    return _native.UnsignedTransaction.build(
+        file.chain, 1, [Key.generate().public_key], file.sender, file.nonce, file.expires_at_ms, listed, True
+    )
 
 
 def signers_folder(tmp_path: Path) -> str:

@@ -235,7 +235,8 @@ fn build_transaction<'py>(
     let key = key(seed)?;
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
     if second && let Some(unsigned) = UnsignedTransaction::alone(&draft, key.public(), location)? {
-        return unsigned.signed_alone(py, &key);
+        let signature = key.sign_body2(&unsigned.chain(), unsigned.body());
+        return unsigned.signed_alone(py, signature);
     }
     let body = draft.body(key.public(), location)?;
     let signature = key.sign(&hash::signed_bytes(hash::domain::TRANSACTION, &body));

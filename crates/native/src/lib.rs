@@ -72,7 +72,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     signer::register(module)?;
     #[cfg(feature = "node")]
     register_node(module)?;
-    parts::register(module)
+    parts::register(module)?;
+    // PyO3 keeps this list of all names, and a stub has to repeat it. Nobody imports `*` from here.
+    module.delattr("__all__")
 }
 
 /// The names that `parts::NODE` lists.

@@ -41,8 +41,15 @@ const NODE: [&str; 32] = [
     "versions",
 ];
 /// Names that only a build for Linux has.
-const LINUX: [&str; 6] =
-    ["HeldKey", "SignerProcess", "signer_adopt", "signer_create", "signer_show", "signer_transaction"];
+const LINUX: [&str; 7] = [
+    "HeldKey",
+    "SignerProcess",
+    "signer_adopt",
+    "signer_create",
+    "signer_show",
+    "signer_signature",
+    "signer_transaction",
+];
 
 /// Refuses a name that the module lacks: Python calls it after the usual look-up failed (PEP 562).
 #[pyfunction]

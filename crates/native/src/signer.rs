@@ -3,6 +3,7 @@
 use crate::errors::{detached, native_error};
 use crate::ledger::{Draft, finished, value_error};
 use crate::signing_key::SigningKey;
+use crate::unsigned::UnsignedTransaction;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_signer::guard::{Mode, Record};
@@ -10,7 +11,7 @@ use rustorium_signer::{
     Answer, Client, ClientError, Guard, Key, RequestSubject, Role, Server, ServerError, Settings, StateError,
     StateFile, TokenKey, TokenUri,
 };
-use rustorium_types::{ChainId, Hash, PublicKey, Signature, Transaction1};
+use rustorium_types::{ChainId, Hash, PublicKey, Signature, Signature2, Transaction1};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -162,8 +163,14 @@ fn signer_show(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<String> {
     Ok(serde_json::json!({ "public_key": Hash(key).to_string(), "mode": mode, "shards": shards }).to_string())
 }
 
-fn signature(socket: &Path, key: PublicKey, what: RequestSubject) -> Result<Signature, ClientError> {
-    let mut client = Client::connect(socket, key, PATIENCE)?;
+/// Requests the signature of a transaction in the form of version 2.
+fn signature2(socket: &str, key: PublicKey, unsigned: &UnsignedTransaction) -> Result<Signature, ClientError> {
+    let what = RequestSubject::Transaction2 { chain: unsigned.chain(), body: Box::new(unsigned.body().clone()) };
+    let socket = Path::new(socket);
+    signed(Client::connect_newest(socket, key, PATIENCE)?, socket, what)
+}
+
+fn signed(mut client: Client, socket: &Path, what: RequestSubject) -> Result<Signature, ClientError> {
     match client.ask_one(what)? {
         Answer::Signed(signature) => Ok(signature),
         _ => Err(ClientError::Confused(socket.to_owned())),
@@ -172,7 +179,9 @@ fn signature(socket: &Path, key: PublicKey, what: RequestSubject) -> Result<Sign
 
 /// Does what `build_transaction` does, through a signer that has the account's key.
 #[pyfunction]
-#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json, version=None))]
+#[pyo3(signature = (
+    socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json, version=None, second=false
+))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn signer_transaction<'py>(
     py: Python<'py>,
@@ -185,13 +194,32 @@ fn signer_transaction<'py>(
     work_limit: Option<u64>,
     operations_json: &str,
     version: Option<u16>,
+    second: bool,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
-    let key = public_key(key)?;
+    let (key, path) = (public_key(key)?, Path::new(socket));
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
+    if second && let Some(unsigned) = UnsignedTransaction::alone(&draft, key, None)? {
+        let signature = detached(py, || signature2(socket, key, &unsigned))?.map_err(client_error)?;
+        return unsigned.signed_alone(py, Signature2::Ed25519(signature));
+    }
     let body = draft.body(key, None)?;
     let what = RequestSubject::Transaction(Box::new(body.clone()));
-    let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;
+    let ask = || signed(Client::connect(path, key, PATIENCE)?, path, what);
+    let signature = detached(py, ask)?.map_err(client_error)?;
     finished(py, Transaction1 { body, signature })
+}
+
+/// Does what `UnsignedTransaction.sign` does, through a signer that has the key. Errors: NativeError.
+#[pyfunction]
+fn signer_signature<'py>(
+    py: Python<'py>,
+    socket: &str,
+    key: &[u8],
+    unsigned: &UnsignedTransaction,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let key = public_key(key)?;
+    let signature = detached(py, || signature2(socket, key, unsigned))?.map_err(client_error)?;
+    Ok(PyBytes::new(py, &signature))
 }
 
 /// Adds the classes and functions to the module.
@@ -201,6 +229,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(signer_create, module)?)?;
     module.add_function(wrap_pyfunction!(signer_adopt, module)?)?;
     module.add_function(wrap_pyfunction!(signer_show, module)?)?;
+    module.add_function(wrap_pyfunction!(signer_signature, module)?)?;
     module.add_function(wrap_pyfunction!(signer_transaction, module)?)?;
     Ok(())
 }

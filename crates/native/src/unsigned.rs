@@ -7,7 +7,7 @@ use crate::ledger::{Draft, key, location_of, refuse_small_keys, too_large, value
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::json::{TransactionView, ViewError};
-use rustorium_crypto::{SigningKey, hash, sign};
+use rustorium_crypto::{hash, sign};
 use rustorium_execution::{ASSUMED_BYTES, work2};
 use rustorium_types::limits::{TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
@@ -77,13 +77,18 @@ impl UnsignedTransaction {
         Self::checked(draft.chain, body).map(Some)
     }
 
-    /// Returns the id and the canonical bytes of the transaction, signed by its only key.
-    pub(crate) fn signed_alone<'py>(
-        self,
-        py: Python<'py>,
-        key: &SigningKey,
-    ) -> PyResult<(String, Bound<'py, PyBytes>)> {
-        let signature = key.sign_body2(&self.chain, &self.body);
+    /// Returns the chain that signatures are for.
+    pub(crate) fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Returns the body to be signed.
+    pub(crate) fn body(&self) -> &TransactionBody2 {
+        &self.body
+    }
+
+    /// Returns the id and the canonical bytes of the transaction with the signature of its only key.
+    pub(crate) fn signed_alone(self, py: Python<'_>, signature: Signature2) -> PyResult<(String, Bound<'_, PyBytes>)> {
         let id = hash::transaction2_id(&self.chain, &self.body).to_string();
         let signed = Transaction2::new(self.body, vec![(0, signature)]).map_err(value_error)?;
         Ok((id, PyBytes::new(py, &encode(&Transaction::V2(signed)))))

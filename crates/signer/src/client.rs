@@ -1,7 +1,7 @@
 //! The client's side of the protocol: a connection for one key, with many requests in flight.
 
 use crate::protocol::{
-    Answer, Hello, Refusal, Reply, Request, RequestSubject, VERSION, frame_into, read_frame, write_frame,
+    Answer, Hello, Refusal, Reply, Request, RequestSubject, VERSION, VERSION_MIN, frame_into, read_frame, write_frame,
 };
 use rustorium_types::PublicKey;
 use std::io::{self, Write};
@@ -50,16 +50,29 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects for a key. If an answer takes longer than `patience`, here and later, that is an error.
+    /// Connects for a key, to request what the oldest version of the protocol has. If an answer takes longer than
+    /// `patience`, here and later, that is an error.
     ///
     /// # Errors
     /// The signer can't be reached, or refuses.
     pub fn connect(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
+        Self::open(path, Hello { version: VERSION_MIN, key }, patience)
+    }
+
+    /// Connects for a key, to request what the newest version of the protocol has.
+    ///
+    /// # Errors
+    /// Those of `connect`. A signer of an older release refuses.
+    pub fn connect_newest(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
+        Self::open(path, Hello { version: VERSION, key }, patience)
+    }
+
+    fn open(path: &Path, hello: Hello, patience: Duration) -> Result<Self, ClientError> {
         let away = |error| ClientError::Away { path: path.to_owned(), error };
         let mut stream = UnixStream::connect(path).map_err(away)?;
         stream.set_read_timeout(Some(patience)).map_err(away)?;
         stream.set_write_timeout(Some(patience)).map_err(away)?;
-        write_frame(&mut stream, &Hello { version: VERSION, key }).map_err(away)?;
+        write_frame(&mut stream, &hello).map_err(away)?;
         match read_frame(&mut stream).map_err(away)? {
             Answer::Here => Ok(Self { stream, path: path.to_owned() }),
             Answer::Refused(refusal) => Err(refusal.into()),

@@ -2,8 +2,11 @@
 
 use crate::pkcs11::TokenKey;
 use rustorium_crypto::SigningKey;
-use rustorium_crypto::{domain, hash::signed_bytes, vote_bytes};
-use rustorium_types::{BatchDigest, PossessionBody, PublicKey, Signature, TransactionBody, VoteBody};
+use rustorium_crypto::hash::{signed_bytes, transaction2_bytes};
+use rustorium_crypto::{domain, vote_bytes};
+use rustorium_types::{
+    BatchDigest, ChainId, PossessionBody, PublicKey, Signature, TransactionBody, TransactionBody2, VoteBody,
+};
 
 /// Role of a key. It signs nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -53,6 +56,14 @@ impl Key {
     /// Those of the token.
     pub fn transaction(&self, body: &TransactionBody) -> Result<Signature, String> {
         self.sign(&signed_bytes(domain::TRANSACTION, body))
+    }
+
+    /// Signs a transaction in the form of version 2.
+    ///
+    /// # Errors
+    /// Those of the token.
+    pub fn transaction2(&self, chain: &ChainId, body: &TransactionBody2) -> Result<Signature, String> {
+        self.sign(&transaction2_bytes(chain, body))
     }
 
     /// Signs a proof of possession.

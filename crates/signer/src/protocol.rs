@@ -7,13 +7,16 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::BATCH_BYTES_MAX;
 use rustorium_types::{
     Batch, BatchBody, BoundedBytes, BoundedVec, ChainId, DecodeError, Epoch, PossessionBody, PublicKey, ShardId,
-    Signature, SignedVote, TransactionBody, View, VoteBody, decode, encode_into,
+    Signature, SignedVote, TransactionBody, TransactionBody2, View, VoteBody, decode, encode_into,
 };
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
-/// The version of this protocol.
-pub const VERSION: u8 = 1;
+/// The newest version of this protocol. It adds transactions of protocol version 2.
+pub const VERSION: u8 = 2;
+/// The oldest version that a signer answers. A client that needs nothing newer says this one, so that nodes and signers of
+/// two releases work together, whichever is replaced first.
+pub const VERSION_MIN: u8 = 1;
 /// Bytes of a frame without its length: a batch, and room for the other parts.
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + 128 * 1024;
 /// Bytes of a frame's length.
@@ -53,6 +56,13 @@ pub enum RequestSubject {
     Possession(PossessionBody),
     /// A test that the signer still answers.
     Ping,
+    /// A transaction in the form of version 2, one of whose authority's keys this is. Its body doesn't name its chain.
+    Transaction2 {
+        /// The chain.
+        chain: ChainId,
+        /// The body.
+        body: Box<TransactionBody2>,
+    },
 }
 
 /// A node's own signatures, as its journal has them.

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 const MAGIC: &[u8; 16] = b"rustorium-sign\x00\x01";
 const HEAD_BYTES: usize = 16 + 32;
+/// The check of a record in a signer's file.
 const DOMAIN: &[u8] = b"rustorium/signer-record/v1\0";
 /// Bytes of a frame's length and check.
 const FRAME_BYTES: usize = 4 + 8;

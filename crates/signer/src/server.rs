@@ -6,14 +6,14 @@
 use crate::guard::{Guard, Lane, Record};
 use crate::keys::{Key, Role};
 use crate::protocol::{
-    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, RequestSubject, VERSION, frame_into,
-    invalid, read_frame, split_frame, write_frame,
+    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, RequestSubject, VERSION, VERSION_MIN,
+    frame_into, invalid, read_frame, split_frame, write_frame,
 };
 use crate::record::{StateError, StateFile};
 use parking_lot::Mutex;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{geteuid, umask};
-use rustorium_types::{Batch, BatchBody, ChainId, PublicKey, decode};
+use rustorium_types::{Batch, BatchBody, ChainId, PublicKey, SignerKey, decode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -224,7 +224,7 @@ impl Server {
     }
 
     fn welcome(&self, hello: &Hello) -> Result<&HeldKey, Refusal> {
-        if hello.version != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&hello.version) {
             return Err(Refusal::OtherVersion(VERSION));
         }
         let held = self.keys.get(&hello.key).ok_or(Refusal::OtherKey)?;
@@ -264,6 +264,15 @@ impl Server {
             RequestSubject::Transaction(body) if body.public_key != held.key.public() => Err(Refusal::OtherSigner),
             RequestSubject::Transaction(body) => {
                 held.key.transaction(body).map(Answer::Signed).map_err(Refusal::KeyFailed)
+            }
+            RequestSubject::Transaction2 { chain, .. } if !self.chains.contains(chain) => {
+                Err(Refusal::OtherChain(*chain))
+            }
+            RequestSubject::Transaction2 { chain, body } => {
+                if !body.authority.keys().contains(&SignerKey::Ed25519(held.key.public())) {
+                    return Err(Refusal::OtherSigner);
+                }
+                held.key.transaction2(chain, body).map(Answer::Signed).map_err(Refusal::KeyFailed)
             }
             _ => Err(Refusal::OtherRole),
         }
@@ -319,7 +328,7 @@ impl GuardedKey {
             RequestSubject::Possession(body) if !chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
             RequestSubject::Possession(body) if body.validator_key != key.public() => Err(Refusal::OtherSigner),
             RequestSubject::Possession(body) => key.possession(&body).map(Answer::Signed).map_err(Refusal::KeyFailed),
-            RequestSubject::Transaction(_) => Err(Refusal::OtherRole),
+            RequestSubject::Transaction(_) | RequestSubject::Transaction2 { .. } => Err(Refusal::OtherRole),
         }
     }
 

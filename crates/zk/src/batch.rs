@@ -23,6 +23,7 @@ use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, One};
 
+/// The random weights with which proofs are checked together.
 const BATCH_DOMAIN: &[u8] = b"rustorium/groth16-batch/v1\0";
 /// Largest number of claims in a group. Twice as many would save a fiftieth, and double the cost of one bad claim.
 const TOGETHER_MAX: usize = 32;

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of the longest key.
 pub const KEY_BYTES_MAX: usize = Curve::Bls12381.key_bytes(INPUTS_MAX);
+/// The digest of a Groth16 verifying key.
 const KEY_DOMAIN: &[u8] = b"rustorium/groth16-key/v1\0";
 
 /// A checked verifying key, ready for use. Cloning it is cheap.

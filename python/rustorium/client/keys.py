@@ -85,14 +85,21 @@ class Key:
 
         `largest`: it declares work for values of the largest size, instead of 4 KiB, that it may read. `version`: the
         protocol version whose prices it declares; those of all versions if it is unknown. `second`: it has the form of
-        protocol version 2, unless a signer process has the key or version 2 has no such operation.
+        protocol version 2, unless version 2 has no such operation.
 
-        Errors: ValueError if a part is invalid, NativeError."""
+        Errors: ValueError if a part is invalid, NativeError of a signer process."""
         parts = (chain, self.region, nonce, expires_at_ms, WORK_MAX if largest else None)
         if self._seed is None:
             key = bytes.fromhex(self.public_key)
-            return _native.signer_transaction(self._socket, key, *parts, operations_json, version)
+            return _native.signer_transaction(self._socket, key, *parts, operations_json, version, second)
         return _native.build_transaction(self._seed, *parts, operations_json, None, version, second)
+
+    def signature_of(self, unsigned: "_native.UnsignedTransaction") -> bytes:
+        """Signs the body of a transaction of protocol version 2. Errors: ValueError if its authority doesn't name the
+        key, NativeError of a signer process."""
+        if self._seed is None:
+            return _native.signer_signature(self._socket, bytes.fromhex(self.public_key), unsigned)
+        return unsigned.sign(self._seed)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:

@@ -7,6 +7,8 @@ as many signatures as its authority asks for.
 import time
 from collections.abc import Sequence
 
+import anyio.to_thread
+
 from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client.base import address_of
@@ -87,6 +89,8 @@ class SigningMethods(ConvenienceMethods):
         Errors: those of `check_file` and of `SigningFile.sign`."""
         signer = self._signer(key)
         await self.check_file(file)
+        if signer.is_remote:
+            return await anyio.to_thread.run_sync(file.sign, signer)
         return file.sign(signer)
 
     async def send_file(self, file: SigningFile, *, wait: Wait = "final", timeout_s: float | None = None) -> Submitted:

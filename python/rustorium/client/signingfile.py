@@ -134,7 +134,7 @@ class SigningFile:
         """Returns it with the key's signature; unchanged if the key has signed already.
 
         Nothing is asked or compared with the chain: `AsyncClient.sign_file` does that first. Errors: UsageError if the
-        authority doesn't name the key, KeyFileError if a signer process has it."""
+        authority doesn't name the key, NativeError if the signer process that has the key doesn't sign."""
         arguments.instance(key, Key, "key", "open one with Key.open")
         if key.public_key not in self.authority.keys:
             raise UsageError(
@@ -143,7 +143,7 @@ class SigningFile:
             )
         if key.public_key in self.signatures:
             return self
-        signature = _native.UnsignedTransaction.read(self.chain, self.body).sign(key.seed)
+        signature = key.signature_of(_native.UnsignedTransaction.read(self.chain, self.body))
         return self._of(self.chain, self.body, {**self.signatures, key.public_key: signature})
 
     def combine(self, *others: Self) -> Self:

@@ -189,6 +189,59 @@ fn each_key_signs_what_its_role_signs() {
     assert_eq!(refusal(Client::connect(&running.socket, stranger, PATIENCE)), Refusal::OtherKey);
 }
 
+fn transaction2(threshold: u8, keys: &[&SigningKey]) -> TransactionBody2 {
+    let keys = keys.iter().map(|key| SignerKey::Ed25519(key.public())).collect();
+    TransactionBody2 {
+        authority: Authority::of_keys(threshold, keys).unwrap(),
+        sender: AccountId([0; 32]),
+        nonce: 0,
+        expires_at_ms: 1,
+        work_limit: 1,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::default(),
+    }
+}
+
+fn second(chain: ChainId, body: &TransactionBody2) -> RequestSubject {
+    RequestSubject::Transaction2 { chain, body: Box::new(body.clone()) }
+}
+
+#[test]
+fn an_account_key_signs_bodies_of_version_2_whose_authority_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::new(&folder);
+    let mut owner = Client::connect_newest(&running.socket, account().public(), PATIENCE).unwrap();
+    let stranger = SigningKey::from_seed(&[1; 32]);
+    for body in [transaction2(1, &[&account()]), transaction2(2, &[&stranger, &account()])] {
+        let Signature2::Ed25519(expected) = account().sign_body2(&CHAIN, &body);
+        assert_eq!(owner.ask_one(second(CHAIN, &body)).unwrap(), Answer::Signed(expected));
+        let other = ChainId([1; 32]);
+        assert_eq!(refusal(owner.ask_one(second(other, &body))), Refusal::OtherChain(other));
+    }
+    let foreign = transaction2(2, &[&stranger, &key()]);
+    assert_eq!(refusal(owner.ask_one(second(CHAIN, &foreign))), Refusal::OtherSigner);
+    let own = transaction2(1, &[&key()]);
+    assert_eq!(refusal(running.client().ask_one(second(CHAIN, &own))), Refusal::OtherRole, "a validator's key");
+}
+
+#[test]
+fn versions_of_the_protocol_from_the_oldest_to_the_newest_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::new(&folder);
+    let answer = |version| {
+        let mut stream = UnixStream::connect(&running.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        protocol::write_frame(&mut stream, &Hello { version, key: account().public() }).unwrap();
+        protocol::read_frame::<Answer>(&mut stream).unwrap()
+    };
+    let refused = Answer::Refused(Refusal::OtherVersion(VERSION));
+    assert_eq!(
+        (0..=VERSION + 1).map(answer).collect::<Vec<_>>(),
+        [refused.clone(), Answer::Here, Answer::Here, refused]
+    );
+}
+
 #[test]
 fn nothing_is_signed_before_the_journal_was_shown_or_while_another_signer_listens() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use crate::rollup;
 use crate::shielded::field::element_bytes;
 use crate::shielded::prove::Matrices;
 
+/// The digest of a circuit in a ceremony.
 const DIGEST: &[u8] = b"rustorium/ceremony-circuit/v1\0";
 const TRANSFER: &str = "shielded-transfer";
 const ROLLUP: &str = "rollup";

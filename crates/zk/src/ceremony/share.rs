@@ -15,11 +15,17 @@ use super::points::{
 };
 use crate::shielded::field::Stream;
 
+/// The hash that the proofs of a contribution to a ceremony are bound to.
 const CONTEXT: &[u8] = b"rustorium/ceremony-context/v1\0";
+/// The point that a share's proof is a multiple of.
 const CHALLENGE: &[u8] = b"rustorium/ceremony-challenge/v1\0";
+/// The link of a contribution to those before it.
 const CHAIN: &[u8] = b"rustorium/ceremony-chain/v1\0";
+/// A contributor's secret, from randomness and what was typed.
 const SECRET: &[u8] = b"rustorium/ceremony-secret/v1\0";
+/// The secrets of a contribution from a public value.
 const BEACON: &[u8] = b"rustorium/ceremony-beacon/v1\0";
+/// The first of the many hashes over a public value.
 const BEACON_START: &[u8] = b"rustorium/ceremony-beacon-start/v1\0";
 const NAME_BYTES_MAX: usize = 64;
 /// Number of hashes of a beacon between two reports.

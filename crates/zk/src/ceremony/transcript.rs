@@ -16,8 +16,11 @@ use crate::shielded::field::Stream;
 
 const MAGIC: &[u8] = b"rustorium-ceremony/v1\0";
 const WHAT: &str = "ceremony's file";
+/// The start of the chain of a ceremony's first phase.
 const FIRST_START: &[u8] = b"rustorium/ceremony-phase-1/v1\0";
+/// The start of the chain of a ceremony's second phase.
 const SECOND_START: &[u8] = b"rustorium/ceremony-phase-2/v1\0";
+/// The random weights with which a transcript is checked.
 const CHECK: &[u8] = b"rustorium/ceremony-check/v1\0";
 
 /// A ceremony in its present state.

@@ -20,9 +20,13 @@ use super::field::{Stream, element_bytes, element_from_bytes};
 use super::note::{NullifierKey, Owner, SpendAuthority, owner};
 use crate::SCALAR_BYTES;
 
+/// A wallet's key that spends.
 const SPEND: &[u8] = b"rustorium/shielded-spend-key/v1\0";
+/// A wallet's key of nullifiers.
 const NULLIFY: &[u8] = b"rustorium/shielded-nullifier-key/v1\0";
+/// A wallet's key that sees what comes in.
 const INCOMING: &[u8] = b"rustorium/shielded-incoming-key/v1\0";
+/// A wallet's key that sees what goes out.
 const OUTGOING: &[u8] = b"rustorium/shielded-outgoing-key/v1\0";
 
 /// Prefix of an address in text form.

@@ -14,8 +14,11 @@ use super::field::{Stream, element_bytes, element_from_bytes};
 use super::keys::{ADDRESS_BYTES, Address, FullViewingKey, IncomingViewingKey};
 use super::note::{AssetTag, Commitment, Note};
 
+/// The one-time secret of a sealed note.
 const EPHEMERAL: &[u8] = b"rustorium/shielded-ephemeral/v1\0";
+/// The key of a sealed note, for its receiver.
 const NOTE_KEY: &[u8] = b"rustorium/shielded-note-key/v1\0";
+/// The key of a sealed note, for its sender.
 const OUTGOING_KEY: &[u8] = b"rustorium/shielded-outgoing-cipher/v1\0";
 
 /// Bytes of a memo: the number of characters in a payment's remittance line.

@@ -22,6 +22,7 @@ type Groth = Groth16<Bn254, LibsnarkReduction>;
 /// The seed of a devnet's keys. Everybody knows it, so everybody can prove anything under them.
 const DEVNET: &[u8] = b"rustorium/shielded-devnet-setup: FOR TESTS ONLY, anyone can forge proofs under these keys\0";
 const SEEDED: &[u8] = b"rustorium/shielded-setup-of-a-seed: FOR TESTS ONLY\0";
+/// The randomness of a proof, from the system and the witness.
 const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
 
 /// The canonical bytes of the key that verifies a devnet's proofs.

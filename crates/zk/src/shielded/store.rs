@@ -15,6 +15,7 @@ use super::note::{AssetTag, Note, Pool};
 use super::scan::{UnspentNote, ViewingKey, Wallet};
 use super::tree::{PATH_BYTES, Path, Tree};
 
+/// The key of a wallet's file.
 const FILE: &[u8] = b"rustorium/shielded-wallet-file/v1\0";
 const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;

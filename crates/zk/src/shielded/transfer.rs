@@ -13,7 +13,9 @@ use super::tree::{Path, Root};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+/// A shielded transfer's binding hash.
 const BINDING: &[u8] = b"rustorium/shielded-binding/v1\0";
+/// The randomness of a shielded transfer.
 const BUILD: &[u8] = b"rustorium/shielded-build/v1\0";
 
 /// A payment in a transfer.

@@ -1,12 +1,12 @@
 //! The messages between a node and its signer.
 
 use super::canonical;
-use rustorium_crypto::SigningKey;
+use rustorium_crypto::{SigningKey, account_id};
 use rustorium_signer::protocol::{FRAME_BYTES_MAX, Hello, Reply, Request, VERSION, frame_into, split_frame};
 use rustorium_signer::{Answer, JournalSummary, Refusal, RequestSubject};
 use rustorium_types::{
-    Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, ChainId, Epoch, PossessionBody, ShardId, ValidatorIndex,
-    View, VoteBody, VoteKind, encode,
+    Authority, Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, ChainId, Epoch, PossessionBody, ShardId,
+    TransactionBody2, ValidatorIndex, View, VoteBody, VoteKind, encode,
 };
 
 const CHAIN: ChainId = ChainId([7; 32]);
@@ -35,12 +35,24 @@ pub fn requests() -> Vec<Vec<u8>> {
     let votes = BoundedVec::new(vec![key.sign_vote(ValidatorIndex(2), vote())]).unwrap_or_default();
     let (chain, shard, epoch, settled) = (CHAIN, ShardId(0), Epoch(1), View(8));
     let possession = PossessionBody { chain, owner_key: [1; 32], validator_key: [2; 32], node_key: [3; 32] };
+    let authority = Authority::of_key(key.public()).expect("not of small order");
+    let body = TransactionBody2 {
+        sender: account_id(3, &key.public()),
+        authority,
+        nonce: 1,
+        expires_at_ms: 2,
+        work_limit: 3,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::default(),
+    };
     let whats = [
         RequestSubject::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 3, votes })),
         RequestSubject::Vote { body: vote(), settled },
         RequestSubject::Batch(Box::new(batch())),
         RequestSubject::Possession(possession),
         RequestSubject::Ping,
+        RequestSubject::Transaction2 { chain, body: Box::new(body) },
     ];
     let requests = whats.into_iter().map(|what| Request { id: 1, what });
     let plain: Vec<Vec<u8>> = requests.map(|request| encode(&request)).collect();
