@@ -47,6 +47,7 @@ lint: build
     {{ python }} -m ruff check
     {{ python }} tools/layers.py
     {{ python }} tools/documents.py
+    {{ python }} tools/formats.py
     {{ python }} tools/reference.py --check
     {{ python }} tools/wasm.py
     {{ python }} -m mypy
