@@ -39,6 +39,9 @@ ADVICE: dict[str, str] = {
     "not-possessed": "make the validator's keys with this release, and give the proof that it prints",
     "key-retired": "make new keys for the validator: one that was used before stays retired",
     "replaced-already": "wait for the next epoch, and replace the keys then",
+    "bad-authority": "give a delay of at most 30 days, a recovery delay of an hour to 90 days, and another account",
+    "nothing-pending": "look up the account's authority: the change is over, or another one waits in its place",
+    "not-recovery": "sign it with the account's recovery account",
 }
 
 

@@ -74,6 +74,16 @@ def _recovery(r: Reader) -> dict[str, Any]:
     return {"account": r.account(), "delay_ms": r.integer(8), "final": r.boolean()}
 
 
+def account_settings(r: Reader) -> dict[str, Any]:
+    """Reads an account's settings. Errors: `ValueError`."""
+    return {"authority": _shown(r), "delay_ms": r.integer(8), "recovery": r.option(lambda: _recovery(r))}
+
+
+def change_hash(change: bytes) -> str:
+    """Returns the hash of a change: of its settings' bytes, and of the byte that says whether grants become void."""
+    return blake3(_domain("authority-change") + change).hex()
+
+
 def _rights(r: Reader) -> list[str]:
     if (bits := r.integer(1)) > 3:
         raise ValueError(f"no rights have the bits {bits}")
@@ -95,12 +105,11 @@ def _operation(r: Reader) -> dict[str, Any]:
             fields |= {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
             return fields | {"until_ms": r.option(lambda: r.integer(8))}
         case 16:
-            settings = {"authority": _shown(r), "delay_ms": r.integer(8), "recovery": r.option(lambda: _recovery(r))}
-            return {"type": "set_authority", "settings": settings, "void_grants": r.boolean()}
+            return {"type": "set_authority", "settings": account_settings(r), "void_grants": r.boolean()}
         case 17:
             return {"type": "cancel_authority"}
         case 18:
-            return {"type": "approve_authority", "account": r.account()}
+            return {"type": "approve_authority", "account": r.account(), "change": r.hex32()}
         case 19:
             return {"type": "recover", "account": r.account(), "authority": _shown(r)}
         case 20:

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from second_oracle import account_settings, change_hash
 from vector_oracle import Reader
 
 FILE: dict[str, Any] = json.loads((Path(__file__).parent / "records.json").read_text())
+CUSTODY = ("absent", "settled", "pending")
 CASES = [pytest.param(case, id=case["name"]) for case in FILE["cases"]]
+LEAVES = [pytest.param(case, id=case["name"]) for case in FILE["custody"]]
+NO_LEAVES = [pytest.param(case, id=case["name"]) for case in FILE["custody_refused"]]
 REFUSED = [pytest.param(case, id=case["name"]) for case in FILE["refused"]]
 
 
@@ -27,6 +31,10 @@ def record(data: bytes) -> dict[str, Any]:
         signer = {("ed25519", "authority")[tag]: r.hex32()}
     names = ("nonce", "quota_left", "quota_at_ms", "storage_bytes_left")
     fields = {"version": version, "signer": signer} | {name: r.integer(8) for name in names}
+    custody = r.integer(1) if version == 2 else 0
+    if custody >= len(CUSTODY):
+        raise ValueError(f"no record has custody {custody}")
+    fields |= {"custody": CUSTODY[custody], "grants_era": r.integer(4) if version == 2 else 0}
     r.end()
     return fields
 
@@ -40,3 +48,37 @@ def test_record_has_the_fields_of_the_specification(case: dict[str, Any]) -> Non
 def test_other_bytes_are_no_record(case: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         record(bytes.fromhex(case["bytes"]))
+
+
+def leaf(data: bytes) -> dict[str, Any]:
+    """Reads a custody leaf. Errors: `ValueError` if there is no such leaf."""
+    r = Reader(data)
+    fields = {"settings": account_settings(r), "pending": r.option(lambda: pending(r, data))}
+    r.end()
+    return fields
+
+
+def pending(r: Reader, data: bytes) -> dict[str, Any]:
+    if (by := r.integer(1)) > 1:
+        raise ValueError(f"no change is by {by}")
+    start = r.at
+    settings, void = account_settings(r), r.boolean()
+    change = change_hash(data[start : r.at])
+    return {
+        "by": ("keys", "recovery")[by],
+        "settings": settings,
+        "void_grants": void,
+        "due_ms": r.integer(8),
+        "change": change,
+    }
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_custody_leaf_has_the_fields_of_the_specification(case: dict[str, Any]) -> None:
+    assert leaf(bytes.fromhex(case["bytes"])) == case["value"]
+
+
+@pytest.mark.parametrize("case", NO_LEAVES)
+def test_other_bytes_are_no_custody_leaf(case: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        leaf(bytes.fromhex(case["bytes"]))

@@ -1,9 +1,9 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash,
-    Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction, TransactionBody,
-    TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
+    AccountId, AssetId, Authority, AuthoritySettings, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter,
+    Cursor, Genesis, Hash, Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction,
+    TransactionBody, TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
@@ -30,6 +30,8 @@ pub mod domain {
     pub const ACCOUNT2: &[u8] = b"rustorium/account/v2\0";
     /// A hash of an authority, from version 2 on.
     pub const AUTHORITY: &[u8] = b"rustorium/authority/v2\0";
+    /// A hash of a change of an account's settings, from version 2 on.
+    pub const AUTHORITY_CHANGE: &[u8] = b"rustorium/authority-change/v2\0";
     /// An asset's id.
     pub const ASSET: &[u8] = b"rustorium/asset/v1\0";
     /// A verifier's id.
@@ -200,6 +202,11 @@ pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
 /// Returns the hash of an authority.
 pub fn authority_hash(authority: &Authority) -> Hash {
     Hash(hash_value(domain::AUTHORITY, authority))
+}
+
+/// Returns the hash of a change of an account's settings, which its recovery account approves (V30).
+pub fn change_hash(settings: &AuthoritySettings, void_grants: bool) -> Hash {
+    Hash(hash_value(domain::AUTHORITY_CHANGE, &(settings, void_grants)))
 }
 
 /// Returns an authority as the record of its account names it.

@@ -41,6 +41,12 @@ pub enum Skip {
     /// The authority is not the account's.
     #[error("the sender's account has other keys, or asks for another number of them")]
     WrongKey,
+    /// A recovery of the account waits that its keys can't cancel (V31).
+    #[error("the sender's account is frozen until {until_ms} by header time, when its recovery takes effect")]
+    Frozen {
+        /// Header time of the recovery's effect, Unix ms.
+        until_ms: u64,
+    },
     /// The nonce was used before.
     #[error("the nonce was used before; the next is {expected}")]
     NonceUsed {
@@ -74,7 +80,8 @@ pub struct Execution {
     pub link: ResultLink,
     /// The result root after the height.
     pub result_root: Hash,
-    /// Accounts that used a nonce, by first use, each with the nonce that it must use next.
+    /// Accounts that used a nonce or whose authority their recovery account changed, in this order, each with the nonce that
+    /// it must use next.
     pub touched: Vec<(AccountId, u64)>,
 }
 

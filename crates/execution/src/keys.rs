@@ -22,9 +22,11 @@ const VERIFIER: u8 = 6;
 const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
 const RETIRED: u8 = 9;
+const CUSTODY: u8 = 10;
 
-// Every account has the same name here, so it is hashed only once.
+// Every account has the same names here, so they are hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
+static CUSTODY_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), CUSTODY, &[]).name);
 
 /// A value in the namespace of a pool's account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +75,8 @@ pub(crate) enum Name<'a> {
     Data(&'a [u8]),
     /// The rights of another account to write in this one's namespace.
     Grant(AccountId),
+    /// The account's settings and the change of them that waits, from version 2 on.
+    Custody,
     /// The committee record, in the system account.
     Committee,
     /// The approvals of a change of the committee, in the system account.
@@ -97,6 +101,7 @@ impl Name<'_> {
             Name::Balance(asset) => balance_key(account, asset),
             Name::Data(key) => data_key(account, key),
             Name::Grant(grantee) => grant_key(account, grantee),
+            Name::Custody => custody_key(account),
             Name::Committee => state_key(account, COMMITTEE, &[]),
             Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
             Name::Retired(key) => state_key(account, RETIRED, &key),
@@ -114,6 +119,7 @@ impl Name<'_> {
             Name::Balance(_) => Kind::Amount,
             Name::Data(_)
             | Name::Grant(_)
+            | Name::Custody
             | Name::Committee
             | Name::Approval(_)
             | Name::Retired(_)
@@ -131,6 +137,7 @@ impl Name<'_> {
             Name::Balance(asset) => (BALANCE, &asset.0),
             Name::Data(key) => (DATA, key),
             Name::Grant(grantee) => (GRANT, &grantee.0),
+            Name::Custody => (CUSTODY, &[]),
             Name::Committee => (COMMITTEE, &[]),
             Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
             Name::Retired(key) => (RETIRED, key),
@@ -184,6 +191,11 @@ pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
     state_key(namespace, GRANT, &grantee.0)
 }
 
+/// Returns the key of an account's custody leaf.
+pub fn custody_key(account: AccountId) -> StateKey {
+    StateKey { account, name: *CUSTODY_NAME }
+}
+
 /// Returns the key of a verifier's record.
 pub fn verifier_key(verifier: VerifierId) -> StateKey {
     Name::Verifier.key(place_of(verifier))
@@ -218,6 +230,7 @@ mod tests {
             Name::Data(&[7; 32]),
             Name::Data(&[]),
             Name::Grant(account),
+            Name::Custody,
             Name::Committee,
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
             Name::Retired([7; 32]),
@@ -255,6 +268,7 @@ mod tests {
             data_key(account, &[7; 32]),
             grant_key(account, account),
             data_key(account, &[]),
+            custody_key(account),
             StateKey { account, ..committee_key() },
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
             Name::Retired([7; 32]).key(account),

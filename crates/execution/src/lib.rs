@@ -27,8 +27,8 @@ pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use keys::{
-    PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
-    pool_key, statement_key, verifier_key,
+    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, is_name,
+    name_of_data, pool_key, statement_key, verifier_key,
 };
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
@@ -48,5 +48,6 @@ pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
+pub use v2::custody::{CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, CustodyState, NextSigner, PendingChange};
 pub use v2::record::{AccountRecord2, NEW_RECORD_STORAGE};
 pub use v2::work as work2;

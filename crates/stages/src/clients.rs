@@ -6,11 +6,11 @@ use crate::block_proofs::receipt_proof;
 use crate::inbox::Inbox;
 use crate::waiters::Waiters;
 use rustorium_api::{ProofStatus, Refused, Submitted};
-use rustorium_execution::{AccountRecord2, account_key};
+use rustorium_execution::{AccountRecord2, CustodyRecord, CustodyState, NextSigner, account_key, custody_key};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, LeafWrite, TxId};
+use rustorium_types::{AccountId, Height, LeafWrite, StateKey, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -90,22 +90,43 @@ impl Clients {
 
 /// Returns an account's executed state.
 pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
-    view_of(&store.state(&account_key(*account)).ok().flatten()?)
+    let record = store.state(&account_key(*account)).ok().flatten()?;
+    if !has_waiting_change(&record) {
+        return view_of(&record, None);
+    }
+    // The two leaves are those of one height: a change could take effect between two reads.
+    let read = store.state_at_tip(&[account_key(*account), custody_key(*account)]).ok()?;
+    let [record, custody] = read.values.as_slice() else { return None };
+    view_of(record.as_deref()?, custody.as_deref())
 }
 
-/// Returns the state after a block of the accounts that used a nonce in it. A nonce is part of an account's record, so each
-/// of these records is in the block's diff.
-pub fn account_views(touched: &[(AccountId, u64)], diff: &[LeafWrite]) -> Vec<(AccountId, AccountView)> {
+/// Returns the state after a block of the accounts that it touched (`Execution::touched`). What the block didn't write is
+/// read from the store, which holds the state before it.
+pub fn account_views(
+    touched: &[(AccountId, u64)],
+    diff: &[LeafWrite],
+    store: &dyn Store,
+) -> Vec<(AccountId, AccountView)> {
+    let leaf = |key: StateKey| match diff.binary_search_by_key(&key, |write| write.key) {
+        Ok(at) => diff.get(at)?.value.clone(),
+        Err(_) => store.state(&key).ok().flatten(),
+    };
     let view = |(account, _): &(AccountId, u64)| {
-        let at = diff.binary_search_by_key(&account_key(*account), |write| write.key).ok()?;
-        Some((*account, view_of(diff.get(at)?.value.as_deref()?)?))
+        let record = leaf(account_key(*account))?;
+        let custody = if has_waiting_change(&record) { leaf(custody_key(*account)) } else { None };
+        Some((*account, view_of(&record, custody.as_deref())?))
     };
     touched.iter().filter_map(view).collect()
 }
 
-fn view_of(record: &[u8]) -> Option<AccountView> {
+fn has_waiting_change(record: &[u8]) -> bool {
+    AccountRecord2::from_bytes(record).is_ok_and(|record| record.custody == CustodyState::Pending)
+}
+
+fn view_of(record: &[u8], custody: Option<&[u8]>) -> Option<AccountView> {
     let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(record).ok()?;
-    Some(AccountView { nonce, signer })
+    let next = custody.and_then(|bytes| NextSigner::of(&CustodyRecord::from_bytes(bytes).ok()?));
+    Some(AccountView { nonce, signer, next })
 }
 
 /// Returns a function that makes a store's certified answers.

@@ -217,7 +217,7 @@ pub struct StoredBlock {
     pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
-    /// Accounts that used a nonce, each with its state after the block.
+    /// Accounts that used a nonce or got another authority, each with its state after the block.
     pub touched: Vec<(AccountId, AccountView)>,
     /// Writes for the state tree.
     pub writes: Option<TreeWrites>,
@@ -267,7 +267,7 @@ pub fn execute_and_store(
     if let Some((activating, _)) = activating {
         activating.note(&commit.diff);
     }
-    let touched = account_views(&execution.touched, &commit.diff);
+    let touched = account_views(&execution.touched, &commit.diff, store);
     let change = job.end.as_ref().map(|proof| end_of_epoch(store, basis, header, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {

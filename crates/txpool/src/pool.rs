@@ -8,6 +8,7 @@
 //! quarter, so that those that can proceed always find room; senders take turns, and a few of them can't fill it: a
 //! sender's share shrinks as the pool fills.
 
+mod authorities;
 mod config;
 mod feedback;
 mod room;
@@ -39,6 +40,8 @@ pub struct Pool {
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
+    /// Senders whose authority changes at a header time.
+    successions: BTreeSet<(u64, AccountId)>,
     dropped: DroppedTransactions,
     used: Vec<(TxId, Refused)>,
     ages: Ages,
@@ -60,6 +63,7 @@ impl Pool {
             next_turn: 0,
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
+            successions: BTreeSet::new(),
             dropped: DroppedTransactions::default(),
             used: Vec::new(),
             ages: Ages::default(),
@@ -101,13 +105,13 @@ impl Pool {
         let known = self.senders.get(&account_id);
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| Sender::new(view.signer, view.nonce)),
+            None => account().map(Sender::new),
         };
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
-        check_with_sender(&self.config, sender, &t)?;
+        check_with_sender(&self.config, sender, self.header_time_ms, &t)?;
         self.check_share(sender, nonce, bytes as u64)?;
         if let Some(fresh) = fresh {
-            self.senders.insert(account_id, fresh);
+            self.add_sender(account_id, fresh);
         }
         let work = declared_work(self.config.rules, &t);
         let (signatures, expires_at_ms) = (t.signatures(), t.expires_at_ms());
@@ -195,6 +199,9 @@ impl Pool {
             _ => {}
         }
         if sender.entries.is_empty() {
+            if let Some(next) = sender.successor {
+                self.successions.remove(&(next.due_ms, account));
+            }
             self.senders.remove(&account);
         }
         Some(result)
@@ -318,6 +325,7 @@ impl Pool {
             let expired = self.remove(account, nonce);
             self.dropped.expired.extend(expired);
         }
+        self.succeed();
     }
 
     /// Returns all transactions whose nonces were used since the last call, each with its refusal in case that it was
@@ -400,9 +408,15 @@ impl Pool {
     }
 }
 
-fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
+fn check_with_sender(
+    config: &PoolConfig,
+    sender: &Sender,
+    header_time_ms: u64,
+    t: &Transaction,
+) -> Result<(), Refused> {
     let nonce = t.nonce();
-    if sender.signer != signer_of(t) {
+    let acting = sender.acting(header_time_ms).map_err(|until_ms| Refused::Frozen { until_ms })?;
+    if acting != signer_of(t) {
         return Err(Refused::WrongKey);
     }
     if nonce < sender.next {

@@ -30,6 +30,12 @@ pub enum Refused {
     /// The authority is not the account's.
     #[error("the sender's account has other keys, or asks for another number of them; sign with those that it has now")]
     WrongKey,
+    /// A recovery of the account waits that its keys can't cancel.
+    #[error("the account is frozen until {until_ms}, when its recovery takes effect; sign with its new keys then")]
+    Frozen {
+        /// Header time of the recovery's effect, Unix ms.
+        until_ms: u64,
+    },
     /// The nonce was used.
     #[error("the nonce {nonce} was used before; the next is {expected}")]
     NonceUsed {
@@ -125,6 +131,7 @@ impl Refused {
             Self::ExpiryTooFar { .. } => "expiry-too-far",
             Self::UnknownAccount => "unknown-account",
             Self::WrongKey => "wrong-key",
+            Self::Frozen { .. } => "frozen",
             Self::NonceUsed { .. } => "nonce-used",
             Self::NonceTaken { .. } => "nonce-taken",
             Self::NonceTooFar { .. } => "nonce-too-far",

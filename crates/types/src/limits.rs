@@ -10,6 +10,12 @@ pub const KEY_BYTES_MAX: usize = 512;
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Keys of an authority.
 pub const AUTHORITY_KEYS_MAX: usize = 8;
+/// Longest time between a change of an account's settings by its keys and its effect, ms: 30 days.
+pub const AUTHORITY_DELAY_MS_MAX: u64 = 30 * 86_400_000;
+/// Shortest time between a recovery and its effect, ms: an hour.
+pub const RECOVERY_DELAY_MS_MIN: u64 = 3_600_000;
+/// Longest time between a recovery and its effect, ms: 90 days.
+pub const RECOVERY_DELAY_MS_MAX: u64 = 90 * 86_400_000;
 /// Bytes of an asset's symbol.
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.

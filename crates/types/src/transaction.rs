@@ -383,6 +383,12 @@ pub enum FailureCode {
     KeyRetired = 32,
     /// The owner already replaced the validator's keys in this epoch (R45).
     ReplacedAlready = 33,
+    /// The account's delays are out of bounds, or it would recover itself (V29).
+    BadAuthority = 34,
+    /// No change of the account's authority waits, or another one than the operation names (V30, V31).
+    NothingPending = 35,
+    /// The sender isn't the account's recovery account (V30, V31).
+    NotRecovery = 36,
 }
 
 /// Result of a transaction that has a receipt.

@@ -114,6 +114,9 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::NotPossessed => "not-possessed",
         FailureCode::KeyRetired => "key-retired",
         FailureCode::ReplacedAlready => "replaced-already",
+        FailureCode::BadAuthority => "bad-authority",
+        FailureCode::NothingPending => "nothing-pending",
+        FailureCode::NotRecovery => "not-recovery",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::second_views as views;
 use super::values::{account, bytes, chain, key, list, sample_transactions, second_transactions};
 use super::{plain, with};
-use rustorium_crypto::{authority_account, authority_hash, transaction2_bytes, transaction2_id};
+use rustorium_crypto::{authority_account, authority_hash, change_hash, transaction2_bytes, transaction2_id};
 use rustorium_types::*;
 use serde_json::{Value, json};
 
@@ -155,7 +155,7 @@ fn new_operations() -> Vec<Operation2> {
         Operation2::SetAuthority { settings: settings(None), void_grants: false },
         Operation2::SetAuthority { settings: settings(Some(recovery)), void_grants: true },
         Operation2::CancelAuthority,
-        Operation2::ApproveAuthority { account: to },
+        Operation2::ApproveAuthority { account: to, change: change_hash(&settings(Some(recovery)), true) },
         Operation2::Recover { account: to, authority: one },
         Operation2::WithdrawRecovery { account: to },
     ]

@@ -72,7 +72,9 @@ fn operation(operation: &Operation2) -> Value {
             json!({ "type": "set_authority", "settings": settings(new), "void_grants": void_grants })
         }
         Operation2::CancelAuthority => json!({ "type": "cancel_authority" }),
-        Operation2::ApproveAuthority { account } => json!({ "type": "approve_authority", "account": account }),
+        Operation2::ApproveAuthority { account, change } => {
+            json!({ "type": "approve_authority", "account": account, "change": change })
+        }
         Operation2::Recover { account, authority: keys } => {
             json!({ "type": "recover", "account": account, "authority": authority(keys) })
         }

@@ -1,13 +1,14 @@
 //! Executes one block's transactions under version 2: receipts, skips, state diff, result root.
 //!
 //! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes nothing; a
-//! failed one uses its nonce and its declared work and changes nothing else; a block runs once, and takes a bounded
-//! amount of memory, whatever it reads (V55).
+//! failed one uses its nonce and its declared work, writes down what became effective before it (V28), and changes
+//! nothing else; a block runs once, and takes a bounded amount of memory, whatever it reads (V55).
 
+use super::authority::{Change, change, standing};
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account, grant, set_authority};
+use super::operations::{Actor, apply, create_account, grant};
 use super::pools::Pools;
 use super::record::AccountRecord2;
 use super::slots::At;
@@ -81,7 +82,9 @@ impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
         let at = self.ledger.find(sender, Name::Account)?;
-        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
+        let standing = standing(&mut self.ledger, sender, at, self.header.time_ms)?;
+        let frozen = standing.frozen_until_ms;
+        let record = match admit(self.header, self.parameters, (standing.record, frozen), call) {
             Ok(record) => record,
             Err(skip) => {
                 self.skipped.push((id, skip));
@@ -89,10 +92,14 @@ impl<'a> Run<'a> {
             }
         };
         self.ledger.write_sender(at, record);
-        if self.seen.insert(sender) {
-            self.touched.push((sender, at));
+        if let Some((at, leaf)) = standing.became {
+            self.ledger.write_unpaid(at, leaf);
         }
+        self.touch(sender, at);
         let (outcome, work) = self.operations(id, call)?;
+        if outcome == Outcome::Ok {
+            self.touch_changed(call)?;
+        }
         self.receipts.push(Receipt {
             transaction: id,
             sender,
@@ -103,6 +110,21 @@ impl<'a> Run<'a> {
             work,
             outcome,
         });
+        Ok(())
+    }
+
+    fn touch(&mut self, account: AccountId, at: At) {
+        if self.seen.insert(account) {
+            self.touched.push((account, at));
+        }
+    }
+
+    /// Notes the accounts whose authority the transaction changed as their recovery account (V24).
+    fn touch_changed(&mut self, call: &Call<'_>) -> Result<(), StateReadError> {
+        for account in call.operations.iter().filter_map(Step::change).filter_map(Change::other) {
+            let at = self.ledger.find(account, Name::Account)?;
+            self.touch(account, at);
+        }
         Ok(())
     }
 
@@ -158,7 +180,7 @@ impl<'a> Run<'a> {
                 create_account(ledger, actor, account, signer(authority), *storage_bytes)
             }
             Step::Grant { to, grant: given } => grant(ledger, actor, *to, given),
-            Step::SetAuthority(authority) => set_authority(ledger, actor, signer(authority)),
+            Step::Authority(one) => change(ledger, actor, one),
         }
     }
 
@@ -179,17 +201,21 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
+/// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped. The record
+/// is the one in effect, with the time until which the account is frozen.
 pub(crate) fn admit(
     header: &Header,
     parameters: &Parameters,
-    record: Option<AccountRecord2>,
+    (record, frozen_until_ms): (Option<AccountRecord2>, Option<u64>),
     call: &Call<'_>,
 ) -> Result<AccountRecord2, Skip> {
     if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
     let record = record.ok_or(Skip::UnknownSender)?;
+    if let Some(until_ms) = frozen_until_ms {
+        return Err(Skip::Frozen { until_ms });
+    }
     if call.signer != record.signer {
         return Err(Skip::WrongKey);
     }

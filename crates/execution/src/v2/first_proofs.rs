@@ -7,7 +7,9 @@
 //! *Invariants:* a verdict is the one that the proof would get alone; each verified proof was declared and is charged; the
 //! claims in memory are bounded.
 
+use super::authority::Change;
 use super::call::{Call, Listed};
+use super::custody::CustodyState;
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
 use super::record::AccountRecord2;
@@ -44,11 +46,13 @@ pub(crate) fn verify_first<W: Workers>(
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
-    // Whether a change of an authority succeeds is known to the run alone. If proofs of the former one were verified, nobody
-    // would pay for them.
+    // Whether a change of an authority succeeds, and which one is in effect while a change waits, is known to the run alone.
+    // If proofs of the former one were verified, nobody would pay for them.
     let mut changing = BTreeSet::new();
     for (place, call) in calls() {
         let sender = call.sender;
+        // A recovery account may freeze an account, or give it other keys, before its next transaction.
+        changing.extend(call.operations.iter().filter_map(Step::change).filter_map(Change::other));
         if !senders.contains(&sender) || changing.contains(&sender) {
             continue;
         }
@@ -56,12 +60,16 @@ pub(crate) fn verify_first<W: Workers>(
             Some(record) => *record,
             None => record_of(state, sender)?,
         };
-        let admitted = admit(input.header, input.parameters, record, call);
+        if record.is_some_and(|record| record.custody == CustodyState::Pending) {
+            changing.insert(sender);
+            continue;
+        }
+        let admitted = admit(input.header, input.parameters, (record, None), call);
         records.insert(sender, admitted.ok().or(record));
         if admitted.is_err() {
             continue;
         }
-        if call.operations.iter().any(|step| matches!(step, Step::SetAuthority(_))) {
+        if call.operations.iter().any(|step| step.change().is_some()) {
             changing.insert(sender);
         }
         for (number, operation) in affordable(call) {

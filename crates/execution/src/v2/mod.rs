@@ -4,8 +4,10 @@
 //! version 1 stays as it is.
 
 mod approvals;
+mod authority;
 mod call;
 pub(crate) mod committee;
+pub(crate) mod custody;
 pub(crate) mod execute;
 mod first_proofs;
 mod grant;

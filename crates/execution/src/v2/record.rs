@@ -3,6 +3,7 @@
 //! *Invariants:* a record in the form of version 1 has 64 bytes, and one in the form of version 2 never has, so the length
 //! tells the form; both forms are read alike, and the second one is written.
 
+use super::custody::CustodyState;
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{DecodeError, Parameters, Signer, decode, encode};
@@ -10,12 +11,12 @@ use rustorium_types::{DecodeError, Parameters, Signer, decode, encode};
 /// First byte of a record in the form of version 2.
 const TAG: u8 = 2;
 /// Bytes of a record in the form of version 2.
-pub const RECORD2_BYTES: usize = 66;
+pub const RECORD2_BYTES: usize = 71;
 /// Storage bytes that a new account's record is charged for with its key, whatever bytes it has. A record from version 1
 /// was charged for `LEAF_KEY_BYTES + RECORD_BYTES`, and isn't charged again.
 pub const NEW_RECORD_STORAGE: u64 = 192;
 
-// The constant leaves room for the fields that come with delayed changes and prices.
+// The constant leaves room for the fields that come with prices.
 const _: () = assert!(RECORD2_BYTES != RECORD_BYTES && LEAF_KEY_BYTES + RECORD2_BYTES as u64 <= NEW_RECORD_STORAGE);
 
 /// An account's own leaf.
@@ -31,6 +32,10 @@ pub struct AccountRecord2 {
     pub quota_at_ms: u64,
     /// Bytes that the account may still store.
     pub storage_bytes_left: u64,
+    /// Tells if the account has a custody leaf.
+    pub custody: CustodyState,
+    /// Number of times that the account's grants became void. A grant of another era allows nothing (V33).
+    pub grants_era: u32,
 }
 
 impl AccountRecord2 {
@@ -72,7 +77,9 @@ impl AccountRecord2 {
 impl From<AccountRecord> for AccountRecord2 {
     fn from(first: AccountRecord) -> Self {
         let AccountRecord { public_key, nonce, quota_left, quota_at_ms, storage_bytes_left } = first;
-        Self { signer: Signer::Single(public_key), nonce, quota_left, quota_at_ms, storage_bytes_left }
+        let (custody, grants_era) = (CustodyState::Absent, 0);
+        let signer = Signer::Single(public_key);
+        Self { signer, nonce, quota_left, quota_at_ms, storage_bytes_left, custody, grants_era }
     }
 }
 
@@ -82,15 +89,19 @@ mod tests {
     use rustorium_types::Hash;
 
     fn record(signer: Signer) -> AccountRecord2 {
-        AccountRecord2 { signer, nonce: 3, quota_left: 4, quota_at_ms: 5, storage_bytes_left: 6 }
+        let (custody, grants_era) = (CustodyState::Absent, 0);
+        AccountRecord2 { signer, nonce: 3, quota_left: 4, quota_at_ms: 5, storage_bytes_left: 6, custody, grants_era }
     }
 
     #[test]
     fn a_record_is_read_in_either_form_and_written_in_the_second() {
         for signer in [Signer::Single([7; 32]), Signer::Many(Hash([7; 32]))] {
-            let bytes = record(signer).to_bytes();
-            assert_eq!((bytes.len(), bytes[0]), (RECORD2_BYTES, TAG));
-            assert_eq!(AccountRecord2::from_bytes(&bytes), Ok(record(signer)));
+            for custody in [CustodyState::Absent, CustodyState::Settled, CustodyState::Pending] {
+                let record = AccountRecord2 { custody, grants_era: 7, ..record(signer) };
+                let bytes = record.to_bytes();
+                assert_eq!((bytes.len(), bytes[0]), (RECORD2_BYTES, TAG));
+                assert_eq!(AccountRecord2::from_bytes(&bytes), Ok(record));
+            }
         }
         let first = record(Signer::Single([0; 32])).in_first_form();
         assert_eq!(AccountRecord2::from_bytes(&first.to_bytes()), Ok(record(Signer::Single([0; 32]))));
@@ -113,7 +124,7 @@ mod tests {
         };
         let shorter = bytes[..RECORD2_BYTES - 1].to_vec();
         let longer = [&bytes[..], &[0]].concat();
-        for wrong in [vec![], vec![TAG], shorter, longer, changed(0, 1), changed(0, 3), changed(1, 2)] {
+        for wrong in [vec![], vec![TAG], shorter, longer, changed(0, 1), changed(0, 3), changed(1, 2), changed(66, 3)] {
             assert!(AccountRecord2::from_bytes(&wrong).is_err(), "{wrong:?}");
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! *Invariants:* costs depend on the transaction's bytes and on the lengths of the values that it reads; sums saturate.
 
+use super::custody::CUSTODY_BYTES_MAX;
 use super::grant::GRANT_BYTES_MAX;
 use super::record::RECORD2_BYTES;
 use super::step::Step;
@@ -57,9 +58,11 @@ const RECORD_BYTES: u64 = RECORD2_BYTES as u64;
 
 /// Cost of a new account. The new leaf may split two nodes of the tree.
 pub const CREATE_ACCOUNT: u64 = read(0) + 2 * write(RECORD_BYTES);
-/// Bytes of an account's settings, at most: two authorities of eight keys each, and what else waits with them.
+/// Bytes of an account's custody leaf, at most: two authorities of eight keys each, and what else waits with them.
 const CUSTODY_BYTES: u64 = 1024;
-/// Cost of a change of an account's authority.
+const _: () = assert!(CUSTODY_BYTES_MAX as u64 <= CUSTODY_BYTES);
+/// Cost of a change of an account's authority: its custody leaf, and its record if another account changes it. A change of
+/// the account's own pays so for the write that notes its effect later.
 pub const SET_AUTHORITY: u64 = read(CUSTODY_BYTES) + write(CUSTODY_BYTES) + RECORD;
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
@@ -99,7 +102,7 @@ pub fn transaction_work2(body: &TransactionBody2) -> u64 {
 /// bytes.
 pub fn work2(body: &TransactionBody2, unknown: u64) -> u64 {
     let steps = body.data.iter().map(|operation| Step::of(&body.sender, operation));
-    // Those that aren't built cost more than any batch may.
+    // Those that these rules don't know cost more than any batch may.
     let cost = |step: Option<Step<'_>>| step.map_or(u64::MAX, |step| step_work(&body.sender, &step, unknown));
     steps.map(cost).fold(transaction_work2(body), u64::saturating_add)
 }
@@ -118,7 +121,7 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::CreateAccount { .. } => CREATE_ACCOUNT,
         // At no time has it more bytes.
         Step::Grant { grant, .. } => grant_work(grant.to_bytes(0).map_or(0, |bytes| bytes.len() as u64)),
-        Step::SetAuthority(_) => SET_AUTHORITY,
+        Step::Authority(_) => SET_AUTHORITY,
     }
 }
 

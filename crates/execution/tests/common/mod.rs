@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chain;
+mod custody;
 mod epochs;
 mod finals;
 mod light_vectors;
@@ -15,6 +16,7 @@ mod vectors;
 mod work_vectors;
 
 pub use chain::*;
+pub use custody::*;
 pub use epochs::*;
 pub use finals::*;
 pub use light_vectors::*;

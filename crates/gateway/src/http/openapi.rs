@@ -22,6 +22,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         submit::submit,
         read::transaction,
         state::account,
+        state::authority,
         state::balance,
         holdings::balances,
         history::history,

@@ -265,6 +265,7 @@ impl Inner {
             }
             Subject::Balance(_, asset) => (asset.0[0] == 1).then(|| encode(&u128::MAX))?,
             Subject::Value(namespace, key) => self.values.get(&(*namespace, key.as_slice().to_vec())).cloned()?,
+            Subject::Custody(_) => None?,
         };
         BoundedBytes::new(bytes).ok()
     }

@@ -1,5 +1,6 @@
 //! A pool's bounds, and the types of its interface.
 
+use rustorium_execution::NextSigner;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{Parameters, Rules, Signer, TxId};
 
@@ -62,6 +63,8 @@ pub struct AccountView {
     pub nonce: u64,
     /// The account's authority.
     pub signer: Signer,
+    /// The authority that takes its place, if a change of it waits (V28).
+    pub next: Option<NextSigner>,
 }
 
 /// A node's clocks at the moment of an admission.

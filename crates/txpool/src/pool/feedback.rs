@@ -3,10 +3,9 @@
 use super::{AccountView, Pool};
 use crate::batch::encoded_bytes;
 use crate::sender::{Entry, Sender};
-use rustorium_crypto::{CheckedBatch, signer_of};
+use rustorium_crypto::CheckedBatch;
 use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
-use std::collections::hash_map::Entry::Vacant;
 
 /// Wait before a transaction that was skipped for lack of quota is listed again for the first time, and number of times
 /// that the wait doubles.
@@ -30,26 +29,9 @@ impl Pool {
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
+            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey | Skip::Frozen { .. } => {
                 self.give_up(account, nonce)
             }
-        }
-    }
-
-    /// Notes an account's state after an executed block, which `executed` was told of. Transactions of another authority
-    /// are dropped: they would be skipped (V24).
-    pub fn follow_authority(&mut self, account: AccountId, view: AccountView) {
-        // Each change of an authority uses a nonce. So a state with fewer used nonces is older than what is known here.
-        let Some(sender) = self.senders.get_mut(&account).filter(|sender| sender.next <= view.nonce) else { return };
-        if sender.signer == view.signer {
-            return;
-        }
-        sender.signer = view.signer;
-        let of_another = |entry: &Entry| entry.transaction.as_ref().is_some_and(|t| signer_of(t) != view.signer);
-        let stale: Vec<u64> =
-            sender.entries.iter().filter(|(_, entry)| of_another(entry)).map(|(nonce, _)| *nonce).collect();
-        for nonce in stale {
-            self.give_up(account, nonce);
         }
     }
 
@@ -121,9 +103,9 @@ impl Pool {
     pub fn restore(&mut self, batch: &CheckedBatch, mut account: impl FnMut(&AccountId) -> Option<AccountView>) {
         for (id, transaction) in batch.ids.iter().zip(batch.batch.body.transactions.as_slice()) {
             let sender = *transaction.sender();
-            if let Vacant(place) = self.senders.entry(sender) {
+            if !self.senders.contains_key(&sender) {
                 let Some(view) = account(&sender) else { continue };
-                place.insert(Sender::new(view.signer, view.nonce));
+                self.add_sender(sender, Sender::new(view));
             }
             self.restore_one(*id, transaction);
         }

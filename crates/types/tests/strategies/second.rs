@@ -1,6 +1,6 @@
 //! Authorities and transactions of version 2.
 
-use super::{account, bounded, bytes, operation, signature};
+use super::{account, bounded, bytes, hash, operation, signature};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn new_operation() -> impl Strategy<Value = Operation2> {
         (settings(), any::<bool>())
             .prop_map(|(settings, void_grants)| Operation2::SetAuthority { settings, void_grants }),
         Just(Operation2::CancelAuthority),
-        account().prop_map(|account| Operation2::ApproveAuthority { account }),
+        (account(), hash()).prop_map(|(account, change)| Operation2::ApproveAuthority { account, change }),
         (account(), authority()).prop_map(|(account, authority)| Operation2::Recover { account, authority }),
         account().prop_map(|account| Operation2::WithdrawRecovery { account }),
     ]
