@@ -21,6 +21,7 @@ import { keyForm } from "./key.js";
 import { paged } from "./pages.js";
 import { proven } from "./proof.js";
 import { regionName } from "./regions.js";
+import { pending, settings } from "./settings.js";
 
 const PAGE = 12;
 
@@ -111,13 +112,35 @@ function recordFacts(address, record) {
   );
 }
 
+/** The settings of an account, once their proof is verified. */
+const settingsFacts = ({ custody }) =>
+  custody === null
+    ? [h("p", { class: "muted" }, "It has neither a delay nor a recovery account.")]
+    : [
+        facts(...settings(custody)),
+        ...(custody.pending ? [h("h3", {}, "A change waits"), facts(...pending(custody.pending))] : []),
+      ];
+
+async function showSettings(place, address, signal) {
+  const { place: shown, panel } = await proven({ account: address, authority: true }, settingsFacts, signal);
+  place.replaceChildren(card("How its keys change", panel, shown));
+}
+
 export async function account({ signal }, address) {
   const absent = [
     h("p", { class: "lead" }, "There is no such account"),
     h("p", { class: "muted" }, "Check the address. Accounts are created by transactions of existing accounts."),
     facts(["Address", copied(address)]),
   ];
-  const words = ({ record }) => (record === null ? absent : recordFacts(address, record));
+  const custody = h("div", {});
+  const words = ({ record }) => {
+    if (record === null) return absent;
+    if (record.custody) {
+      const failed = () => custody.replaceChildren(h("p", { class: "muted" }, "How its keys change can’t be shown now."));
+      showSettings(custody, address, signal).catch(failed);
+    }
+    return recordFacts(address, record);
+  };
   const [{ place, panel }, listed, held, sent] = await Promise.all([
     proven({ account: address }, words, signal),
     keyList(address, signal),
@@ -130,6 +153,7 @@ export async function account({ signal }, address) {
     h("h1", {}, "Account"),
     panel,
     card(null, place),
+    custody,
     card("Keys", keyForm(address, keyHref), listed),
     card("Assets", balanceForm(address), held),
     card("Transactions", sent),

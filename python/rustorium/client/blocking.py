@@ -39,6 +39,7 @@ from rustorium.types import (
     ReceiptPage,
     SignedTransaction,
     Subject,
+    SubjectContent,
     Submitted,
     TransactionStatus,
     Value,
@@ -329,7 +330,7 @@ class Client(BlockingSigning):
         """Returns a key's value; `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
-    def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
+    def held(self, subject: Subject, *, at: str | int = "latest") -> SubjectContent:
         """Returns a subject's content; the node's claim, not proven."""
         return self._call(self._client.held, subject, at=at)
 

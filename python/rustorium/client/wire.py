@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rustorium.client.settings import settings_of
+from rustorium.custody import AccountSettings
 from rustorium.errors import (
     AbsenceUnproven,
     Absent,
@@ -237,10 +239,17 @@ def account(answer: Answer) -> Account:
     )
 
 
-def signer(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """Returns an account's key, or the hash of its authority, from its record. Errors: ValueError."""
-    key, authority = record.get("public_key"), record.get("authority_hash")
-    found = {"public_key": key, "authority_hash": authority}
+def settings(answer: Answer) -> AccountSettings | None:
+    return settings_of(str(answer["account"]), answer["custody"])
+
+
+def signer(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an account's key, or the hash of its authority, and the state of its settings, from its record. Errors:
+    ValueError."""
+    key, authority, custody = record.get("public_key"), record.get("authority_hash"), record.get("custody")
+    found = {"public_key": key, "authority_hash": authority, "custody": custody}
+    if custody not in (None, "settled", "pending"):
+        raise ValueError(f"a record's custody is settled or pending, not {custody!r:.100}")
     if [type(key), type(authority)] not in ([str, type(None)], [type(None), str]):
         raise ValueError(f"a record has one key or one authority, not {found!r:.200}")
     return found
@@ -308,8 +317,10 @@ def epoch_changes(answer: Answer) -> list[bytes]:
     return [bytes.fromhex(change["change_hex"]) for change in answer["changes"]]
 
 
-def question(subject: Subject) -> dict[str, str]:
+def question(subject: Subject) -> dict[str, Any]:
     """Returns a subject in the API's JSON form."""
+    if subject.authority:
+        return {"account": subject.account, "authority": True}
     if subject.asset is not None:
         return {"account": subject.account, "asset": subject.asset}
     if subject.key is not None:

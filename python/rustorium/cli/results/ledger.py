@@ -48,13 +48,45 @@ class AuthorityFacts(Result):
     file: str
 
 
+class RecoveryRow(Result):
+    """The account that may replace another one's keys."""
+
+    account: str
+    delay_ms: int
+    final: bool
+
+
+class KeysRow(Result):
+    """Keys, and how many of them must sign."""
+
+    threshold: int
+    keys: list[str]
+
+
+class PendingRow(Result):
+    """A change of an account's keys that waits."""
+
+    by: Literal["keys", "recovery"]
+    authority: KeysRow
+    delay_ms: int
+    recovery: RecoveryRow | None
+    void_grants: bool
+    due_ms: int
+    change: str
+
+
 class AccountAuthority(Result):
-    """The authority of an account, as the state proves it. Of several keys that is the hash alone."""
+    """The authority of an account and how it can change, as the state proves it. Of several keys of an account without
+    such settings that is the hash alone."""
 
     address: str
     threshold: int | None
     keys: list[str] | None
     authority_hash: str | None
+    delay_ms: int
+    recovery: RecoveryRow | None
+    pending: PendingRow | None
+    frozen_until_ms: int | None
     height: int
     proven: bool
 
