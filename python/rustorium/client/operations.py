@@ -55,7 +55,7 @@ def set_authority(
 
     `delay_ms`: up to 30 days. `recovery.delay_ms`: an hour to 90 days. `void_grants`: all grants made before its effect
     become void with it."""
-    change: Operation = {"type": "set_authority", "authority": _keys(authority)}
+    change: dict[str, object] = {"type": "set_authority", "authority": _keys(authority)}
     if delay_ms:
         change["delay_ms"] = whole(delay_ms, "delay_ms")
     if recovery is not None:

@@ -53,12 +53,16 @@ def _pending(found: Mapping[str, Any] | None) -> PendingChange | None:
 
 def acting(record: Account, settings: AccountSettings | None, time_ms: int) -> AccountAuthority:
     """Returns who acts for an account at a block time, from its record and its settings of the same height."""
-    at = {"height": record.at.height, "time_ms": time_ms, "proven": record.at.proven}
+    height, proven = record.at.height, record.at.proven
     if settings is None:
         single = None if record.public_key is None else Authority(1, [record.public_key])
-        return AccountAuthority(record.address, single, record.authority_hash, 0, None, None, **at)
+        return AccountAuthority(
+            record.address, single, record.authority_hash, 0, None, None, height, time_ms, proven=proven
+        )
     now = in_effect(settings, time_ms)
-    return AccountAuthority(record.address, now.authority, None, now.delay_ms, now.recovery, now.pending, **at)
+    return AccountAuthority(
+        record.address, now.authority, None, now.delay_ms, now.recovery, now.pending, height, time_ms, proven=proven
+    )
 
 
 def span(ms: int) -> str:
