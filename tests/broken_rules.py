@@ -50,7 +50,6 @@ from rustorium.consensus.vocabulary import (
     Proposed,
     SendCertificate,
 )
-from rustorium.custody import AccountAuthority
 from rustorium.health import verdict
 from rustorium.health.detect import Detector
 from rustorium.home.paths import Home
@@ -453,12 +452,7 @@ RULES: dict[str, Broken] = {
     "V25: a signature of anybody counts": _tests(FILES, (signingfile, "_check_signature", lambda *_: None)),
     "V17: a file is sent with fewer signatures": _tests(FILES, (SigningFile, "missing", 0)),
     "V25: a key signs for any authority": _tests(CHECKS, (signing, "_check_authority", lambda _given, _record: None)),
-    "V28: a client takes a change for waiting that acts": _tests(
-        "tests/client/test_settings.py", (settings, "in_effect", lambda held, _time_ms: held)
-    ),
-    "V31: a client signs for a frozen account": _tests(
-        "tests/client/test_settings.py", (AccountAuthority, "frozen_until_ms", None)
-    ),
+    "V28: no change is due": _tests("tests/client/test_settings.py", (settings, "in_effect", lambda held, _: held)),
     "V25: a key signs for any chain": _tests(CHECKS, (SigningMethods, "_check_chain", lambda _client, _file: None)),
     "shards: each store that is moved aside is the root's": _tests(
         "tests/node/test_quarantine.py", (Home, "db_of", lambda home, _shard: home.db)
