@@ -246,7 +246,7 @@ class Checkers:
         either number of bytes."""
         accounts = frozenset(key for key, name, _ in leaves if name[0] == ACCOUNT)
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
-        left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)
+        left = sum(_storage_left(value) for _, name, value in leaves if name[0] == ACCOUNT)
         taken = sum(LEAF_KEY_BYTES + len(value) for _, name, value in leaves if name[0] != ACCOUNT)
         sums = (amounts, left + taken)
         if self._sums is None:
@@ -270,6 +270,11 @@ class Checkers:
 
     def final_chain(self) -> list[FinalBlock]:
         return [self._final[height] for height in sorted(self._final)]
+
+
+def _storage_left(record: bytes) -> int:
+    """Returns the bytes that an account may still store, from its record in either form (V27)."""
+    return int.from_bytes(record[56:64] if len(record) == 64 else record[58:66], "little")
 
 
 def _height(claim: tuple[int, bytes] | None) -> int:
