@@ -1,9 +1,9 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash,
-    Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction, TransactionBody,
-    TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
+    AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis,
+    GovernanceChange, Hash, Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction,
+    TransactionBody, TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
@@ -64,6 +64,8 @@ pub mod domain {
     pub const CHARTER: &[u8] = b"rustorium/charter/v2\0";
     /// A hash of the operators' keys and quorum, from version 2 on.
     pub const OPERATORS: &[u8] = b"rustorium/operators/v2\0";
+    /// A hash of a change that seats decide, from version 2 on.
+    pub const CHANGE: &[u8] = b"rustorium/change/v2\0";
     /// The choice of a sender's home lane.
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
     /// The order of a block's lanes, from version 2 on.
@@ -183,6 +185,11 @@ pub fn charter_hash(charter: &Charter) -> Hash {
 /// Returns the hash of the operators' keys and quorum.
 pub fn operators_hash(parameters: &Parameters) -> Hash {
     Hash(hash_value(domain::OPERATORS, &(&parameters.operators, parameters.operator_quorum)))
+}
+
+/// Returns the hash of a change that seats decide, by which they approve it.
+pub fn change_hash(change: &GovernanceChange) -> Hash {
+    Hash(hash_value(domain::CHANGE, change))
 }
 
 /// Returns a chain's id.

@@ -53,6 +53,12 @@ pub enum Skip {
         /// The sender's next nonce.
         expected: u64,
     },
+    /// All accounts are paused (V43).
+    #[error("all accounts are paused until {until_ms} (Unix ms); sign it again then")]
+    Paused {
+        /// Header time from which accounts go on, Unix ms.
+        until_ms: u64,
+    },
     /// The work quota is less than the transaction declares.
     #[error("the sender's work quota is {left}, less than the declared work")]
     QuotaTooSmall {

@@ -22,6 +22,8 @@ const VERIFIER: u8 = 6;
 const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
 const RETIRED: u8 = 9;
+const GOVERNANCE: u8 = 16;
+const PROPOSAL: u8 = 17;
 
 // Every account has the same name here, so it is hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -79,6 +81,10 @@ pub(crate) enum Name<'a> {
     Approval(&'a Operation),
     /// A key that no validator may have again, in the system account.
     Retired(PublicKey),
+    /// The seats, open proposals and pauses, in the system account.
+    Governance,
+    /// A proposal of a seat, in the system account.
+    Proposal(u64),
     /// A verifier's key, under the verifier's id.
     Verifier,
     /// The record that a statement with these inputs was proved, under the verifier's id.
@@ -100,6 +106,8 @@ impl Name<'_> {
             Name::Committee => state_key(account, COMMITTEE, &[]),
             Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
             Name::Retired(key) => state_key(account, RETIRED, &key),
+            Name::Governance => state_key(account, GOVERNANCE, &[]),
+            Name::Proposal(number) => state_key(account, PROPOSAL, &number.to_be_bytes()),
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
@@ -117,6 +125,8 @@ impl Name<'_> {
             | Name::Committee
             | Name::Approval(_)
             | Name::Retired(_)
+            | Name::Governance
+            | Name::Proposal(_)
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
@@ -134,6 +144,8 @@ impl Name<'_> {
             Name::Committee => (COMMITTEE, &[]),
             Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
             Name::Retired(key) => (RETIRED, key),
+            Name::Governance => (GOVERNANCE, &[]),
+            Name::Proposal(number) => return [&[PROPOSAL], &number.to_be_bytes()[..]].concat(),
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
@@ -221,6 +233,9 @@ mod tests {
             Name::Committee,
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
             Name::Retired([7; 32]),
+            Name::Governance,
+            Name::Proposal(7),
+            Name::Proposal(8),
             Name::Verifier,
             Name::Statement(Hash([7; 32])),
             Name::Input(7, [7; 32]),
@@ -258,6 +273,8 @@ mod tests {
             StateKey { account, ..committee_key() },
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
             Name::Retired([7; 32]).key(account),
+            Name::Governance.key(account),
+            Name::Proposal(7).key(account),
             verifier_key(VerifierId([7; 32])),
             statement_key(VerifierId([7; 32]), &[]),
             Name::Input(7, [7; 32]).key(account),

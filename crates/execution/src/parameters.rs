@@ -26,6 +26,9 @@ const GOVERNING: u64 = work2::BASE
     + work2::COMMITTEE
     + work2::POSSESSION;
 
+// V8: what lets a change of the committee through also lets the largest proposal and its approvals through.
+const _: () = assert!(work2::GOVERNING <= GOVERNING);
+
 /// A name of a parameter, and true if it keeps a bound.
 type Bound = (&'static str, bool);
 

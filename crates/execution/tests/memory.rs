@@ -61,6 +61,10 @@ struct Filled<'a>(MemState<'a>, Option<usize>);
 impl StateRead for Filled<'_> {
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateReadError> {
         let known = self.0.get(key)?;
+        // Nobody ever governed.
+        if *key == governance_key() {
+            return Ok(known);
+        }
         Ok(known.or_else(|| self.1.map(|bytes| vec![7; bytes])))
     }
 }

@@ -179,6 +179,7 @@ fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
         ("/v1/status", RequiredAccess::Read, get(health::status)),
         ("/v1/chain", RequiredAccess::Read, get(health::chain)),
         ("/v1/validators", RequiredAccess::Read, get(health::validators)),
+        ("/v1/governance", RequiredAccess::Read, get(health::governance)),
         ("/v1/genesis", RequiredAccess::Read, get(health::genesis)),
         ("/livez", RequiredAccess::Nothing, get(health::livez)),
         ("/readyz", RequiredAccess::Nothing, get(health::readyz)),

@@ -3,14 +3,15 @@
 //! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
 
 use crate::block_proofs::receipt_proof;
+use crate::executor::{ParametersInForce, StoredState};
 use crate::inbox::Inbox;
 use crate::waiters::Waiters;
 use rustorium_api::{ProofStatus, Refused, Submitted};
-use rustorium_execution::{AccountRecord2, account_key};
+use rustorium_execution::{AccountRecord2, GovernanceRecord, account_key, governance_key};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, LeafWrite, TxId};
+use rustorium_types::{AccountId, Height, LeafWrite, PauseScope, StateKey, SystemSender, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -23,6 +24,8 @@ pub struct Clients {
     pub inbox: Arc<Inbox>,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+    /// The chain's parameters in the epoch of the next block.
+    pub parameters: Arc<ParametersInForce>,
 }
 
 impl Clients {
@@ -69,7 +72,7 @@ impl Clients {
 
     /// Returns an account's executed state.
     pub fn account(&self, account: &AccountId) -> Option<AccountView> {
-        account_view(&*self.store, account)
+        account_view(&*self.store, &self.parameters, account)
     }
 
     /// Answers with the stored receipt of the same bytes. Returns false if there is none.
@@ -88,24 +91,45 @@ impl Clients {
     }
 }
 
-/// Returns an account's executed state.
-pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
-    view_of(&store.state(&account_key(*account)).ok().flatten()?)
+/// Returns the executed state of an account or a seat.
+pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
+    if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
+        return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+    }
+    let view = view_of(&store.state(&account_key(*account)).ok().flatten()?)?;
+    // What isn't written pauses nobody.
+    let stored = store.state(&governance_key()).ok().flatten();
+    let record = stored.and_then(|bytes| GovernanceRecord::from_bytes(&bytes).ok());
+    let paused_until_ms = record.and_then(|record| record.paused_until(PauseScope::All, 0));
+    Some(AccountView { paused_until_ms, ..view })
 }
 
-/// Returns the state after a block of the accounts that used a nonce in it. A nonce is part of an account's record, so each
-/// of these records is in the block's diff.
+fn seat_view(record: &GovernanceRecord, number: u32) -> Option<AccountView> {
+    record.seat(number).map(|seat| AccountView::new(seat.nonce, seat.signer))
+}
+
+/// Returns the state after a block of the accounts and seats that used a nonce in it. A nonce is part of an account's record
+/// or of the seats', so each of these records is in the block's diff.
 pub fn account_views(touched: &[(AccountId, u64)], diff: &[LeafWrite]) -> Vec<(AccountId, AccountView)> {
+    let written = |key: StateKey| {
+        let at = diff.binary_search_by_key(&key, |write| write.key).ok()?;
+        diff.get(at)?.value.as_deref()
+    };
     let view = |(account, _): &(AccountId, u64)| {
-        let at = diff.binary_search_by_key(&account_key(*account), |write| write.key).ok()?;
-        Some((*account, view_of(diff.get(at)?.value.as_deref()?)?))
+        let view = match SystemSender::of(account) {
+            None => view_of(written(account_key(*account))?),
+            Some(SystemSender::Seat(number)) => {
+                seat_view(&GovernanceRecord::from_bytes(written(governance_key())?).ok()?, number)
+            }
+        };
+        Some((*account, view?))
     };
     touched.iter().filter_map(view).collect()
 }
 
 fn view_of(record: &[u8]) -> Option<AccountView> {
     let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(record).ok()?;
-    Some(AccountView { nonce, signer })
+    Some(AccountView::new(nonce, signer))
 }
 
 /// Returns a function that makes a store's certified answers.

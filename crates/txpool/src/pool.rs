@@ -4,9 +4,9 @@
 //! *Invariants:* two kinds of time, which are never mixed: waits use the node's monotonic clock, and expiry uses only
 //! the time of the newest executed header, so that a transaction called expired is never executed; the wall clock only
 //! bounds how far an expiry may be ahead, and is not stored; never more than `transactions_max` and `bytes_max`,
-//! including those that are cut and not yet executed; transactions that wait for a missing nonce take at most a
+//! including those that are cut and not yet executed, except for a few of each seat; transactions that wait for a missing nonce take at most a
 //! quarter, so that those that can proceed always find room; senders take turns, and a few of them can't fill it: a
-//! sender's share shrinks as the pool fills.
+//! sender's share shrinks as the pool fills; seats, which govern, find room in a full pool.
 
 mod config;
 mod feedback;
@@ -17,7 +17,7 @@ pub use config::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, 
 use crate::batch::encoded_bytes;
 use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
-use room::Ages;
+use room::{Ages, has_reserved_room};
 use rustorium_crypto::{Verified, signer_of};
 use rustorium_execution::{declared_work, least_work_of};
 use rustorium_types::{AccountId, Transaction, TxId};
@@ -97,15 +97,21 @@ impl Pool {
         self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (*t.sender(), t.nonce());
         self.make_room();
-        self.check_room(bytes as u64)?;
         let known = self.senders.get(&account_id);
+        let reserved = has_reserved_room(known, &account_id, bytes);
+        if !reserved {
+            self.check_room(bytes as u64)?;
+        }
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| Sender::new(view.signer, view.nonce)),
+            None => account().map(|view| check_pause(&view, self.header_time_ms, &t).map(|()| view)).transpose()?,
         };
+        let fresh = fresh.map(|view| Sender::new(view.signer, view.nonce));
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
         check_with_sender(&self.config, sender, &t)?;
-        self.check_share(sender, nonce, bytes as u64)?;
+        if !reserved {
+            self.check_share(sender, nonce, bytes as u64)?;
+        }
         if let Some(fresh) = fresh {
             self.senders.insert(account_id, fresh);
         }
@@ -398,6 +404,12 @@ impl Pool {
     pub fn able_count(&self) -> usize {
         self.totals.able
     }
+}
+
+/// V43: checks that no pause stops the transaction of a sender that isn't known here.
+fn check_pause(view: &AccountView, header_time_ms: u64, t: &Transaction) -> Result<(), Refused> {
+    let until = view.paused_until_ms.filter(|until_ms| *until_ms > header_time_ms && !t.changes_the_committee());
+    until.map_or(Ok(()), |until_ms| Err(Refused::Paused { until_ms }))
 }
 
 fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {

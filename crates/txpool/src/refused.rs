@@ -27,6 +27,12 @@ pub enum Refused {
     /// The sender has no account.
     #[error("the sender has no account; have it created by a sponsor first")]
     UnknownAccount,
+    /// No account's transactions are executed now (V43).
+    #[error("all accounts are paused until {until_ms} (Unix ms); sign it again then")]
+    Paused {
+        /// Header time from which accounts go on, Unix ms.
+        until_ms: u64,
+    },
     /// The authority is not the account's.
     #[error("the sender's account has other keys, or asks for another number of them; sign with those that it has now")]
     WrongKey,
@@ -124,6 +130,7 @@ impl Refused {
             Self::Expired { .. } => "expired",
             Self::ExpiryTooFar { .. } => "expiry-too-far",
             Self::UnknownAccount => "unknown-account",
+            Self::Paused { .. } => "paused",
             Self::WrongKey => "wrong-key",
             Self::NonceUsed { .. } => "nonce-used",
             Self::NonceTaken { .. } => "nonce-taken",

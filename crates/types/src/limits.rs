@@ -30,6 +30,10 @@ pub const SEALED_BYTES: usize = 664;
 pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
+/// Proposals that the seats together may have open.
+pub const PROPOSALS_MAX: usize = 64;
+/// Pauses at one time.
+pub const PAUSES_MAX: usize = 64;
 /// Bytes of an operator's activation of a later version.
 pub const ACTIVATION_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a validator's address ("host:port").

@@ -6,7 +6,8 @@ use crate::address::AccountId;
 use crate::authority::Authority;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::genesis::Validator;
-use crate::ids::{AssetId, Epoch, VerifierId};
+use crate::governance::GovernanceChange;
+use crate::ids::{AssetId, Epoch, Hash, VerifierId};
 use crate::limits::*;
 use crate::transaction::{
     Condition, Key, NamedInput, Operation, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value,
@@ -233,6 +234,25 @@ pub enum Operation2 {
         /// The account.
         account: AccountId,
     },
+    /// For seats: proposes a change, and approves it.
+    Propose {
+        /// The change.
+        change: Box<GovernanceChange>,
+        /// Header time from which the proposal is void, Unix ms.
+        until_ms: u64,
+    },
+    /// For seats: approves a proposed change. The approval that makes the quorum makes the change.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change, so that nobody approves another one than was shown.
+        change: Hash,
+    },
+    /// For seats: takes the sender's approval back. The proposal goes if the sender proposed it, or nobody else approves it.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
+    },
 }
 
 impl Operation2 {
@@ -279,7 +299,10 @@ impl Operation2 {
             | Self::CancelAuthority
             | Self::ApproveAuthority { .. }
             | Self::Recover { .. }
-            | Self::WithdrawRecovery { .. } => return None,
+            | Self::WithdrawRecovery { .. }
+            | Self::Propose { .. }
+            | Self::Approve { .. }
+            | Self::Withdraw { .. } => return None,
         })
     }
 

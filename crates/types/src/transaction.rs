@@ -383,6 +383,22 @@ pub enum FailureCode {
     KeyRetired = 32,
     /// The owner already replaced the validator's keys in this epoch (R45).
     ReplacedAlready = 33,
+    /// The account, or the one under whose id the operation writes, is paused (V43).
+    Paused = 40,
+    /// Only seats may do this, or a seat may not (V36).
+    WrongSender = 41,
+    /// No open proposal has this number and this change, or the seat approved none (V39).
+    NoSuchProposal = 42,
+    /// The seat, or all seats together, have as many open proposals as they may (V42).
+    TooManyProposals = 43,
+    /// Seats, quorum or wanted parameters changed since the proposal was made (V12, V40).
+    StaleProposal = 44,
+    /// A parameter, the seats or their quorum can't be as proposed (V8, V45).
+    BadParameters = 45,
+    /// A time is over, or too far ahead (V39, V43).
+    BadTime = 46,
+    /// Nothing of this scope is paused, or as much is paused as may be (V43).
+    BadPause = 47,
 }
 
 /// Result of a transaction that has a receipt.

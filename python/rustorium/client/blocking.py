@@ -425,6 +425,11 @@ class Client(BlockingSigning):
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return self._call(self._client.validators)
 
+    def governance(self) -> Answer:
+        """Returns who governs the chain as a node reports it: the operators' `seats` and their `quorum`, the open
+        `proposals`, the `pauses`, and the `wanted` parameters with their hash."""
+        return self._call(self._client.governance)
+
     def parameters(self) -> Answer:
         """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's
         `parameters`, and `since_epoch`, from which on these are in force."""

@@ -360,6 +360,19 @@ def committee(answer: Answer) -> Answer:
     return answer
 
 
+def governance(answer: Answer) -> Answer:
+    """Returns who governs as a node reports it."""
+    _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
+    _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
+    for seat in answer["seats"]:
+        _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
+    for one in answer["proposals"]:
+        _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
+        _ = [int(seat) for seat in one["approvals"]]
+    _ = [int(one["until_ms"]) for one in answer["pauses"]]
+    return answer
+
+
 def in_force(answer: Answer) -> Answer:
     """Returns the rules of the current epoch as a node reports them: its protocol version, its parameters, and the
     epoch since which these are in force."""

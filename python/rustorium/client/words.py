@@ -89,8 +89,47 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
             yield f"let {_authority(operation['authority'])} act for the account from then on, and no other keys"
         case "require":
             yield f"fail unless {_condition(operation['condition'], sender)}"
+        case "propose":
+            yield f"propose, until {moment(operation['until_ms'])}, to {change_words(operation['change'])}"
+        case "approve":
+            yield f"approve proposal {operation['number']}, if its change has the hash {operation['change']}"
+        case "withdraw":
+            yield f"take the approval of proposal {operation['number']} back"
         case _:
             pass
+
+
+def change_words(change: Mapping[str, Any]) -> str:
+    """Returns a change that operators' seats decide, as the end of a sentence."""
+    match change["type"]:
+        case "set_parameters":
+            fields = change["parameters"]
+            shown_ones = ", ".join(f"{name} = {_field(fields[name])}" for name in sorted(fields))
+            return (
+                f"change the chain's parameters, if those wanted now have the hash {change['base']}, to: {shown_ones}"
+            )
+        case "set_operators":
+            keys = ", ".join(change["operators"])
+            return (
+                f"make {change['quorum']} of these keys the chain's operators, if the parameters wanted now have the "
+                f"hash {change['base']}: {keys}"
+            )
+        case "pause":
+            return f"pause {_paused(change)} until {moment(change['until_ms'])}"
+        case "resume":
+            return f"end the pause of {_paused(change)}"
+        case "end_epoch":
+            return f"end epoch {change['epoch']} as soon as it can end"
+        case "remove_validator":
+            return f"remove the validator with key {change['validator_key']} from the next epoch on"
+        case kind:
+            fields_of = ((name, value) for name, value in sorted(change.items()) if name != "type")
+            return f"{kind.replace('_', ' ')}: {', '.join(f'{name} = {_field(value)}' for name, value in fields_of)}"
+
+
+def _paused(change: Mapping[str, Any]) -> str:
+    account = change.get("account")
+    return "all accounts" if account is None else f"the account {account}"
 
 
 def _signers(operation: Mapping[str, Any]) -> str:

@@ -1,16 +1,16 @@
 //! Operations as JSON, both ways.
 
 use super::condition::ConditionView;
+use super::fields::{amount_64, bytes, digits_of, list, pair, prefixes_of};
+use super::governance::ChangeView;
 use super::pool::PoolTransferView;
-use super::scalar::{Amount, Hex, once, text};
+use super::scalar::{Amount, Hex, once};
 use super::schema::ToSchema;
 use super::second::RightView;
 use super::signers::{AuthorityView, PossessionView};
 use super::view_error::ViewError;
-use rustorium_types::limits::GRANT_PREFIXES_MAX;
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Key, NamedInput, Operation, Operation2, Possession, Validator,
-    VerifierId, encode,
+    AccountId, AssetId, Epoch, Hash, NamedInput, Operation, Operation2, Possession, Validator, VerifierId, encode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,26 @@ pub enum OperationView {
     SetAuthority {
         /// The keys that act for the sender from then on, and how many of them must sign.
         authority: AuthorityView,
+    },
+    /// For seats: proposes a change, and approves it. Needs a transaction of version 2.
+    Propose {
+        /// The change.
+        change: Box<ChangeView>,
+        /// Header time from which the proposal is void, Unix ms.
+        until_ms: u64,
+    },
+    /// For seats: approves a proposed change. Needs a transaction of version 2.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change.
+        #[schema(value_type = String)]
+        change: Hash,
+    },
+    /// For seats: takes the sender's approval back. Needs a transaction of version 2.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
     },
     /// An operation of version 2 that nodes of this release refuse.
     Later {
@@ -239,46 +259,6 @@ pub enum OperationView {
     },
 }
 
-type Pair = (Option<String>, Option<String>);
-
-pub(super) fn pair(bytes: &[u8]) -> Pair {
-    (text(bytes), Some(hex::encode(bytes)))
-}
-
-pub(super) fn bytes<const MAX: usize>(
-    name: &'static str,
-    text: Option<String>,
-    digits: Option<String>,
-) -> Result<BoundedBytes<MAX>, ViewError> {
-    let digits = digits.map(|d| hex::decode(d).map_err(|_| ViewError::Hex(name))).transpose()?;
-    let bytes = match (text.map(String::into_bytes), digits) {
-        (Some(text), Some(digits)) if text != digits => return Err(ViewError::Differ(name)),
-        (Some(bytes), _) | (None, Some(bytes)) => bytes,
-        (None, None) => return Err(ViewError::Missing(name)),
-    };
-    BoundedBytes::new(bytes).map_err(|error| ViewError::Bound(name, error))
-}
-
-fn amount_64(amount: Amount) -> Result<u64, ViewError> {
-    u64::try_from(amount.0).map_err(|_| ViewError::Large("amount"))
-}
-
-fn digits_of<'a>(prefixes: impl Iterator<Item = &'a Key>) -> Vec<String> {
-    prefixes.map(|prefix| hex::encode(prefix.as_slice())).collect()
-}
-
-pub(super) fn prefixes_of(digits: Vec<String>) -> Result<BoundedVec<Key, GRANT_PREFIXES_MAX>, ViewError> {
-    let prefixes = digits.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
-    list("prefixes", prefixes.collect::<Result<Vec<_>, _>>()?.into_iter())
-}
-
-fn list<T, const MAX: usize>(
-    name: &'static str,
-    values: impl Iterator<Item = T>,
-) -> Result<BoundedVec<T, MAX>, ViewError> {
-    BoundedVec::new(values.collect()).map_err(|error| ViewError::Bound(name, error))
-}
-
 impl From<&Operation> for OperationView {
     fn from(operation: &Operation) -> Self {
         match operation {
@@ -378,6 +358,11 @@ impl OperationView {
             Operation2::SetAuthority { settings, .. } if operation.is_built() => {
                 Self::SetAuthority { authority: (&settings.authority).into() }
             }
+            Operation2::Propose { change, until_ms } => {
+                Self::Propose { change: Box::new((&**change).into()), until_ms: *until_ms }
+            }
+            Operation2::Approve { number, change } => Self::Approve { number: *number, change: *change },
+            Operation2::Withdraw { number } => Self::Withdraw { number: *number },
             _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
@@ -406,6 +391,9 @@ impl TryFrom<OperationView> for Operation {
         Ok(match view {
             OperationView::Later { .. }
             | OperationView::SetAuthority { .. }
+            | OperationView::Propose { .. }
+            | OperationView::Approve { .. }
+            | OperationView::Withdraw { .. }
             | OperationView::CreateAccount { authority: Some(_), .. }
             | OperationView::Grant { rights: Some(_), .. }
             | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),

@@ -2,7 +2,8 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, has the same JSON in both versions.
 
-use super::operation::{OperationView, prefixes_of};
+use super::fields::prefixes_of;
+use super::operation::OperationView;
 use super::schema::ToSchema;
 use super::signers::AuthorityView;
 use super::view_error::ViewError;
@@ -60,6 +61,11 @@ impl OperationView {
                 let rights = Rights { put: has(RightView::Put), delete: has(RightView::Delete) };
                 Ok(Operation2::Grant { to, rights, prefixes: prefixes_of(prefixes_hex)?, until_ms })
             }
+            Self::Propose { change, until_ms } => {
+                Ok(Operation2::Propose { change: Box::new((*change).try_into()?), until_ms })
+            }
+            Self::Approve { number, change } => Ok(Operation2::Approve { number, change }),
+            Self::Withdraw { number } => Ok(Operation2::Withdraw { number }),
             other => Operation2::of_first(Operation::try_from(other)?, sender).ok_or(ViewError::Unproven),
         }
     }

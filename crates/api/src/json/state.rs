@@ -1,7 +1,7 @@
 //! Accounts, balances and keys as JSON, with their proofs.
 
 use super::answers::AtView;
-use super::operation::bytes;
+use super::fields::bytes;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
 use super::view_error::ViewError;

@@ -6,8 +6,10 @@
 
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
+use super::governing::{Rules, act, admit_seat};
 use super::ledger::Ledger;
 use super::operations::{Actor, apply, create_account, grant, set_authority};
+use super::pauses::Pauses;
 use super::pools::Pools;
 use super::record::AccountRecord2;
 use super::slots::At;
@@ -22,8 +24,10 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
-use rustorium_types::{AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId};
-use std::collections::HashSet;
+use rustorium_types::{
+    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, SystemSender, TxId,
+};
+use std::collections::{BTreeMap, HashSet};
 
 /// Executes a block. These workers verify its proofs.
 pub(crate) fn execute<W: Workers>(
@@ -54,7 +58,12 @@ fn run<'a>(
         skipped: Vec::new(),
         touched: Vec::new(),
         seen: HashSet::new(),
+        seats: BTreeMap::new(),
+        pauses: Pauses::default(),
     };
+    if !listed.is_empty() {
+        run.follow_pauses()?;
+    }
     for (place, (id, call)) in listed.iter().enumerate() {
         run.proofs.place.0 = place as u32;
         match call {
@@ -75,24 +84,31 @@ struct Run<'a> {
     skipped: Vec<(TxId, Skip)>,
     touched: Vec<(AccountId, At)>,
     seen: HashSet<AccountId>,
+    /// Seats that used a nonce, each with the nonce that it must use next.
+    seats: BTreeMap<AccountId, u64>,
+    pauses: Pauses,
 }
 
 impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
-        let at = self.ledger.find(sender, Name::Account)?;
-        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
-            Ok(record) => record,
-            Err(skip) => {
-                self.skipped.push((id, skip));
-                return Ok(());
+        let seat = SystemSender::of(&sender);
+        let admitted = match seat {
+            Some(SystemSender::Seat(number)) => {
+                admit_seat(&mut self.ledger, self.header, self.parameters, number, call)?.map(|nonce| {
+                    self.seats.insert(sender, nonce);
+                })
             }
+            None => self.admit_account(call)?,
         };
-        self.ledger.write_sender(at, record);
-        if self.seen.insert(sender) {
-            self.touched.push((sender, at));
+        if let Err(skip) = admitted {
+            self.skipped.push((id, skip));
+            return Ok(());
         }
         let (outcome, work) = self.operations(id, call)?;
+        if seat.is_some() {
+            self.follow_pauses()?;
+        }
         self.receipts.push(Receipt {
             transaction: id,
             sender,
@@ -103,6 +119,29 @@ impl<'a> Run<'a> {
             work,
             outcome,
         });
+        Ok(())
+    }
+
+    /// Takes nonce and quota of an account's transaction, or returns why it is skipped.
+    fn admit_account(&mut self, call: &Call<'_>) -> Result<Result<(), Skip>, StateReadError> {
+        let at = self.ledger.find(call.sender, Name::Account)?;
+        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
+            Ok(record) => record,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        if let Some(until_ms) = self.pauses.stop(call) {
+            return Ok(Err(Skip::Paused { until_ms }));
+        }
+        self.ledger.write_sender(at, record);
+        if self.seen.insert(call.sender) {
+            self.touched.push((call.sender, at));
+        }
+        Ok(Ok(()))
+    }
+
+    /// V43: a pause acts from the next transaction on.
+    fn follow_pauses(&mut self) -> Result<(), StateReadError> {
+        self.pauses = Pauses::read(&mut self.ledger, self.parameters, self.header.time_ms)?;
         Ok(())
     }
 
@@ -125,6 +164,10 @@ impl<'a> Run<'a> {
             let outcome = Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 };
             return Ok((outcome, call.base));
         }
+        if self.pauses.holds(call) {
+            let outcome = Outcome::Failed { code: FailureCode::Paused, operation: 0 };
+            return Ok((outcome, call.base));
+        }
         while let (Ok(()), Some(step)) = (&done, call.operations.get(index)) {
             self.proofs.place.1 = index as u16;
             done = self.step(actor, step);
@@ -145,8 +188,13 @@ impl<'a> Run<'a> {
     /// Executes one operation. The values that it reads are charged when their lengths are known.
     fn step(&mut self, actor: Actor, step: &'a Step<'a>) -> Result<(), Stop> {
         self.ledger.charge(step_work(&actor.sender, step, 0))?;
+        if self.pauses.forbid(step) {
+            return Err(Stop::Fail(FailureCode::Paused));
+        }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
         match step {
+            Step::Seat(step) => act(ledger, actor, Rules { chain, parameters: self.parameters }, step),
+            _ if SystemSender::of(&actor.sender).is_some() => Err(Stop::Fail(FailureCode::WrongSender)),
             Step::Listed(operation) => {
                 apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)
             }
@@ -164,7 +212,7 @@ impl<'a> Run<'a> {
 
     fn finish(mut self, previous_root: &Hash) -> Result<Execution, StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
-        let touched = self.touched.iter().map(next_nonce).collect();
+        let touched = self.touched.iter().map(next_nonce).chain(std::mem::take(&mut self.seats)).collect();
         self.pools.finish(&mut self.ledger)?;
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };

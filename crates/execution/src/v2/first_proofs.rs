@@ -11,10 +11,12 @@ use super::call::{Call, Listed};
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
 use super::record::AccountRecord2;
-use super::step::Step;
+use super::step::{SeatStep, Step};
 use super::verifiers::key_of;
 use super::work::step_work;
+use crate::committee::corrupt;
 use crate::execute::Input;
+use crate::governance::{GovernanceRecord, governance_key};
 use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
 use crate::limited::LimitedRead;
 use crate::v1::ledger::StateReadError;
@@ -42,6 +44,11 @@ pub(crate) fn verify_first<W: Workers>(
     let calls = || listed.iter().enumerate().filter_map(|(place, (_, call))| Some((place, call.as_ref().ok()?)));
     let senders: BTreeSet<AccountId> =
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
+    // V43: whether accounts are paused when their turn comes is known to the run alone. If proofs of paused ones were
+    // verified here, nobody would pay for them.
+    if senders.is_empty() || calls().any(|(_, call)| governs(call)) || is_paused(input, state)? {
+        return Ok(BTreeMap::new());
+    }
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
     // Whether a change of an authority succeeds is known to the run alone. If proofs of the former one were verified, nobody
@@ -74,6 +81,18 @@ pub(crate) fn verify_first<W: Workers>(
     }
     settle(open, workers, &mut verdicts);
     Ok(verdicts)
+}
+
+/// Tells if a transaction may pause accounts, or end a pause.
+fn governs(call: &Call<'_>) -> bool {
+    call.operations.iter().any(|step| matches!(step, Step::Seat(SeatStep::Propose { .. } | SeatStep::Approve { .. })))
+}
+
+/// Tells if anybody is paused when the block begins.
+fn is_paused(input: &Input<'_>, state: &dyn LimitedRead) -> Result<bool, StateReadError> {
+    let stored = state.get(&governance_key())?;
+    let record = GovernanceRecord::in_force(stored.as_deref(), input.parameters).map_err(corrupt)?;
+    Ok(record.pauses.iter().any(|pause| pause.until_ms > input.header.time_ms))
 }
 
 fn has_proof(call: &Call<'_>) -> bool {

@@ -3,7 +3,7 @@
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
 use super::grant::Grant;
-use rustorium_types::{AccountId, Authority, Operation, Operation2};
+use rustorium_types::{AccountId, Authority, GovernanceChange, Hash, Operation, Operation2, SystemSender};
 
 /// An operation.
 pub(crate) enum Step<'a> {
@@ -29,11 +29,62 @@ pub(crate) enum Step<'a> {
     },
     /// Another authority of the sender, at once (V29).
     SetAuthority(&'a Authority),
+    /// An operation of a seat, or one that its sender may not do (V36).
+    Seat(SeatStep<'a>),
+}
+
+/// An operation of a seat.
+pub(crate) enum SeatStep<'a> {
+    /// A proposal, which is void from a header time on.
+    Propose {
+        /// The change.
+        change: &'a GovernanceChange,
+        /// Header time from which it is void, Unix ms.
+        until_ms: u64,
+    },
+    /// An approval of a proposal.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change.
+        change: &'a Hash,
+    },
+    /// The end of an approval.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
+    },
+    /// Another authority of the seat.
+    SetAuthority(&'a Authority),
+    /// An operation of accounts that a seat sends, or one of seats that an account sends.
+    Wrong,
+}
+
+impl<'a> SeatStep<'a> {
+    /// Reads an operation that a seat sends, or that only seats send; `None` if it is another one.
+    fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
+        let is_seat = SystemSender::of(sender).is_some();
+        if !is_seat {
+            return operation.is_of_seats().then_some(Self::Wrong);
+        }
+        Some(match operation {
+            Operation2::Propose { change, until_ms } => Self::Propose { change, until_ms: *until_ms },
+            Operation2::Approve { number, change } => Self::Approve { number: *number, change },
+            Operation2::Withdraw { number } => Self::Withdraw { number: *number },
+            Operation2::SetAuthority { settings, void_grants } if settings.change_at_once() && !void_grants => {
+                Self::SetAuthority(&settings.authority)
+            }
+            _ => Self::Wrong,
+        })
+    }
 }
 
 impl<'a> Step<'a> {
     /// Reads an operation in the form of version 2, as this account sends it; `None` if it isn't built.
     pub(crate) fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
+        if let Some(step) = SeatStep::of(sender, operation) {
+            return operation.is_built().then_some(Self::Seat(step));
+        }
         if let Some(first) = operation.as_first(sender) {
             return Some(Self::Read(Box::new(first)));
         }
@@ -57,7 +108,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::Grant { .. } | Self::SetAuthority(_) => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::SetAuthority(_) | Self::Seat(_) => None,
         }
     }
 }
@@ -90,12 +141,12 @@ mod tests {
             (Operation2::ApproveAuthority { account }, false),
             (Operation2::Recover { account, authority: authority() }, false),
             (Operation2::WithdrawRecovery { account }, false),
+            (Operation2::Withdraw { number: 0 }, true),
         ] {
-            assert_eq!(
-                (operation.is_built(), Step::of(&account, &operation).is_some()),
-                (built, built),
-                "{operation:?}"
-            );
+            for sender in [account, SystemSender::Seat(0).id()] {
+                let read = Step::of(&sender, &operation).is_some();
+                assert_eq!((operation.is_built(), read), (built, built), "{operation:?}");
+            }
         }
     }
 }

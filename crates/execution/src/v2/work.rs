@@ -8,13 +8,13 @@
 
 use super::grant::GRANT_BYTES_MAX;
 use super::record::RECORD2_BYTES;
-use super::step::Step;
+use super::step::{SeatStep, Step};
 use crate::v1::record::FRONTIER_BYTES_MAX;
 use crate::v1::work::{
     POOL_LEAVES, POOL_TREE, PROOF_BLS12_381, PROOF_BN254, PROOF_INPUT, RETIRED_LEAVES, VERIFYING_KEY,
     VERIFYING_KEY_BYTE,
 };
-use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
+use rustorium_types::limits::{AUTHORITY_KEYS_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES as POOL_RECORD_BYTES;
@@ -65,6 +65,18 @@ pub const SET_AUTHORITY: u64 = read(CUSTODY_BYTES) + write(CUSTODY_BYTES) + RECO
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
 /// Cost of the proofs of possession of two keys, and of the leaves of retired ones.
 pub const POSSESSION: u64 = 2 * CHECK + RETIRED_LEAVES * (READ + WRITE);
+
+/// Bytes of the largest governance record, and of a proposal.
+const GOVERNANCE_BYTES: u64 = 12 * 1024;
+/// Cost of the governance record and of a proposal.
+pub const SEATS: u64 = 2 * (read(GOVERNANCE_BYTES) + write(GOVERNANCE_BYTES));
+/// Cost of a proposal or an approval, which may make its change: the records, the committee's, and proofs of possession.
+pub const GOVERN: u64 = SEATS + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
+/// Cost of the dearest transaction with one proposal or approval, by eight signatures (V8).
+pub(crate) const GOVERNING: u64 =
+    BASE + AUTHORITY_KEYS_MAX as u64 * SIGNATURE + RECORD + GOVERNING_BYTES.div_ceil(BYTES_PER_UNIT) + GOVERN;
+/// Bytes of the largest transaction with one proposal, rounded up.
+const GOVERNING_BYTES: u64 = 2_560;
 
 /// Returns the cost of reading a value of so many bytes.
 pub const fn read(bytes: u64) -> u64 {
@@ -119,6 +131,8 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         // At no time has it more bytes.
         Step::Grant { grant, .. } => grant_work(grant.to_bytes(0).map_or(0, |bytes| bytes.len() as u64)),
         Step::SetAuthority(_) => SET_AUTHORITY,
+        Step::Seat(SeatStep::SetAuthority(_) | SeatStep::Withdraw { .. }) => SEATS,
+        Step::Seat(_) => GOVERN,
     }
 }
 

@@ -38,6 +38,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::status,
         health::chain,
         health::validators,
+        health::governance,
         health::genesis,
         health::livez,
         health::readyz,

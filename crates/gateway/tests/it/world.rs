@@ -1,9 +1,8 @@
 //! A node in memory: executes puts at once, one block per submission.
 
 use crate::headers::{chain, header, proof};
-use crate::key_pages::{balance_page, key_page, version_page};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use crate::key_pages::{balance_page, governance, key_page, version_page};
+use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
@@ -450,6 +449,10 @@ impl Backend for World {
     fn committee(&self) -> Result<Committee, BackendError> {
         let validators = self.chain.genesis.validators.clone();
         Ok(Committee { epoch: Epoch(0), validators: Arc::new(validators), next: ValidatorSet::default() })
+    }
+
+    fn governance(&self) -> Result<Governance, BackendError> {
+        governance(&self.chain.genesis)
     }
 
     fn status(&self) -> Status {

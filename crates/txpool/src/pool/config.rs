@@ -62,6 +62,15 @@ pub struct AccountView {
     pub nonce: u64,
     /// The account's authority.
     pub signer: Signer,
+    /// Header time until which no account's transactions are executed, Unix ms (V43). `None` if they are, and for seats.
+    pub paused_until_ms: Option<u64>,
+}
+
+impl AccountView {
+    /// Returns the view of an account that nothing stops.
+    pub fn new(nonce: u64, signer: Signer) -> Self {
+        Self { nonce, signer, paused_until_ms: None }
+    }
 }
 
 /// A node's clocks at the moment of an admission.

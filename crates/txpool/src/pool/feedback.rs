@@ -30,7 +30,7 @@ impl Pool {
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
+            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey | Skip::Paused { .. } => {
                 self.give_up(account, nonce)
             }
         }

@@ -337,6 +337,46 @@ class CeremonyKeys(Result):
     verifying_key: str
 
 
+class SeatRow(Result):
+    """A seat of an operator. One key acts for it, or an authority of several, which has a hash."""
+
+    number: int
+    first_key: str
+    public_key: str | None
+    authority_hash: str | None
+    generation: int
+    nonce: int
+    room: int
+
+
+class ProposalRow(Result):
+    """An open proposal, in words, with the seats that approved it and those that didn't."""
+
+    number: int
+    change: str
+    seat: int
+    approvals: list[int]
+    missing: int
+    not_approved: list[int]
+    until: str
+    effect: str
+    hash: str
+
+
+class ProposalFacts(ProposalRow, kw_only=True):
+    """An open proposal, with what it changes of what is wanted now."""
+
+    changes: list[str]
+
+
+class PlannedChange(Result):
+    """A change that was not proposed, and the number that its proposal would have."""
+
+    number: int
+    changes: list[str]
+    effect: str
+
+
 class GenesisFacts(Result):
     """A genesis. `genesis` is all of it."""
 

@@ -44,6 +44,11 @@ def _list(*types: type) -> Shape:
     return Shape(Form.many, types)
 
 
+_PROPOSING = {
+    f"govern propose {kind}{option}": _one(shape)
+    for kind in ("parameters", "operators", "pause", "resume", "change")
+    for option, shape in (("", ledger.Sent), (" --unsigned", ledger.SigningState), (" --dry-run", ledger.PlannedChange))
+}
 SHAPES: Mapping[str, Shape] = {
     "init": _one(nodes.HomeMade),
     "upgrade": _list(nodes.UpgradeStep),
@@ -98,6 +103,16 @@ SHAPES: Mapping[str, Shape] = {
     "node remove": _one(nodes.ValidatorRemoved),
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),
+    "govern seats": _list(ledger.SeatRow),
+    "govern list": _list(ledger.ProposalRow),
+    "govern show": _one(ledger.ProposalFacts),
+    "govern approve": _one(ledger.Sent),
+    "govern approve --unsigned": _one(ledger.SigningState),
+    "govern withdraw": _one(ledger.Sent),
+    "govern withdraw --unsigned": _one(ledger.SigningState),
+    "govern rotate": _one(ledger.Sent),
+    "govern rotate --unsigned": _one(ledger.SigningState),
+    **_PROPOSING,
     "followers list": _list(nodes.FollowerRow),
     "followers add": _list(nodes.FollowerRow),
     "followers remove": _list(nodes.FollowerRow),
