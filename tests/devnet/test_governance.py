@@ -27,15 +27,20 @@ class Office:
         return json.loads(done.stdout)
 
     def refused(self, *words: object) -> Any:
+        """Returns how a command ended that may be refused."""
         return run_command("govern", *map(str, words), "--key", self.key, "--net", str(self.net.path))
 
+    def wait_past(self, epoch: int) -> None:
+        """Waits until an epoch is over, which what is wanted ends once it has its age."""
+        with Client.from_net(self.net.path) as client:
+            wait_for("the next epoch", lambda: client.validators()["epoch"] > epoch)
+
     def end_epoch(self, epoch: int) -> None:
-        """Has the epoch end now, and waits for the next one at all nodes."""
+        """Has an epoch end in which nothing is wanted."""
         file = self.folder / f"end-{epoch}.json"
         file.write_text(json.dumps({"type": "end_epoch", "epoch": epoch}))
         assert self("propose", "change", file)["outcome"] == "ok"
-        with Client.from_net(self.net.path) as client:
-            wait_for("the next epoch", lambda: client.validators()["epoch"] > epoch)
+        self.wait_past(epoch)
 
 
 def test_parameters_and_operators_change_while_clients_follow(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
@@ -49,7 +54,7 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
     out_of_range = office.refused("propose", "parameters", "--set", "expiry_ahead_ms_max=1")
     assert "bad-parameters" in out_of_range.stderr
     assert office("propose", "parameters", "--set", "epoch_ms=172800000")["outcome"] == "ok"
-    office.end_epoch(0)
+    office.wait_past(0)
     with Client.from_net(net.path) as client:
         found = client.parameters()
         assert (found["parameters"]["epoch_ms"], found["since_epoch"]) == (172_800_000, 1)
@@ -60,7 +65,7 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
     new = Key.open(net.net.accounts[2].key_file)
     made = office("propose", "operators", "--operator", new.public_key, "--quorum", "1")
     assert made["outcome"] == "ok"
-    office.end_epoch(1)
+    office.wait_past(1)
     assert_one_sentence(office.refused("propose", "resume"), 2, "no operator's seat")
     [seat] = office("seats")
     assert (seat["number"], seat["public_key"]) == (1, new.public_key)
