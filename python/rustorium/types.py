@@ -171,12 +171,17 @@ class Account(Record):
     public_key: str | None
     """The account's key; `None` if it has several."""
     quota_left: int
-    """Remaining quota, in work units."""
+    """Remaining quota, in work units. Under protocol version 2: units that the account drew and didn't use yet."""
     storage_bytes_left: int
     at: At
     authority_hash: str | None = None
     """Hash of the account's authority if it has several keys. The state doesn't have the keys: each transaction of the
     account shows them."""
+    history_left: int | None = None
+    """Bytes of history that the account drew and didn't use yet; `None` from nodes of earlier versions."""
+    sponsor: int | None = None
+    """Number of the sponsor that the account draws from, 0 for the common one; `None` from nodes of earlier
+    versions."""
 
 
 @dataclass(frozen=True, slots=True)

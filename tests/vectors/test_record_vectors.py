@@ -19,14 +19,18 @@ def record(data: bytes) -> dict[str, Any]:
     """Reads a record, whose length tells its form. Errors: `ValueError` if there is no such record."""
     r = Reader(data)
     if len(data) == 64:
-        version, signer = 1, {"ed25519": r.hex32()}
+        fields: dict[str, Any] = {"version": 1, "signer": {"ed25519": r.hex32()}, "nonce": r.integer(8)}
+        # Version 2 counts quotas otherwise: such an account drew nothing, and its own credit is full.
+        r.take(16)
+        none = {"left": 0, "at_us": 0}
+        fields |= {"storage_bytes_left": r.integer(8), "sponsor": 0, "work": none, "history": none}
     else:
         version, tag = r.integer(1), r.integer(1)
         if version != 2 or tag > 1:
             raise ValueError(f"no record has version {version} and a signer of kind {tag}")
-        signer = {("ed25519", "authority")[tag]: r.hex32()}
-    names = ("nonce", "quota_left", "quota_at_ms", "storage_bytes_left")
-    fields = {"version": version, "signer": signer} | {name: r.integer(8) for name in names}
+        fields = {"version": version, "signer": {("ed25519", "authority")[tag]: r.hex32()}, "nonce": r.integer(8)}
+        fields |= {"storage_bytes_left": r.integer(8), "sponsor": r.integer(4)}
+        fields |= {name: {"left": r.integer(4), "at_us": r.integer(8)} for name in ("work", "history")}
     r.end()
     return fields
 

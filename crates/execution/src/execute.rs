@@ -59,6 +59,25 @@ pub enum Skip {
         /// Work units left.
         left: u64,
     },
+    /// Under version 2: the account, or its sponsor, can't pay for the declared work yet.
+    #[error(
+        "the sender has {left} work units now, less than the declared work; there are enough from {ready_at_ms} on"
+    )]
+    WorkTooSmall {
+        /// Work units that the account holds or can draw.
+        left: u64,
+        /// Header time from which there are enough if nobody else draws from the same sponsor, Unix ms; `u64::MAX` if there
+        /// never are.
+        ready_at_ms: u64,
+    },
+    /// Under version 2: the account, or its sponsor, can't pay for the history that the transaction causes yet.
+    #[error("the sender has {left} bytes of history now, less than it causes; there are enough from {ready_at_ms} on")]
+    HistoryTooSmall {
+        /// Bytes that the account holds or can draw.
+        left: u64,
+        /// Header time from which there are enough, as above.
+        ready_at_ms: u64,
+    },
 }
 
 /// The result of executing a block.

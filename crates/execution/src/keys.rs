@@ -22,6 +22,7 @@ const VERIFIER: u8 = 6;
 const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
 const RETIRED: u8 = 9;
+const SPONSOR: u8 = 13;
 
 // Every account has the same name here, so it is hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -87,6 +88,8 @@ pub(crate) enum Name<'a> {
     Input(u8, PublicInput),
     /// A value in the namespace of a pool's account.
     Pool(PoolRow),
+    /// A sponsor's shares and paces, in the system account.
+    Sponsor(u32),
 }
 
 impl Name<'_> {
@@ -104,6 +107,7 @@ impl Name<'_> {
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
             Name::Pool(row) => data_key(account, &row.bytes()),
+            Name::Sponsor(number) => state_key(account, SPONSOR, &number.to_le_bytes()),
         }
     }
 
@@ -120,7 +124,8 @@ impl Name<'_> {
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
-            | Name::Pool(_) => Kind::Bytes,
+            | Name::Pool(_)
+            | Name::Sponsor(_) => Kind::Bytes,
         }
     }
 
@@ -138,6 +143,7 @@ impl Name<'_> {
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
             Name::Pool(row) => return [&[DATA], &row.bytes()[..]].concat(),
+            Name::Sponsor(number) => return [&[SPONSOR], &number.to_le_bytes()[..]].concat(),
         };
         [&[kind], rest].concat()
     }
@@ -204,6 +210,11 @@ pub fn committee_key() -> StateKey {
     Name::Committee.key(SYSTEM_ACCOUNT)
 }
 
+/// Returns the key of a sponsor's record.
+pub fn sponsor_key(number: u32) -> StateKey {
+    Name::Sponsor(number).key(SYSTEM_ACCOUNT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +243,8 @@ mod tests {
             Name::Pool(PoolRow::slot(7)),
             Name::Pool(PoolRow::slot(8)),
             Name::Pool(PoolRow::Record(7)),
+            Name::Sponsor(7),
+            Name::Sponsor(8),
         ];
         for (i, a) in names.iter().enumerate() {
             let same = |b: &Name<'_>| is_name(&b.key(account), &a.to_bytes());
@@ -261,6 +274,7 @@ mod tests {
             verifier_key(VerifierId([7; 32])),
             statement_key(VerifierId([7; 32]), &[]),
             Name::Input(7, [7; 32]).key(account),
+            Name::Sponsor(7).key(account),
         ];
         for (i, a) in keys.iter().enumerate() {
             assert_eq!(a.account, account);

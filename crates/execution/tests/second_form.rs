@@ -146,10 +146,11 @@ fn without_quotas(world: &World, execution: &Execution) -> State {
     after.apply(&execution.diff);
     let accounts: Vec<_> = (0..9).map(account).filter(|one| after.record(*one).is_some()).collect();
     for one in accounts {
-        let record = AccountRecord2 { quota_left: 0, quota_at_ms: 0, ..after.record(one).unwrap() };
+        let none = Allowance::default();
+        let record = AccountRecord2 { work: none, history: none, ..after.record(one).unwrap() };
         after.state.insert(account_key(one), record.to_bytes());
     }
-    after.state
+    without_sponsors(after.state)
 }
 
 proptest! {

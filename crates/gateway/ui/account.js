@@ -106,7 +106,8 @@ function recordFacts(address, record) {
       : ["Hash of its keys", h("span", { class: "mono whole" }, record.authority_hash)],
     ["Home region", regionName(record.region)],
     ["Next nonce", count(record.nonce)],
-    ["Quota left", `${count(record.quota_left)} work units`],
+    ["Sponsor", record.sponsor ? count(record.sponsor) : "common"],
+    ["Drawn and not used", `${count(record.quota_left)} work units, ${bytes(record.history_left)} of history`],
     ["Storage left", bytes(record.storage_bytes_left)],
   );
 }

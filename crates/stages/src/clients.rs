@@ -104,8 +104,8 @@ pub fn account_views(touched: &[(AccountId, u64)], diff: &[LeafWrite]) -> Vec<(A
 }
 
 fn view_of(record: &[u8]) -> Option<AccountView> {
-    let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(record).ok()?;
-    Some(AccountView { nonce, signer })
+    let AccountRecord2 { nonce, signer, sponsor, .. } = AccountRecord2::from_bytes(record).ok()?;
+    Some(AccountView { nonce, signer, sponsor })
 }
 
 /// Returns a function that makes a store's certified answers.
@@ -119,6 +119,6 @@ pub fn prover(store: Arc<dyn Store>) -> Arc<dyn Fn(&TxId) -> Submitted + Send + 
 
 /// Returns the clients' form of a pool's refusal.
 fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
-    let busy = refused.is_busy();
-    Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
+    let retry_after_ms = refused.retry_after_ms();
+    Refused { busy: refused.is_busy(), retry_after_ms, ..Refused::new(refused.code(), refused.to_string()) }
 }

@@ -11,6 +11,7 @@
 mod config;
 mod feedback;
 mod room;
+mod sponsors;
 
 pub use config::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, PoolConfig};
 
@@ -19,8 +20,9 @@ use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
 use room::Ages;
 use rustorium_crypto::{Verified, signer_of};
-use rustorium_execution::{declared_work, least_work_of};
+use rustorium_execution::{declared_work, history_of, least_work_of};
 use rustorium_types::{AccountId, Transaction, TxId};
+use sponsors::Sponsors;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub struct Pool {
     dropped: DroppedTransactions,
     used: Vec<(TxId, Refused)>,
     ages: Ages,
+    sponsors: Sponsors,
     /// Monotonic time.
     now_ms: u64,
     /// Time of the newest executed header.
@@ -63,6 +66,7 @@ impl Pool {
             dropped: DroppedTransactions::default(),
             used: Vec::new(),
             ages: Ages::default(),
+            sponsors: Sponsors::default(),
             now_ms: 0,
             header_time_ms,
         }
@@ -101,11 +105,16 @@ impl Pool {
         let known = self.senders.get(&account_id);
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| Sender::new(view.signer, view.nonce)),
+            None => account().map(|view| Sender::new(&view)),
         };
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
         check_with_sender(&self.config, sender, &t)?;
-        self.check_share(sender, nonce, bytes as u64)?;
+        self.check_share(sender, nonce, bytes as u64).map_err(|refused| match sender.quota_due_ms() {
+            // The room is free again when the account has quota again.
+            Some(due_ms) => Refused::QuotaTooSmall { wait_ms: due_ms.saturating_sub(self.now_ms) },
+            None => refused,
+        })?;
+        self.sponsors.check(&self.config, sender.sponsor, bytes as u64)?;
         if let Some(fresh) = fresh {
             self.senders.insert(account_id, fresh);
         }
@@ -145,6 +154,10 @@ impl Pool {
         if limit > max {
             return Err(Refused::WorkLimitTooHigh { limit, max });
         }
+        let (history, max) = (history_of(t), self.config.transaction_history_max);
+        if history > max {
+            return Err(Refused::TooMuchHistory { bytes: history, max });
+        }
         if limit < needed {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
@@ -176,6 +189,7 @@ impl Pool {
         let before = sender.totals();
         let result = change(sender);
         let after = sender.totals();
+        self.sponsors.note(sender.sponsor, &before, &after);
         self.totals.count = self.totals.count + after.count - before.count;
         self.totals.bytes = self.totals.bytes + after.bytes - before.bytes;
         self.totals.ready = self.totals.ready + after.ready - before.ready;

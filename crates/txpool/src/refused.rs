@@ -3,6 +3,9 @@
 use rustorium_types::TxId;
 use thiserror::Error;
 
+/// Time after which a client may try a full pool again.
+const BUSY_RETRY_MS: u64 = 100;
+
 /// Admission refused a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
@@ -64,6 +67,31 @@ pub enum Refused {
     SenderFull {
         /// The limit.
         limit: usize,
+    },
+    /// Too many transactions of accounts of the sender's sponsor are waiting.
+    #[error(
+        "accounts of the sender's sponsor have {limit} waiting transactions, their maximum; wait until some are final"
+    )]
+    SponsorFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// The sender's room is full, and its first transaction waits for quota.
+    #[error(
+        "the sender's transactions wait for the quota of its account or of its sponsor, and fill its room; send the same \
+         bytes again after {wait_ms} ms"
+    )]
+    QuotaTooSmall {
+        /// Time until there is enough for the first of them, if nobody else draws from the same sponsor.
+        wait_ms: u64,
+    },
+    /// The transaction causes more history than any quota pays for.
+    #[error("the transaction causes {bytes} bytes of history, {max} are allowed; split it")]
+    TooMuchHistory {
+        /// Bytes of history.
+        bytes: u64,
+        /// Allowed bytes.
+        max: u64,
     },
     /// The declared work can't suffice.
     #[error("the work limit {limit} is below the {needed} that the operations cost at least; sign it again with more")]
@@ -130,6 +158,9 @@ impl Refused {
             Self::NonceTooFar { .. } => "nonce-too-far",
             Self::PoolFull => "pool-full",
             Self::SenderFull { .. } => "sender-full",
+            Self::SponsorFull { .. } => "sponsor-full",
+            Self::QuotaTooSmall { .. } => "quota-too-small",
+            Self::TooMuchHistory { .. } => "too-much-history",
             Self::WorkLimitTooLow { .. } => "work-limit-too-low",
             Self::WorkLimitTooHigh { .. } => "work-limit-too-high",
             Self::TooLarge { .. } => "too-large",
@@ -140,6 +171,15 @@ impl Refused {
 
     /// Tells if the same bytes may be accepted a little later. The API answers such refusals as busy.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::PoolFull | Self::SenderFull { .. })
+        self.retry_after_ms().is_some()
+    }
+
+    /// Returns the time after which the same bytes may be accepted; `None` if they never are.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::PoolFull | Self::SenderFull { .. } | Self::SponsorFull { .. } => Some(BUSY_RETRY_MS),
+            Self::QuotaTooSmall { wait_ms } => Some((*wait_ms).max(BUSY_RETRY_MS)),
+            _ => None,
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! *Invariants:* `next ≤ next_cut ≤ next_cut + ready ≤ tail`; every nonce from `next` to below `tail` waits here;
 //! nonces below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to be filled.
 
+use crate::pool::AccountView;
 use rustorium_crypto::Verified;
 use rustorium_types::{Signer, Transaction, TxId};
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) signer: Signer,
+    /// Number of the sponsor when the sender's first transaction came.
+    pub(crate) sponsor: u32,
     pub(crate) next: u64,
     pub(crate) next_cut: u64,
     pub(crate) tail: u64,
@@ -60,10 +63,12 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(signer: Signer, next: u64) -> Self {
+    pub(crate) fn new(view: &AccountView) -> Self {
+        let AccountView { nonce: next, signer, sponsor } = *view;
         let entries = BTreeMap::new();
         Self {
             signer,
+            sponsor,
             next,
             next_cut: next,
             tail: next,
@@ -148,6 +153,18 @@ impl Sender {
     pub(crate) fn skip(&mut self) -> u32 {
         self.skips = self.skips.saturating_add(1);
         self.skips
+    }
+
+    /// Returns the monotonic time at which the first transaction is listed again for which there was no quota.
+    pub(crate) fn quota_due_ms(&self) -> Option<u64> {
+        let first = if self.lists_alone() { self.entries.get(&self.next) } else { None };
+        first.map(|entry| entry.not_before_ms)
+    }
+
+    /// Forgets how often the first transaction was skipped: it is gone.
+    pub(crate) fn forget_skips(&mut self, now_ms: u64) {
+        self.skips = 0;
+        self.recount(now_ms);
     }
 
     /// Counts the ready run again, after a change in it.
@@ -289,7 +306,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_counted_is_what_is_there(steps in prop::collection::vec(step(), 1..50)) {
-            let mut sender = Sender::new(Signer::Single([0; 32]), 0);
+            let mut sender = Sender::new(&AccountView { nonce: 0, signer: Signer::Single([0; 32]), sponsor: 0 });
             for step in steps {
                 match step {
                     Step::Insert(nonce, _) if nonce < sender.next || sender.entries.contains_key(&nonce) => {}

@@ -133,7 +133,7 @@ fn transactions_of_a_former_authority_are_dropped() {
     let signer = signer_of(&new);
     pool.follow_authority(account(0), view(0, 0).unwrap());
     assert_eq!((pool.len(), pool.take_dropped().is_empty()), (5, true), "nothing changed");
-    pool.follow_authority(account(0), AccountView { nonce: 0, signer });
+    pool.follow_authority(account(0), AccountView { nonce: 0, signer, sponsor: 0 });
     assert_eq!(pool.take_dropped().given_up, [1, 2, 4].map(|nonce| make(0, nonce).0));
     assert_eq!(pool.len(), 2, "the own batch's goes when it is executed or skipped, and others' stay");
     assert_eq!(admit(&mut pool, 0, 1), Err(Refused::WrongKey));
@@ -153,7 +153,7 @@ fn a_cut_counts_signatures() {
     for sender in 0..4 {
         let (id, t) = common::second(sender, 0, &[10, 11], |_| ());
         let signer = signer_of(&t);
-        pool.admit(CLOCK, id, t, || Some(AccountView { nonce: 0, signer })).unwrap();
+        pool.admit(CLOCK, id, t, || Some(AccountView { nonce: 0, signer, sponsor: 0 })).unwrap();
     }
     let counts = [9, 8, 3, 2].map(|signatures| {
         let limits = CutLimits { signatures, ..ALL };
@@ -473,7 +473,8 @@ proptest! {
                     }
                 }
                 Step::Skip(who, nonce, quota) => {
-                    let why = if quota { Skip::QuotaTooSmall { left: 0 } } else { Skip::NonceAhead { expected: 0 } };
+                    let later = Skip::WorkTooSmall { left: 0, ready_at_ms: now_ms + nonce };
+                    let why = if quota { later } else { Skip::NonceAhead { expected: 0 } };
                     (1..40).for_each(|expires| pool.skipped(&timed(who, nonce, expires).0, &why));
                 }
                 Step::Elsewhere(who, nonce, held) => {

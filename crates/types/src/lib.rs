@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod address;
 pub mod authority;
+pub mod capacity;
 pub mod codec;
 pub mod consensus;
 pub mod genesis;
@@ -27,6 +28,7 @@ pub mod wire;
 pub use activation::{ACTIVATION_KEY, Activation, ActivationBody};
 pub use address::{AccountId, SYSTEM_ACCOUNT};
 pub use authority::{Authority, AuthorityFault, Signature2, Signer, SignerKey};
+pub use capacity::{Capacity, WHOLE_PPM};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;
 pub use genesis::*;

@@ -74,6 +74,8 @@ pub const NODE_SLOTS_BYTES_MAX: usize = 256 * 98;
 pub const SUBTREE_LEAVES_MAX: usize = 4096;
 /// Accounts in a genesis.
 pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;
+/// Sponsors in a genesis.
+pub const GENESIS_SPONSORS_MAX: usize = 256;
 /// Bytes of an encoded genesis.
 pub const GENESIS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a name (validator, region, chain).

@@ -173,8 +173,8 @@ def _row(held: "Account | Balance | Value", encoding: str) -> dict[str, object]:
 
     where: dict[str, object] = {"height": held.at.height, "root": held.at.root, "proven": held.at.proven}
     if isinstance(held, Account):
-        names = ("address", "nonce", "public_key", "authority_hash", "quota_left", "storage_bytes_left")
-        return {name: getattr(held, name) for name in names} | where
+        names = ("address", "nonce", "public_key", "authority_hash", "quota_left", "history_left", "sponsor")
+        return {name: getattr(held, name) for name in (*names, "storage_bytes_left")} | where
     if isinstance(held, Balance):
         return {"account": held.account, "asset": held.asset, "amount": str(held.amount)} | where
     (key, value), shown = readable(encoding, held.key, held.value)

@@ -370,6 +370,7 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         quota_left=int(record["quota_left"]),
         storage_bytes_left=int(record["storage_bytes_left"]),
         at=at,
+        **wire.quota(record),
         **wire.signer(record),
     )
 

@@ -233,8 +233,15 @@ def account(answer: Answer) -> Account:
         quota_left=int(answer["quota_left"]),
         storage_bytes_left=int(answer["storage_bytes_left"]),
         at=at(answer),
+        **quota(answer),
         **signer(answer),
     )
+
+
+def quota(record: Mapping[str, Any]) -> dict[str, int | None]:
+    """Returns an account's history and sponsor from its record. Nodes of earlier versions don't say them."""
+    found = {name: record.get(name) for name in ("history_left", "sponsor")}
+    return {name: None if value is None else int(value) for name, value in found.items()}
 
 
 def signer(record: Mapping[str, Any]) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ use super::operation::bytes;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
 use super::view_error::ViewError;
-use rustorium_execution::{AccountRecord2, decode_amount};
+use rustorium_execution::{AccountRecord, AccountRecord2, decode_amount};
 use rustorium_types::{
     AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer,
     Subject,
@@ -48,26 +48,35 @@ pub struct RecordView {
     pub authority_hash: Option<Hash>,
     /// Byte of the home region.
     pub region: u8,
-    /// Remaining quota, in work units.
+    /// Work units that are left: under version 2, those that the account drew and didn't use yet.
     pub quota_left: u64,
+    /// Bytes of history that the account drew and didn't use yet.
+    pub history_left: u64,
+    /// Number of the sponsor that the account draws from; 0 is the common one.
+    pub sponsor: u32,
     /// Remaining storage balance, bytes.
     pub storage_bytes_left: u64,
 }
 
 impl RecordView {
-    fn new(account: AccountId, record: &AccountRecord2) -> Self {
+    /// Reads a leaf's value. A record in the form of version 1 says its quota as that version counts it.
+    fn read(account: AccountId, value: &[u8]) -> Result<Self, DecodeError> {
+        let record = AccountRecord2::from_bytes(value)?;
+        let first = AccountRecord::from_bytes(value).ok();
         let (public_key, authority_hash) = match record.signer {
             Signer::Single(key) => (Some(Hex(key)), None),
             Signer::Many(hash) => (None, Some(hash)),
         };
-        Self {
+        Ok(Self {
             nonce: record.nonce,
             public_key,
             authority_hash,
             region: account.region(),
-            quota_left: record.quota_left,
+            quota_left: first.map_or(record.work.left.into(), |first| first.quota_left),
+            history_left: record.history.left.into(),
+            sponsor: record.sponsor,
             storage_bytes_left: record.storage_bytes_left,
-        }
+        })
     }
 }
 
@@ -225,8 +234,8 @@ impl ReadAnswer {
         let bytes = value.as_ref().map(BoundedBytes::as_slice);
         Ok(match subject {
             Subject::Account(account) => {
-                let record = bytes.map(AccountRecord2::from_bytes).transpose()?;
-                Self::Account { account: *account, record: record.map(|record| RecordView::new(*account, &record)) }
+                let record = bytes.map(|value| RecordView::read(*account, value)).transpose()?;
+                Self::Account { account: *account, record }
             }
             Subject::Balance(account, asset) => {
                 let balance = Amount(bytes.map_or(Ok(0), decode_amount)?);

@@ -1,14 +1,16 @@
 //! Executes one block's transactions under version 2: receipts, skips, state diff, result root.
 //!
 //! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes nothing; a
-//! failed one uses its nonce and its declared work and changes nothing else; a block runs once, and takes a bounded
+//! failed one uses its nonce, its declared work and its history and changes nothing else; a block runs once, and takes a bounded
 //! amount of memory, whatever it reads (V55).
 
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, apply, create_account, grant, set_authority};
 use super::pools::Pools;
+use super::quota::{Spent, SponsorRecord, spend};
 use super::record::AccountRecord2;
 use super::slots::At;
 use super::step::Step;
@@ -23,6 +25,7 @@ use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
 use rustorium_types::{AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Executes a block. These workers verify its proofs.
@@ -81,14 +84,19 @@ impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
         let at = self.ledger.find(sender, Name::Account)?;
-        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
-            Ok(record) => record,
+        let (record, ledger, parameters) = (self.ledger.account(at), &mut self.ledger, self.parameters);
+        let sponsor = |number| ledger.sponsor(number, parameters);
+        let Spent { record, sponsor } = match admit(self.header, parameters, record, call, sponsor)? {
+            Ok(spent) => spent,
             Err(skip) => {
                 self.skipped.push((id, skip));
                 return Ok(());
             }
         };
         self.ledger.write_sender(at, record);
+        if let Some((at, sponsor)) = sponsor {
+            self.ledger.write_unpaid(at, Leaf::Bytes(Cow::Owned(sponsor.to_bytes())));
+        }
         if self.seen.insert(sender) {
             self.touched.push((sender, at));
         }
@@ -179,13 +187,33 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
-pub(crate) fn admit(
+/// Returns the sender's record with the nonce used and the transaction's charge taken, or the reason why the transaction is
+/// skipped. `sponsor` reads a sponsor's record and its place.
+///
+/// # Errors
+/// The sponsor can't be read.
+pub(crate) fn admit<K>(
     header: &Header,
     parameters: &Parameters,
     record: Option<AccountRecord2>,
     call: &Call<'_>,
-) -> Result<AccountRecord2, Skip> {
+    sponsor: impl FnOnce(u32) -> Result<(K, SponsorRecord), StateReadError>,
+) -> Result<Result<Spent<K>, Skip>, StateReadError> {
+    let record = match may_act(header, record, call) {
+        Ok(record) => record,
+        Err(skip) => return Ok(Err(skip)),
+    };
+    let used = AccountRecord2 { nonce: call.nonce + 1, ..record };
+    let sponsor = |number| match &call.signer {
+        // Whoever can change the chain's settings is hindered by no sponsor's other accounts.
+        Signer::Single(key) if parameters.operators.contains(key) => Ok(None),
+        _ => sponsor(number).map(Some),
+    };
+    spend(used, call.charge(), parameters, header.time_ms, sponsor)
+}
+
+/// Returns the sender's record if the transaction's time, authority and nonce are right.
+fn may_act(header: &Header, record: Option<AccountRecord2>, call: &Call<'_>) -> Result<AccountRecord2, Skip> {
     if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
@@ -200,8 +228,5 @@ pub(crate) fn admit(
     if call.nonce > record.nonce || call.nonce == u64::MAX {
         return Err(Skip::NonceAhead { expected: record.nonce });
     }
-    let spent = record.spend(parameters, header.time_ms, call.declared_work());
-    let left = || Skip::QuotaTooSmall { left: record.quota(parameters, header.time_ms) };
-    let spent = spent.ok_or_else(left)?;
-    Ok(AccountRecord2 { nonce: call.nonce + 1, ..spent })
+    Ok(record)
 }

@@ -10,19 +10,20 @@
 use super::call::{Call, Listed};
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
+use super::quota::SponsorRecord;
 use super::record::AccountRecord2;
 use super::step::Step;
 use super::verifiers::key_of;
 use super::work::step_work;
 use crate::execute::Input;
-use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
+use crate::keys::{PoolRow, account_key, pool_key, sponsor_key, verifier_key};
 use crate::limited::LimitedRead;
 use crate::v1::ledger::StateReadError;
 use crate::v1::record::VerifierRecord;
 use crate::v1::verifiers::{Keys, Place};
 use rustorium_crypto::pool_account;
 use rustorium_state::workers::Workers;
-use rustorium_types::{AccountId, Operation, VerifierId};
+use rustorium_types::{AccountId, Operation, Parameters, VerifierId};
 use rustorium_zk::{Claim, verify_all};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,9 @@ pub(crate) fn verify_first<W: Workers>(
     let senders: BTreeSet<AccountId> =
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
+    // What other senders draw in this block isn't known here. So a sponsor's accounts can have at most as many proofs verified
+    // in vain as it could pay for.
+    let mut sponsors: BTreeMap<u32, SponsorRecord> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
     // Whether a change of an authority succeeds is known to the run alone. If proofs of the former one were verified, nobody
     // would pay for them.
@@ -56,11 +60,14 @@ pub(crate) fn verify_first<W: Workers>(
             Some(record) => *record,
             None => record_of(state, sender)?,
         };
-        let admitted = admit(input.header, input.parameters, record, call);
-        records.insert(sender, admitted.ok().or(record));
-        if admitted.is_err() {
-            continue;
-        }
+        let sponsor = |number| match sponsors.get(&number) {
+            Some(sponsor) => Ok((number, *sponsor)),
+            None => sponsor_of(state, number, input.parameters).map(|sponsor| (number, sponsor)),
+        };
+        let admitted = admit(input.header, input.parameters, record, call, sponsor)?;
+        records.insert(sender, admitted.map(|spent| spent.record).ok().or(record));
+        let Ok(spent) = admitted else { continue };
+        sponsors.extend(spent.sponsor);
         if call.operations.iter().any(|step| matches!(step, Step::SetAuthority(_))) {
             changing.insert(sender);
         }
@@ -85,6 +92,10 @@ fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<Accoun
     let Some(bytes) = state.get(&account_key(sender))? else { return Ok(None) };
     let corrupt = |error| StateReadError(format!("the record of {sender} is corrupt: {error}"));
     AccountRecord2::from_bytes(&bytes).map(Some).map_err(corrupt)
+}
+
+fn sponsor_of(state: &dyn LimitedRead, number: u32, parameters: &Parameters) -> Result<SponsorRecord, StateReadError> {
+    SponsorRecord::read(number, state.get(&sponsor_key(number))?.as_deref(), parameters)
 }
 
 /// Returns the operations that the declared work can pay for if no value has any bytes, each with its number. Those that

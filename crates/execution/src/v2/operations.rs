@@ -10,7 +10,7 @@ use super::grant::{Grant, Right};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::pools::{Pools, shielded};
-use super::record::AccountRecord2;
+use super::record::{AccountRecord2, Allowance};
 use super::slots::At;
 use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
@@ -97,14 +97,12 @@ pub(crate) fn create_account(
     if ledger.account(at).is_some() {
         return fail(FailureCode::AccountExists);
     }
-    // The quota starts empty and grows with header time, so a sponsor gains no quota by creating accounts.
-    let record = AccountRecord2 {
-        signer,
-        nonce: 0,
-        quota_left: 0,
-        quota_at_ms: actor.time_ms,
-        storage_bytes_left: storage_bytes,
-    };
+    let creator = ledger.find(actor.sender, Name::Account)?;
+    let Some(AccountRecord2 { sponsor, .. }) = ledger.account(creator) else { return fail(FailureCode::NoSuchAccount) };
+    // Nothing was drawn, and the pace begins now: whoever makes accounts gains no quota by it (V58).
+    let none = Allowance::from_now(actor.time_ms);
+    let record =
+        AccountRecord2 { signer, nonce: 0, storage_bytes_left: storage_bytes, sponsor, work: none, history: none };
     let leaf = Leaf::Account(record);
     let Some(total) = storage_bytes.checked_add(leaf.footprint()) else {
         return fail(FailureCode::InsufficientStorage);

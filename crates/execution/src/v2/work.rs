@@ -83,16 +83,28 @@ pub const fn write(bytes: u64) -> u64 {
 
 /// Returns the cost of a transaction without its operations.
 pub fn transaction_work(body: &TransactionBody) -> u64 {
-    let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
-    (BASE + SIGNATURE + RECORD).saturating_add(encoded.saturating_add(SIGNATURE_BYTES).div_ceil(BYTES_PER_UNIT))
+    base_work(1, encoded_bytes(body))
+}
+
+/// Returns the encoded length of a transaction in the form of version 1 with its signature.
+pub(crate) fn encoded_bytes(body: &TransactionBody) -> u64 {
+    borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64).saturating_add(SIGNATURE_BYTES)
+}
+
+/// Returns the cost of a transaction of so many signatures and bytes without its operations.
+pub(crate) fn base_work(signatures: u64, encoded: u64) -> u64 {
+    (BASE + SIGNATURE * signatures + RECORD).saturating_add(encoded.div_ceil(BYTES_PER_UNIT))
 }
 
 /// Returns the cost of a transaction in the form of version 2 without its operations (V21).
 pub fn transaction_work2(body: &TransactionBody2) -> u64 {
-    let signatures = u64::from(body.authority.threshold());
+    base_work(body.authority.threshold().into(), encoded_bytes2(body))
+}
+
+/// Returns the encoded length of a transaction in the form of version 2 with its signatures.
+pub(crate) fn encoded_bytes2(body: &TransactionBody2) -> u64 {
     let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
-    let bytes = encoded.saturating_add(1 + SIGNATURE2_BYTES * signatures);
-    (BASE + SIGNATURE * signatures + RECORD).saturating_add(bytes.div_ceil(BYTES_PER_UNIT))
+    encoded.saturating_add(1 + SIGNATURE2_BYTES * u64::from(body.authority.threshold()))
 }
 
 /// Returns the cost of a transaction in the form of version 2, if each value whose length it doesn't tell has `unknown`

@@ -258,5 +258,7 @@ fn skip_bytes(skip: &Skip) -> (u8, u64) {
         Skip::NonceUsed { expected } => (5, expected),
         Skip::NonceAhead { expected } => (6, expected),
         Skip::QuotaTooSmall { left } => (7, left),
+        Skip::WorkTooSmall { left, .. } => (8, left),
+        Skip::HistoryTooSmall { left, .. } => (9, left),
     }
 }

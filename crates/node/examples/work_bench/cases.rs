@@ -373,6 +373,7 @@ fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genesis> 
         validators: BoundedVec::new((0..validators).map(validator).collect::<Outcome<_>>()?)?,
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     })
 }
 

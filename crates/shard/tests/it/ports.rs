@@ -411,8 +411,8 @@ impl Ports for TestPorts {
 
     fn account(&self, account: &AccountId) -> Option<AccountView> {
         let bytes = self.store.state(&account_key(*account)).unwrap()?;
-        let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(&bytes).unwrap();
-        Some(AccountView { nonce, signer })
+        let AccountRecord2 { nonce, signer, sponsor, .. } = AccountRecord2::from_bytes(&bytes).unwrap();
+        Some(AccountView { nonce, signer, sponsor })
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

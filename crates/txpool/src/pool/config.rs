@@ -1,5 +1,6 @@
 //! A pool's bounds, and the types of its interface.
 
+use rustorium_execution::TRANSACTION_HISTORY_MAX;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{Parameters, Rules, Signer, TxId};
 
@@ -18,6 +19,8 @@ pub struct PoolConfig {
     pub transaction_bytes_max: usize,
     /// Declared work of one transaction.
     pub transaction_work_max: u64,
+    /// Bytes of history that one transaction may cause.
+    pub transaction_history_max: u64,
     /// Signatures of a batch, and so of one transaction (V20).
     pub batch_signatures_max: usize,
     /// Longest time by which an expiry may be ahead.
@@ -35,7 +38,15 @@ impl PoolConfig {
             per_sender_max: 4096,
             gap_max: 1024,
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
-            transaction_work_max: parameters.batch_work_max,
+            transaction_work_max: match rules {
+                Rules::V1 => parameters.batch_work_max,
+                // Nobody could ever pay for more.
+                Rules::V2 => parameters.batch_work_max.min(parameters.quota_work_max),
+            },
+            transaction_history_max: match rules {
+                Rules::V1 => u64::MAX,
+                Rules::V2 => TRANSACTION_HISTORY_MAX,
+            },
             batch_signatures_max: parameters.batch_transactions_max as usize,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
             rules,
@@ -62,6 +73,8 @@ pub struct AccountView {
     pub nonce: u64,
     /// The account's authority.
     pub signer: Signer,
+    /// Number of the sponsor that the account draws from.
+    pub sponsor: u32,
 }
 
 /// A node's clocks at the moment of an admission.

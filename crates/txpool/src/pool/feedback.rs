@@ -12,6 +12,8 @@ use std::collections::hash_map::Entry::Vacant;
 /// that the wait doubles.
 const QUOTA_RETRY_MS: u64 = 1_000;
 const QUOTA_DOUBLES_MAX: u32 = 8;
+/// Number of times that a transaction is listed under version 2 although its quota is too small (V24).
+const QUOTA_SKIPS_MAX: u32 = 8;
 
 impl Pool {
     /// Notes that a block listed the transaction and execution skipped it. It is dropped, or waits to be listed again,
@@ -26,6 +28,9 @@ impl Pool {
                 let wait_ms = QUOTA_RETRY_MS << skips.saturating_sub(1).min(QUOTA_DOUBLES_MAX);
                 self.reopen(account, nonce, self.now_ms.saturating_add(wait_ms));
             }
+            Skip::WorkTooSmall { ready_at_ms, .. } | Skip::HistoryTooSmall { ready_at_ms, .. } => {
+                self.wait_for_quota(account, nonce, *ready_at_ms);
+            }
             Skip::Expired => {
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
@@ -34,6 +39,23 @@ impl Pool {
                 self.give_up(account, nonce)
             }
         }
+    }
+
+    /// Lets a transaction wait until there may be quota for it, by header time. One that was listed in vain too often goes, as
+    /// its bytes cost its sender nothing.
+    fn wait_for_quota(&mut self, account: AccountId, nonce: u64, ready_at_ms: u64) {
+        let skips = self.edit(account, Sender::skip).unwrap_or_default();
+        let until_ready_ms = ready_at_ms.saturating_sub(self.header_time_ms);
+        if skips >= QUOTA_SKIPS_MAX || ready_at_ms == u64::MAX {
+            // Another node may still list it, so its outcome is open.
+            self.give_up(account, nonce);
+            let now_ms = self.now_ms;
+            self.edit(account, |sender| sender.forget_skips(now_ms));
+            return;
+        }
+        // Others that draw from the same sponsor wait for the same moment.
+        let crowded_ms = if skips > 1 { QUOTA_RETRY_MS << (skips - 2) } else { 1 };
+        self.reopen(account, nonce, self.now_ms.saturating_add(until_ready_ms.max(crowded_ms)));
     }
 
     /// Notes an account's state after an executed block, which `executed` was told of. Transactions of another authority
@@ -123,7 +145,7 @@ impl Pool {
             let sender = *transaction.sender();
             if let Vacant(place) = self.senders.entry(sender) {
                 let Some(view) = account(&sender) else { continue };
-                place.insert(Sender::new(view.signer, view.nonce));
+                place.insert(Sender::new(&view));
             }
             self.restore_one(*id, transaction);
         }

@@ -131,6 +131,8 @@ class AccountRow(Result):
     public_key: str | None
     authority_hash: str | None
     quota_left: int
+    history_left: int | None
+    sponsor: int | None
     storage_bytes_left: int
     height: int
     root: str

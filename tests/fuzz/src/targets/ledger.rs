@@ -7,7 +7,7 @@ use rustorium_crypto::{
     SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
     verify_activation, verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
-use rustorium_execution::{AccountRecord2, Trust, check_genesis, check_term_change, term_of};
+use rustorium_execution::{AccountRecord2, SponsorRecord, Trust, check_genesis, check_term_change, term_of};
 use rustorium_types::limits::{
     ACTIVATION_BYTES_MAX, AUTHORITY_KEYS_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX,
     TRANSACTION_BYTES_MAX,
@@ -129,6 +129,18 @@ pub fn account_record(input: &[u8]) {
 
 pub fn account_records() -> Vec<Vec<u8>> {
     vectors("records.json").iter().map(|case| bytes_of(case, "bytes")).collect()
+}
+
+/// A sponsor's leaf has one encoding.
+pub fn sponsor_record(input: &[u8]) {
+    let Ok(record) = SponsorRecord::from_bytes(input) else { return };
+    assert_eq!(record.to_bytes(), input, "two encodings of one sponsor");
+}
+
+pub fn sponsor_records() -> Vec<Vec<u8>> {
+    let cases = vectors("quota.json");
+    let steps = cases.iter().filter_map(|case| case["steps"].as_array()).flatten();
+    steps.filter(|step| step["sponsor"].is_string()).map(|step| bytes_of(step, "sponsor")).collect()
 }
 
 pub fn batch(input: &[u8]) {

@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     target("transaction_any", Middle, ledger::any_transaction, ledger::any_transactions),
     target("authority", Middle, ledger::authority, ledger::authorities),
     target("account_record", Low, ledger::account_record, ledger::account_records),
+    target("sponsor_record", Low, ledger::sponsor_record, ledger::sponsor_records),
     target("batch", Middle, ledger::batch, ledger::batches),
     target("block", Low, ledger::block, ledger::blocks),
     target("header", Low, ledger::header, ledger::headers),
