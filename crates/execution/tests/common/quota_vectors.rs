@@ -38,8 +38,7 @@ pub fn sponsored(quota_work_per_s: u64, quota_work_max: u64, capacity: Capacity)
     let sponsor = GenesisSponsor { account: account(0), work_ppm: 200_000, history_ppm: 100_000 };
     let mut world =
         World::of(Genesis { sponsors: BoundedVec::new(vec![sponsor]).unwrap(), ..make_genesis(parameters) });
-    let create = Transaction1 { ..world.sign(0, vec![create(CHILD, 3_000)]) };
-    let create = declaring(create, 4_000);
+    let create = declaring(world.sign(0, vec![create(CHILD, 3_000)]), 4_000);
     assert_eq!(world.run(&[create]).receipts.len(), 1, "the sponsor's account has its full credit");
     world
 }
