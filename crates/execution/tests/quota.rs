@@ -70,7 +70,7 @@ fn an_account_without_history_waits_until_the_named_time() {
     let parameters = Parameters { capacity: Some(capacity()), ..Parameters::default() };
     let mut world = World::with(parameters);
     let large = world.sign(0, vec![put(0, b"a", &[1; 7_000])]);
-    assert_eq!((history(&large) > 8_000, world.run(&[large.clone()]).receipts.len()), (true, 0));
+    assert_eq!((history(&large) > 8_000, world.run(std::slice::from_ref(&large)).receipts.len()), (true, 0));
     let first = world.sign(0, vec![put(0, b"a", &[1; 3_000])]);
     let spent = history(&first);
     assert_eq!(world.run(&[first]).receipts.len(), 1);

@@ -370,7 +370,8 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         quota_left=int(record["quota_left"]),
         storage_bytes_left=int(record["storage_bytes_left"]),
         at=at,
-        **wire.quota(record),
+        history_left=wire.number_in(record, "history_left"),
+        sponsor=wire.number_in(record, "sponsor"),
         **wire.signer(record),
     )
 

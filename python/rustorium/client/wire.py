@@ -233,18 +233,19 @@ def account(answer: Answer) -> Account:
         quota_left=int(answer["quota_left"]),
         storage_bytes_left=int(answer["storage_bytes_left"]),
         at=at(answer),
-        **quota(answer),
+        history_left=number_in(answer, "history_left"),
+        sponsor=number_in(answer, "sponsor"),
         **signer(answer),
     )
 
 
-def quota(record: Mapping[str, Any]) -> dict[str, int | None]:
-    """Returns an account's history and sponsor from its record. Nodes of earlier versions don't say them."""
-    found = {name: record.get(name) for name in ("history_left", "sponsor")}
-    return {name: None if value is None else int(value) for name, value in found.items()}
+def number_in(record: Mapping[str, Any], name: str) -> int | None:
+    """Returns a number of a record that nodes of earlier versions don't say; `None` if it is missing."""
+    value = record.get(name)
+    return None if value is None else int(value)
 
 
-def signer(record: Mapping[str, Any]) -> dict[str, str | None]:
+def signer(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns an account's key, or the hash of its authority, from its record. Errors: ValueError."""
     key, authority = record.get("public_key"), record.get("authority_hash")
     found = {"public_key": key, "authority_hash": authority}
