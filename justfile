@@ -132,7 +132,7 @@ golden-replay: venv
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
 
-# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts quota activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 

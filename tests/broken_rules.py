@@ -24,7 +24,7 @@ from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
 from rustorium.cli import audit
-from rustorium.client import events, prooffile, sender, signing, signingfile, state, submit, wire, words
+from rustorium.client import events, prooffile, sender, settings, signing, signingfile, state, submit, wire, words
 from rustorium.client.base import ClientBase
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
@@ -452,6 +452,7 @@ RULES: dict[str, Broken] = {
     "V25: a signature of anybody counts": _tests(FILES, (signingfile, "_check_signature", lambda *_: None)),
     "V17: a file is sent with fewer signatures": _tests(FILES, (SigningFile, "missing", 0)),
     "V25: a key signs for any authority": _tests(CHECKS, (signing, "_check_authority", lambda _given, _record: None)),
+    "V28: no change is due": _tests("tests/client/test_settings.py", (settings, "in_effect", lambda held, _: held)),
     "V25: a key signs for any chain": _tests(CHECKS, (SigningMethods, "_check_chain", lambda _client, _file: None)),
     "shards: each store that is moved aside is the root's": _tests(
         "tests/node/test_quarantine.py", (Home, "db_of", lambda home, _shard: home.db)

@@ -34,6 +34,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Chain": (
         "VALIDATORS_MAX",
         "OPERATORS_MAX",
+        "PROPOSALS_MAX",
+        "PAUSES_MAX",
         "GENESIS_ACCOUNTS_MAX",
         "GENESIS_BYTES_MAX",
         "types:NAME_BYTES_MAX",

@@ -53,6 +53,7 @@ PYTHON = {
     "rustorium.zk.ceremony": None,
     "rustorium.api": None,
     "rustorium.types": None,
+    "rustorium.custody": None,
     "rustorium.records": None,
     "rustorium.errors": None,
     "rustorium.testing": None,

@@ -39,6 +39,17 @@ ADVICE: dict[str, str] = {
     "not-possessed": "make the validator's keys with this release, and give the proof that it prints",
     "key-retired": "make new keys for the validator: one that was used before stays retired",
     "replaced-already": "wait for the next epoch, and replace the keys then",
+    "bad-authority": "give a delay of at most 30 days, a recovery delay of an hour to 90 days, and another account",
+    "nothing-pending": "look up the account's authority: the change is over, or another one waits in its place",
+    "not-recovery": "sign it with the account's recovery account",
+    "paused": "wait until the pause ends or the operators' seats end it, and send a new one then",
+    "wrong-sender": "have an operator's seat propose or approve it, or have an account send what is not the seats'",
+    "no-such-proposal": "look at the open proposals, and name the number and the change of one of them",
+    "too-many-proposals": "withdraw one of the seat's proposals, or wait until one ends",
+    "stale-proposal": "propose it again: the seats or the wanted parameters changed since",
+    "bad-parameters": "change the parameter, the seats or the quorum that is out of range, and propose it again",
+    "bad-time": "name a time that is ahead, by seven days at most",
+    "bad-pause": "name what is paused, or end another pause first",
 }
 
 

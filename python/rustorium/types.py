@@ -8,6 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from rustorium.custody import AccountAuthority as AccountAuthority
+from rustorium.custody import AccountSettings
+from rustorium.custody import Authority as Authority
+from rustorium.custody import PendingChange as PendingChange
+from rustorium.custody import Recovery as Recovery
 from rustorium.records import Listing, Record
 
 Wait = Literal["accepted", "final", "certified"]
@@ -91,24 +96,6 @@ class Receipt(Record):
         return self.failure is None
 
 
-@dataclass(frozen=True, slots=True, init=False)
-class Authority(Record):
-    """The keys that act for an account, and how many of them must sign."""
-
-    threshold: int
-    keys: tuple[str, ...]
-    """1 to 8 public keys, hex, ascending."""
-
-    def __init__(self, threshold: int, keys: Iterable[str]) -> None:
-        """Takes the keys in any order. What is no authority is refused where it is used."""
-        object.__setattr__(self, "threshold", threshold)
-        object.__setattr__(self, "keys", tuple(sorted(key.lower() for key in keys)))
-
-    def __str__(self) -> str:
-        """Names threshold and keys."""
-        return f"{self.threshold} of {len(self.keys)} keys: {', '.join(self.keys)}"
-
-
 @dataclass(frozen=True, slots=True)
 class SignedTransaction(Record):
     """Canonical bytes of a transaction, ready to be sent any number of times to any node."""
@@ -171,12 +158,20 @@ class Account(Record):
     public_key: str | None
     """The account's key; `None` if it has several."""
     quota_left: int
-    """Remaining quota, in work units."""
+    """Remaining quota, in work units. Under protocol version 2: units that the account drew and didn't use yet."""
     storage_bytes_left: int
     at: At
     authority_hash: str | None = None
     """Hash of the account's authority if it has several keys. The state doesn't have the keys: each transaction of the
     account shows them."""
+    history_left: int | None = None
+    """Bytes of history that the account drew and didn't use yet; `None` from nodes of earlier versions."""
+    sponsor: int | None = None
+    """Number of the sponsor that the account draws from, 0 for the common one; `None` from nodes of earlier
+    versions."""
+    custody: Literal["settled", "pending"] | None = None
+    """Set if the account has a delay, a recovery account or a change that waits. While one waits, other keys may act
+    than these: `Client.authority` tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,21 +401,27 @@ class NodeStatus(Record):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Subject(Record):
-    """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance."""
+    """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance; with
+    `authority`, its settings."""
 
     account: str
     key: bytes | None = None
     asset: str | None = None
+    authority: bool = False
 
-    def __init__(self, account: str, key: bytes | str | None = None, asset: str | None = None) -> None:
+    def __init__(
+        self, account: str, key: bytes | str | None = None, asset: str | None = None, *, authority: bool = False
+    ) -> None:
         """Takes a key as text, too, which is kept as UTF-8."""
         object.__setattr__(self, "account", account)
         object.__setattr__(self, "key", key.encode() if isinstance(key, str) else key)
         object.__setattr__(self, "asset", asset)
+        object.__setattr__(self, "authority", authority)
 
 
-SubjectContent = Account | Balance | Value | None
-"""Content of a subject: an account's record (`None` if there is no such account), a balance, or a value."""
+SubjectContent = Account | AccountSettings | Balance | Value | None
+"""Content of a subject: an account's record (`None` if there is no such account), a balance, a value, or an account's
+settings (`None` if it has neither a delay nor a recovery account)."""
 Held = SubjectContent
 """The former name of `SubjectContent`."""
 

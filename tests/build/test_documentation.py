@@ -50,7 +50,7 @@ READ = {
     ("docs/tuning.md", "sh"): "tests/devnet/test_analysis_on_a_devnet.py has its command",
     ("docs/rollup.md", "sh"): "tests/devnet/test_rollup_on_a_devnet.py has its commands",
     ("docs/rollup.md", "python"): "out of examples/rollup.py, which that test runs",
-    ("docs/signing.md", "sh"): "tests/devnet/test_signing_on_a_devnet.py and tests/cli have its commands",
+    ("docs/signing.md", "sh"): "tests/devnet/test_{signing,custody}_on_a_devnet.py and tests/cli have its commands",
     ("docs/signing.md", "python"): "tests/devnet/test_signing_on_a_devnet.py has its calls",
     ("docs/shielded.md", "sh"): "tests/devnet/test_shielded.py has its commands",
     ("docs/shielded.md", "python"): "tests/devnet/test_shielded.py has its calls",

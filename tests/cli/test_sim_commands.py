@@ -63,7 +63,7 @@ def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pyte
 @pytest.fixture
 def input_log(tmp_path: Path) -> Path:
     """The inputs of node 1 of a simulated net, as a production node logs them."""
-    world = build_world(1, draw_plan(1, Mode.SAFETY, Shape(heights=5)))
+    world = build_world(5, draw_plan(5, Mode.SAFETY, Shape(heights=5)))
     clients = Clients(world, 30.0)
     world.inputs_seen = []
     world.start_all()

@@ -25,6 +25,16 @@ def test_account_has_its_key_or_the_hash_of_its_authority(signer: dict[str, Any]
         assert account.public_key == signer.get("public_key")
         assert account.authority_hash == signer.get("authority_hash")
         assert (account.nonce, account.quota_left, account.storage_bytes_left) == (1, 2, 3)
+        assert (account.history_left, account.sponsor) == (None, None)
+
+
+def test_account_has_its_history_and_its_sponsor() -> None:
+    record = NUMBERS | ONE | {"history_left": 4, "sponsor": 5}
+    answered = wire.account({"account": "rs1", "at": AT} | record)
+    _, proven = _subject_content({"type": "account", "account": "rs1", "record": record}, At(3, "ab", 0))
+    for account in (answered, proven):
+        assert isinstance(account, Account)
+        assert (account.history_left, account.sponsor) == (4, 5)
 
 
 @pytest.mark.parametrize("signer", [{}, ONE | MANY, {"public_key": 7}, {"authority_hash": None}, {"public_key": None}])

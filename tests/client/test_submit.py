@@ -183,6 +183,23 @@ def test_a_full_pool_is_tried_again(net: FakeNet, key: Key) -> None:
     run(net, key, body)
 
 
+def test_a_transaction_without_quota_waits_as_long_as_nodes_say(net: FakeNet, key: Key) -> None:
+    lacking = {"code": "quota-too-small", "message": "The quota is used up.", "retry_after_ms": 3_000}
+    net.refuse_next = [lacking | {"retry_after_ms": wait_ms} for wait_ms in (4_000, 3_000, 5_000)]
+
+    async def body(client: AsyncClient) -> None:
+        start = trio.current_time()
+        assert (await client.put(b"a", b"b")).reached == "final"
+        assert 5.0 <= trio.current_time() - start < 6.0
+        assert len(sent(net)) == 4
+        net.refuse_next = [lacking] * 3
+        with pytest.raises(Busy, match="quota is used up") as caught:
+            await client.put(b"a", b"c", timeout_s=2.0)
+        assert caught.value.retry_after_ms == 3_000
+
+    run(net, key, body)
+
+
 def test_a_nonce_that_somebody_else_used_is_replaced(net: FakeNet, key: Key) -> None:
     async def body(client: AsyncClient) -> None:
         await client.put(b"a", b"0")

@@ -8,7 +8,7 @@ from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 
 PUTS = 32
-QUOTA = {"quota_work_max": 16_000, "quota_work_per_s": 4_000}
+QUOTA = {"quota_work_max": 16_000, "quota_work_per_s": 4_000, "batch_work_max": 16_000}
 """A quota for fewer puts than are sent at once."""
 
 

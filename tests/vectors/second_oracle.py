@@ -16,6 +16,22 @@ SAME = {3: 3, 4: 4, 5: 5, 7: 16, 8: 8, 9: 17, 10: 10, 11: 11, 12: 12, 13: 13, 14
 """Tags of operations, and those of operations of version 1 that have the same fields."""
 
 
+PARAMETERS = (
+    *(("batch_bytes_max", 4), ("batch_transactions_max", 4), ("batch_work_max", 8)),
+    *(("block_bytes_max", 4), ("block_transactions_max", 4), ("block_work_max", 8)),
+    *(("transaction_writes_max", 4), ("lane_window_batches", 4), ("lane_window_bytes", 4)),
+    *(("clock_ahead_ms_max", 8), ("claim_lag_max", 8), ("state_roots", 1), ("root_period_ms", 8)),
+    *(("root_period_idle_ms", 8), ("root_lag_max", 8), ("expiry_ahead_ms_max", 8)),
+    *(("quota_work_max", 8), ("quota_work_per_s", 8), ("epoch_ms", 8)),
+)
+"""Names and bytes of the parameters before the operators."""
+CAPACITY = (
+    *(("quota_history_max", 8), ("quota_history_per_s", 8), ("work_per_s", 8), ("history_per_s", 8)),
+    *(("work_burst_ms", 8), ("history_burst_ms", 8), ("common_ppm", 4)),
+)
+"""Names and bytes of the parameters of quotas, which come last."""
+
+
 def _domain(name: str, version: int = 2) -> bytes:
     return f"rustorium/{name}/v{version}\0".encode()
 
@@ -74,10 +90,72 @@ def _recovery(r: Reader) -> dict[str, Any]:
     return {"account": r.account(), "delay_ms": r.integer(8), "final": r.boolean()}
 
 
+def account_settings(r: Reader) -> dict[str, Any]:
+    """Reads an account's settings. Errors: `ValueError`."""
+    return {"authority": _shown(r), "delay_ms": r.integer(8), "recovery": r.option(lambda: _recovery(r))}
+
+
+def settings_hash(change: bytes) -> str:
+    """Returns the hash of a change: of its settings' bytes, and of the byte that says whether grants become void."""
+    return blake3(_domain("authority-change") + change).hex()
+
+
 def _rights(r: Reader) -> list[str]:
     if (bits := r.integer(1)) > 3:
         raise ValueError(f"no rights have the bits {bits}")
     return [name for bit, name in ((1, "put"), (2, "delete")) if bits & bit]
+
+
+def _parameters(r: Reader) -> dict[str, Any]:
+    if (version := r.integer(4)) != 2:
+        raise ValueError(f"no parameters of version 2 begin with {version}")
+    fields: dict[str, Any] = {name: r.integer(size) for name, size in PARAMETERS}
+    fields["state_roots"] = bool(fields["state_roots"])
+    fields |= {"operators": r.many(16, r.hex32), "operator_quorum": r.integer(1)}
+    fields["min_epoch_ms"] = r.integer(8)
+    return fields | {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
+
+
+def _scope(r: Reader) -> str | None:
+    match tag := r.integer(1):
+        case 0:
+            return None
+        case 1:
+            return str(r.account())
+        case _:
+            raise ValueError(f"no pause has the scope {tag}")
+
+
+def _change(r: Reader) -> dict[str, Any]:
+    """Reads a change that seats decide."""
+    match tag := r.integer(1):
+        case 0 | 1 | 2 | 3:
+            return operation(r, (16, 8, 17, 10)[tag])
+        case 4:
+            return {"type": "set_parameters", "base": r.hex32(), "parameters": _parameters(r)}
+        case 5:
+            fields = {"type": "set_operators", "base": r.hex32(), "operators": r.many(16, r.hex32)}
+            return fields | {"quorum": r.integer(1)}
+        case 6:
+            return {"type": "pause", "account": _scope(r), "until_ms": r.integer(8)}
+        case 7:
+            return {"type": "resume", "account": _scope(r)}
+        case _:
+            raise ValueError(f"no change has tag {tag}")
+
+
+def _of_a_seat(r: Reader, tag: int) -> dict[str, Any]:
+    """Reads an operation that only seats send."""
+    match tag:
+        case 21:
+            begun = r.at
+            change = _change(r)
+            digest = blake3(_domain("change") + r.since(begun))
+            return {"type": "propose", "change": change, "until_ms": r.integer(8), "change_hash": digest.hex()}
+        case 22:
+            return {"type": "approve", "number": r.integer(8), "change": r.hex32()}
+        case _:
+            return {"type": "withdraw", "number": r.integer(8)}
 
 
 def _operation(r: Reader) -> dict[str, Any]:
@@ -95,16 +173,17 @@ def _operation(r: Reader) -> dict[str, Any]:
             fields |= {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
             return fields | {"until_ms": r.option(lambda: r.integer(8))}
         case 16:
-            settings = {"authority": _shown(r), "delay_ms": r.integer(8), "recovery": r.option(lambda: _recovery(r))}
-            return {"type": "set_authority", "settings": settings, "void_grants": r.boolean()}
+            return {"type": "set_authority", "settings": account_settings(r), "void_grants": r.boolean()}
         case 17:
             return {"type": "cancel_authority"}
         case 18:
-            return {"type": "approve_authority", "account": r.account()}
+            return {"type": "approve_authority", "account": r.account(), "change": r.hex32()}
         case 19:
             return {"type": "recover", "account": r.account(), "authority": _shown(r)}
         case 20:
             return {"type": "withdraw_recovery", "account": r.account()}
+        case 21 | 22 | 23:
+            return _of_a_seat(r, tag)
         case _ if tag in SAME:
             return operation(r, SAME[tag])
         case _:

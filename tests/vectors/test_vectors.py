@@ -277,6 +277,11 @@ PARAMETERS = (
     *(("quota_work_max", 8), ("quota_work_per_s", 8), ("epoch_ms", 8)),
 )
 """Names and bytes of the parameters before the operators."""
+CAPACITY = (
+    *(("quota_history_max", 8), ("quota_history_per_s", 8), ("work_per_s", 8), ("history_per_s", 8)),
+    *(("work_burst_ms", 8), ("history_burst_ms", 8), ("common_ppm", 4)),
+)
+"""Names and bytes of what only version 2 has, behind the least age of an epoch."""
 
 
 def parameters(fields: dict[str, Any]) -> bytes:
@@ -284,7 +289,9 @@ def parameters(fields: dict[str, Any]) -> bytes:
     operators = b"".join(bytes.fromhex(key) for key in fields["operators"])
     numbers = b"".join(int(fields[name]).to_bytes(size, "little") for name, size in PARAMETERS)
     governing = len(fields["operators"]).to_bytes(4, "little") + operators + bytes([fields["operator_quorum"]])
-    return (2).to_bytes(4, "little") + numbers + governing + fields["min_epoch_ms"].to_bytes(8, "little")
+    age, capacity = fields["min_epoch_ms"].to_bytes(8, "little"), fields["capacity"]
+    shares = b"".join(int(capacity[name]).to_bytes(size, "little") for name, size in CAPACITY)
+    return (2).to_bytes(4, "little") + numbers + governing + age + shares
 
 
 def second_genesis() -> tuple[bytes, dict[str, Any]]:

@@ -16,7 +16,7 @@ FILE: dict[str, Any] = json.loads((Path(__file__).parent / "work.json").read_tex
 LENGTHS: list[int] = FILE["lengths"]
 CASES = [pytest.param(case, id=case["name"]) for case in FILE["cases"]]
 
-VALUE_MAX, GRANT_MAX, VERIFIER_MAX, KEY_MAX, RECORD_BYTES, AMOUNT_BYTES = 65_536, 8_260, 6_961, 6_913, 66, 16
+VALUE_MAX, GRANT_MAX, VERIFIER_MAX, KEY_MAX, RECORD_BYTES, AMOUNT_BYTES = 65_536, 8_275, 6_961, 6_913, 83, 16
 INPUTS_NAMED, POOL_LEAVES, POOL_INPUTS = 4, 11, 8
 CHANGES = ("add_validator", "remove_validator", "replace_key", "end_epoch")
 

@@ -227,6 +227,10 @@ class Reader:
             raise ValueError(f"{tag} is neither no nor yes")
         return bool(tag)
 
+    def since(self, begun: int) -> bytes:
+        """Returns the bytes that were read since `at` was this."""
+        return self._data[begun : self.at]
+
     def hex32(self) -> str:
         return self.take(32).hex()
 

@@ -5,6 +5,7 @@
 use crate::json::Finding;
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
+use rustorium_execution::{GovernanceRecord, ProposalRecord};
 use rustorium_types::{
     BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
     Transaction, TxId, ValidatorIndex, ValidatorSet, View,
@@ -369,4 +370,21 @@ pub struct Committee {
     pub validators: Arc<ValidatorSet>,
     /// Committee that operators want next; the current one if they want no other.
     pub next: ValidatorSet,
+}
+
+/// Who governs the chain, and what they consider.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Governance {
+    /// Current epoch.
+    pub epoch: Epoch,
+    /// The seats, their open proposals and the pauses.
+    pub record: GovernanceRecord,
+    /// The open proposals, each with its number.
+    pub proposals: Vec<(u64, ProposalRecord)>,
+    /// The parameters in force.
+    pub in_force: Parameters,
+    /// The parameters that seats want; those in force if they want no others.
+    pub wanted: Parameters,
+    /// Time of the newest executed header, Unix ms.
+    pub time_ms: u64,
 }

@@ -2,8 +2,8 @@
 
 use rustorium_crypto::hash::value_hash;
 use rustorium_types::{
-    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, Hash, Parameters, PublicKey, Rules,
-    UNRELEASED, Validator,
+    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, GenesisSponsor, Hash, Parameters,
+    PublicKey, Rules, UNRELEASED, Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -64,6 +64,8 @@ struct GenesisView {
     accounts: Vec<AccountView>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pools: Vec<PoolView>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sponsors: Vec<GenesisSponsor>,
 }
 
 /// Version of a file that names none: that of the first release.
@@ -96,6 +98,9 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     if rules.has_epoch_age() {
         parameters.min_epoch_ms.get_or_insert(Parameters::epoch_age_of(parameters.epoch_ms));
     }
+    if rules.has_sponsors() {
+        parameters.capacity.get_or_insert_default();
+    }
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {
         version: view.version,
@@ -105,6 +110,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
         validators: BoundedVec::new(validators?).map_err(refuse)?,
         accounts: BoundedVec::new(accounts).map_err(refuse)?,
         pools: BoundedVec::new(pools?).map_err(refuse)?,
+        sponsors: BoundedVec::new(view.sponsors).map_err(refuse)?,
     };
     rustorium_execution::check_genesis(&genesis).map_err(refuse)?;
     Ok(genesis)
@@ -189,6 +195,7 @@ pub fn to_json(genesis: &Genesis) -> String {
         validators: validators.collect(),
         accounts: accounts.collect(),
         pools: pools.collect(),
+        sponsors: genesis.sponsors.to_vec(),
     };
     serde_json::to_string_pretty(&view).unwrap_or_default()
 }

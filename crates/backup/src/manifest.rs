@@ -385,6 +385,7 @@ mod tests {
             validators: BoundedVec::default(),
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
+            sponsors: BoundedVec::default(),
         };
         Manifest {
             chain: ChainId::ZERO,

@@ -1,9 +1,9 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash,
-    Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction, TransactionBody,
-    TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
+    AccountId, AssetId, Authority, AuthoritySettings, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter,
+    Cursor, Genesis, GovernanceChange, Hash, Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey,
+    Term, Transaction, TransactionBody, TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
@@ -30,6 +30,8 @@ pub mod domain {
     pub const ACCOUNT2: &[u8] = b"rustorium/account/v2\0";
     /// A hash of an authority, from version 2 on.
     pub const AUTHORITY: &[u8] = b"rustorium/authority/v2\0";
+    /// A hash of a change of an account's settings, from version 2 on.
+    pub const AUTHORITY_CHANGE: &[u8] = b"rustorium/authority-change/v2\0";
     /// An asset's id.
     pub const ASSET: &[u8] = b"rustorium/asset/v1\0";
     /// A verifier's id.
@@ -64,6 +66,8 @@ pub mod domain {
     pub const CHARTER: &[u8] = b"rustorium/charter/v2\0";
     /// A hash of the operators' keys and quorum, from version 2 on.
     pub const OPERATORS: &[u8] = b"rustorium/operators/v2\0";
+    /// A hash of a change that seats decide, from version 2 on.
+    pub const CHANGE: &[u8] = b"rustorium/change/v2\0";
     /// The choice of a sender's home lane.
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
     /// The order of a block's lanes, from version 2 on.
@@ -185,6 +189,11 @@ pub fn operators_hash(parameters: &Parameters) -> Hash {
     Hash(hash_value(domain::OPERATORS, &(&parameters.operators, parameters.operator_quorum)))
 }
 
+/// Returns the hash of a change that seats decide, by which they approve it.
+pub fn change_hash(change: &GovernanceChange) -> Hash {
+    Hash(hash_value(domain::CHANGE, change))
+}
+
 /// Returns a chain's id.
 pub fn chain_id(genesis: &Genesis) -> ChainId {
     ChainId(hash_value(domain::GENESIS, genesis))
@@ -200,6 +209,11 @@ pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
 /// Returns the hash of an authority.
 pub fn authority_hash(authority: &Authority) -> Hash {
     Hash(hash_value(domain::AUTHORITY, authority))
+}
+
+/// Returns the hash of a change of an account's settings, which its recovery account approves (V30).
+pub fn settings_hash(settings: &AuthoritySettings, void_grants: bool) -> Hash {
+    Hash(hash_value(domain::AUTHORITY_CHANGE, &(settings, void_grants)))
 }
 
 /// Returns an authority as the record of its account names it.

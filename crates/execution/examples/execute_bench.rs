@@ -53,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         validators: BoundedVec::new(vec![validator])?,
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     };
     let start = genesis(&made, ShardId::ROOT);
     let mut state = Memory(start.diff.into_iter().filter_map(|write| Some((write.key, write.value?))).collect());

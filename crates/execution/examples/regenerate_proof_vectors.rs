@@ -17,6 +17,7 @@ fn main() -> std::io::Result<()> {
         (common::ORDER_VECTORS, common::order_vectors()),
         (common::WORK_VECTORS, common::work_vectors()),
         (common::RECORD_VECTORS, common::record_vectors()),
+        (common::QUOTA_VECTORS, common::quota_vectors()),
     ] {
         let path = folder.join(name);
         let changed = std::fs::read_to_string(&path).ok().as_ref() != Some(&text);

@@ -7,8 +7,8 @@ use crate::keys::data_key;
 use crate::parameters::{check_parameters2, quorums};
 use rustorium_crypto::{account_id, is_small_order, verify_activation};
 use rustorium_types::{
-    ACTIVATION_KEY, AccountId, Activation, ActivationBody, ChainId, Epoch, Hash, Header, Parameters, PublicKey, Rules,
-    StateKey,
+    ACTIVATION_KEY, AccountId, Activation, ActivationBody, Capacity, ChainId, Epoch, Hash, Header, Parameters,
+    PublicKey, Rules, StateKey,
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -107,12 +107,13 @@ pub fn plan_activation(
     }
     let operator_quorum = operator_quorum.unwrap_or(parameters.operator_quorum);
     let min_epoch_ms = Some(Parameters::epoch_age_of(parameters.epoch_ms));
+    let capacity = Some(Capacity::default());
     let body = ActivationBody {
         version: Rules::V2.version(),
         chain,
         epoch,
         committee,
-        parameters: Parameters { operator_quorum, min_epoch_ms, ..parameters.clone() },
+        parameters: Parameters { operator_quorum, min_epoch_ms, capacity, ..parameters.clone() },
         operator_quorum,
     };
     ActivationBasis { chain, epoch, committee, next_committee: committee, parameters }.check(&body)?;

@@ -41,6 +41,12 @@ pub enum Skip {
     /// The authority is not the account's.
     #[error("the sender's account has other keys, or asks for another number of them")]
     WrongKey,
+    /// A recovery of the account waits that its keys can't cancel (V31).
+    #[error("the sender's account is frozen until {until_ms} by header time, when its recovery takes effect")]
+    Frozen {
+        /// Header time of the recovery's effect, Unix ms.
+        until_ms: u64,
+    },
     /// The nonce was used before.
     #[error("the nonce was used before; the next is {expected}")]
     NonceUsed {
@@ -53,11 +59,36 @@ pub enum Skip {
         /// The sender's next nonce.
         expected: u64,
     },
+    /// All accounts are paused (V43).
+    #[error("all accounts are paused until {until_ms} (Unix ms); sign it again then")]
+    Paused {
+        /// Header time from which accounts go on, Unix ms.
+        until_ms: u64,
+    },
     /// The work quota is less than the transaction declares.
     #[error("the sender's work quota is {left}, less than the declared work")]
     QuotaTooSmall {
         /// Work units left.
         left: u64,
+    },
+    /// Under version 2: the account, or its sponsor, can't pay for the declared work yet.
+    #[error(
+        "the sender has {left} work units now, less than the declared work; there are enough from {ready_at_ms} on"
+    )]
+    WorkTooSmall {
+        /// Work units that the account holds or can draw.
+        left: u64,
+        /// Header time from which there are enough if nobody else draws from the same sponsor, Unix ms; `u64::MAX` if there
+        /// never are.
+        ready_at_ms: u64,
+    },
+    /// Under version 2: the account, or its sponsor, can't pay for the history that the transaction causes yet.
+    #[error("the sender has {left} bytes of history now, less than it causes; there are enough from {ready_at_ms} on")]
+    HistoryTooSmall {
+        /// Bytes that the account holds or can draw.
+        left: u64,
+        /// Header time from which there are enough, as above.
+        ready_at_ms: u64,
     },
 }
 
@@ -74,7 +105,8 @@ pub struct Execution {
     pub link: ResultLink,
     /// The result root after the height.
     pub result_root: Hash,
-    /// Accounts that used a nonce, by first use, each with the nonce that it must use next.
+    /// Accounts that used a nonce or whose authority their recovery account changed, in this order, each with the nonce that
+    /// it must use next.
     pub touched: Vec<(AccountId, u64)>,
 }
 

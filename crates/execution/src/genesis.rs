@@ -6,15 +6,18 @@ use crate::parameters::check_parameters;
 use crate::v1::execute::diff_root;
 use crate::v1::pools::{first_rows, is_pool_key};
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
+use crate::v2::quota::SponsorRecord;
+use crate::v2::record::AccountRecord2;
 use rustorium_crypto::{
     account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account,
     result_root,
 };
 use rustorium_types::{
-    AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header,
-    Height, LeafWrite, NEWEST_VERSION, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId, StateClaim,
-    StateKey, ValidatorIndex, View,
+    AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, GenesisSponsor,
+    Hash, Header, Height, LeafWrite, NEWEST_VERSION, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT,
+    ShardId, StateClaim, StateKey, ValidatorIndex, View, WHOLE_PPM,
 };
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// Hashes of the chain's settings that headers contain.
@@ -83,6 +86,12 @@ pub enum GenesisRefused {
     /// A pool's key is not a possible one.
     #[error("the key of pool {0} is not a verifying key of shielded transfers; take the one that the ceremony made")]
     PoolKey(u32),
+    /// A sponsor isn't an account of the genesis, is named twice, or has no share or more than the whole.
+    #[error(
+        "sponsor {0} is no account of the genesis, or named before, or its shares aren't 1 to 1000000 millionths; \
+         name each sponsor's account once, with its shares"
+    )]
+    Sponsor(usize),
     /// A parameter is looser than the formats, or contradicts another.
     #[error("the parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
@@ -130,6 +139,10 @@ pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
         let place = pool_account(pool.number);
         diff.extend(first_rows(pool).into_iter().map(|(row, value)| first_write(place, Name::Pool(row), value)));
     }
+    diff.extend((1..).zip(&genesis.sponsors).map(|(number, sponsor)| {
+        let record = SponsorRecord::new(sponsor.work_ppm, sponsor.history_ppm);
+        first_write(SYSTEM_ACCOUNT, Name::Sponsor(number), record.to_bytes())
+    }));
     diff.sort_unstable_by_key(|write| write.key);
     let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
     let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
@@ -169,16 +182,21 @@ pub fn genesis_account_id(account: &GenesisAccount) -> AccountId {
 
 fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<LeafWrite> {
     let id = genesis_account_id(account);
-    let record = AccountRecord {
+    let first = AccountRecord {
         public_key: account.public_key,
         nonce: 0,
         quota_left: genesis.parameters.quota_work_max,
         quota_at_ms: genesis.time_ms,
         storage_bytes_left: account.storage_bytes,
     };
+    // Most chains have few sponsors.
+    let record = match (1..).zip(&genesis.sponsors).find(|(_, sponsor)| sponsor.account == id) {
+        Some((sponsor, _)) => AccountRecord2 { sponsor, ..first.into() }.to_bytes(),
+        None => first.to_bytes(),
+    };
     let balances = account.balances.iter();
     let balances = balances.map(|(asset, amount)| first_write(id, Name::Balance(*asset), encode_amount(*amount)));
-    std::iter::once(first_write(id, Name::Account, record.to_bytes())).chain(balances).collect()
+    std::iter::once(first_write(id, Name::Account, record)).chain(balances).collect()
 }
 
 fn first_write(account: AccountId, name: Name<'_>, value: Vec<u8>) -> LeafWrite {
@@ -191,10 +209,29 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     check_validators(genesis)?;
     check_accounts(genesis)?;
     check_pools(genesis)?;
+    check_sponsors(genesis)?;
     if rules.refuses_small_keys() {
         check_keys(genesis)?;
     }
     check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
+}
+
+fn check_sponsors(genesis: &Genesis) -> Result<(), GenesisRefused> {
+    let sponsors = genesis.sponsors.as_slice();
+    let accounts: BTreeSet<AccountId> = match sponsors {
+        [] => BTreeSet::new(),
+        _ => genesis.accounts.iter().map(genesis_account_id).collect(),
+    };
+    let share = 1..=WHOLE_PPM;
+    let possible = |place: usize, sponsor: &GenesisSponsor| {
+        let earlier = sponsors.iter().take(place).any(|one| one.account == sponsor.account);
+        let shares = share.contains(&sponsor.work_ppm) && share.contains(&sponsor.history_ppm);
+        genesis.rules().has_sponsors() && !earlier && shares && accounts.contains(&sponsor.account)
+    };
+    match sponsors.iter().enumerate().find(|(place, sponsor)| !possible(*place, sponsor)) {
+        Some((place, _)) => Err(GenesisRefused::Sponsor(place + 1)),
+        None => Ok(()),
+    }
 }
 
 fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {

@@ -22,9 +22,14 @@ const VERIFIER: u8 = 6;
 const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
 const RETIRED: u8 = 9;
+const CUSTODY: u8 = 10;
+const SPONSOR: u8 = 13;
+const GOVERNANCE: u8 = 16;
+const PROPOSAL: u8 = 17;
 
-// Every account has the same name here, so it is hashed only once.
+// Every account has the same names here, so they are hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
+static CUSTODY_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), CUSTODY, &[]).name);
 
 /// A value in the namespace of a pool's account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,12 +78,18 @@ pub(crate) enum Name<'a> {
     Data(&'a [u8]),
     /// The rights of another account to write in this one's namespace.
     Grant(AccountId),
+    /// The account's settings and the change of them that waits, from version 2 on.
+    Custody,
     /// The committee record, in the system account.
     Committee,
     /// The approvals of a change of the committee, in the system account.
     Approval(&'a Operation),
     /// A key that no validator may have again, in the system account.
     Retired(PublicKey),
+    /// The seats, open proposals and pauses, in the system account.
+    Governance,
+    /// A proposal of a seat, in the system account.
+    Proposal(u64),
     /// A verifier's key, under the verifier's id.
     Verifier,
     /// The record that a statement with these inputs was proved, under the verifier's id.
@@ -87,6 +98,8 @@ pub(crate) enum Name<'a> {
     Input(u8, PublicInput),
     /// A value in the namespace of a pool's account.
     Pool(PoolRow),
+    /// A sponsor's shares and paces, in the system account.
+    Sponsor(u32),
 }
 
 impl Name<'_> {
@@ -97,13 +110,17 @@ impl Name<'_> {
             Name::Balance(asset) => balance_key(account, asset),
             Name::Data(key) => data_key(account, key),
             Name::Grant(grantee) => grant_key(account, grantee),
+            Name::Custody => custody_key(account),
             Name::Committee => state_key(account, COMMITTEE, &[]),
             Name::Approval(change) => state_key(account, APPROVAL, &encode(change)),
             Name::Retired(key) => state_key(account, RETIRED, &key),
+            Name::Governance => state_key(account, GOVERNANCE, &[]),
+            Name::Proposal(number) => state_key(account, PROPOSAL, &number.to_be_bytes()),
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
             Name::Pool(row) => data_key(account, &row.bytes()),
+            Name::Sponsor(number) => state_key(account, SPONSOR, &number.to_le_bytes()),
         }
     }
 
@@ -114,13 +131,17 @@ impl Name<'_> {
             Name::Balance(_) => Kind::Amount,
             Name::Data(_)
             | Name::Grant(_)
+            | Name::Custody
             | Name::Committee
             | Name::Approval(_)
             | Name::Retired(_)
+            | Name::Governance
+            | Name::Proposal(_)
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
-            | Name::Pool(_) => Kind::Bytes,
+            | Name::Pool(_)
+            | Name::Sponsor(_) => Kind::Bytes,
         }
     }
 
@@ -131,13 +152,17 @@ impl Name<'_> {
             Name::Balance(asset) => (BALANCE, &asset.0),
             Name::Data(key) => (DATA, key),
             Name::Grant(grantee) => (GRANT, &grantee.0),
+            Name::Custody => (CUSTODY, &[]),
             Name::Committee => (COMMITTEE, &[]),
             Name::Approval(change) => return [&[APPROVAL], &*encode(*change)].concat(),
             Name::Retired(key) => (RETIRED, key),
+            Name::Governance => (GOVERNANCE, &[]),
+            Name::Proposal(number) => return [&[PROPOSAL], &number.to_be_bytes()[..]].concat(),
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
             Name::Pool(row) => return [&[DATA], &row.bytes()[..]].concat(),
+            Name::Sponsor(number) => return [&[SPONSOR], &number.to_le_bytes()[..]].concat(),
         };
         [&[kind], rest].concat()
     }
@@ -184,6 +209,11 @@ pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
     state_key(namespace, GRANT, &grantee.0)
 }
 
+/// Returns the key of an account's custody leaf.
+pub fn custody_key(account: AccountId) -> StateKey {
+    StateKey { account, name: *CUSTODY_NAME }
+}
+
 /// Returns the key of a verifier's record.
 pub fn verifier_key(verifier: VerifierId) -> StateKey {
     Name::Verifier.key(place_of(verifier))
@@ -204,6 +234,11 @@ pub fn committee_key() -> StateKey {
     Name::Committee.key(SYSTEM_ACCOUNT)
 }
 
+/// Returns the key of a sponsor's record.
+pub fn sponsor_key(number: u32) -> StateKey {
+    Name::Sponsor(number).key(SYSTEM_ACCOUNT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,9 +253,13 @@ mod tests {
             Name::Data(&[7; 32]),
             Name::Data(&[]),
             Name::Grant(account),
+            Name::Custody,
             Name::Committee,
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }),
             Name::Retired([7; 32]),
+            Name::Governance,
+            Name::Proposal(7),
+            Name::Proposal(8),
             Name::Verifier,
             Name::Statement(Hash([7; 32])),
             Name::Input(7, [7; 32]),
@@ -232,6 +271,8 @@ mod tests {
             Name::Pool(PoolRow::slot(7)),
             Name::Pool(PoolRow::slot(8)),
             Name::Pool(PoolRow::Record(7)),
+            Name::Sponsor(7),
+            Name::Sponsor(8),
         ];
         for (i, a) in names.iter().enumerate() {
             let same = |b: &Name<'_>| is_name(&b.key(account), &a.to_bytes());
@@ -255,12 +296,16 @@ mod tests {
             data_key(account, &[7; 32]),
             grant_key(account, account),
             data_key(account, &[]),
+            custody_key(account),
             StateKey { account, ..committee_key() },
             Name::Approval(&Operation::EndEpoch { epoch: rustorium_types::Epoch(0) }).key(account),
             Name::Retired([7; 32]).key(account),
+            Name::Governance.key(account),
+            Name::Proposal(7).key(account),
             verifier_key(VerifierId([7; 32])),
             statement_key(VerifierId([7; 32]), &[]),
             Name::Input(7, [7; 32]).key(account),
+            Name::Sponsor(7).key(account),
         ];
         for (i, a) in keys.iter().enumerate() {
             assert_eq!(a.account, account);

@@ -3,12 +3,13 @@
 //! *Invariants:* knows no clock, network or disk; reads only the header, the chain parameters and the state it is
 //! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are
 //! conserved (the bytes that accounts have left plus the bytes that leaves take are constant, except for a pool's head
-//! and newest roots), and so is every asset, except by `Issue`.
+//! and newest roots, sponsors, and what seats write), and so is every asset, except by `Issue`.
 
 pub mod activation;
 pub mod committee;
 pub mod execute;
 pub mod genesis;
+pub mod governance;
 pub mod keys;
 pub mod limited;
 pub mod order;
@@ -18,6 +19,7 @@ pub mod proof;
 pub mod terms;
 mod v1;
 mod v2;
+pub mod wanted;
 
 pub use activation::{
     Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
@@ -26,14 +28,17 @@ pub use activation::{
 pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
+pub use governance::{
+    GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat, SeatApproval, governance_key, proposal_key,
+};
 pub use keys::{
-    PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
-    pool_key, statement_key, verifier_key,
+    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, is_name,
+    name_of_data, pool_key, sponsor_key, statement_key, verifier_key,
 };
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
-pub use prices::{ASSUMED_BYTES, declared_work, least_work, least_work_of, planned_work, worst_case_work};
+pub use prices::{ASSUMED_BYTES, declared_work, history_of, least_work, least_work_of, planned_work, worst_case_work};
 pub use proof::{
     CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Signers, Trust, Unprovable,
     check_first_term, check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key,
@@ -42,11 +47,17 @@ pub use proof::{
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
-pub use terms::{check_term_change, first_term, new_parameters, next_term, term_of};
+pub use terms::{
+    check_new_parameters, check_term_change, first_term, new_parameters, next_term, next_term_of, term_of,
+};
 pub use v1::execute::{diff_root, receipts_root};
 pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
-pub use v2::record::{AccountRecord2, NEW_RECORD_STORAGE};
-pub use v2::work as work2;
+pub use v2::custody::{CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, CustodyState, NextSigner, PendingChange};
+pub use v2::pace::Pace;
+pub use v2::quota::{COMMON, DRAW, SponsorRecord, TRANSACTION_HISTORY_MAX};
+pub use v2::record::{AccountRecord2, Allowance, NEW_RECORD_STORAGE};
+pub use v2::{history, work as work2};
+pub use wanted::check_wanted;

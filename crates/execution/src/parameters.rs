@@ -4,9 +4,10 @@
 //! no setting prevents that it is undone.
 
 use crate::v1::work;
+use crate::v2::quota::TRANSACTION_HISTORY_MAX;
 use crate::v2::work as work2;
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
-use rustorium_types::{Parameters, Rules};
+use rustorium_types::{Parameters, Rules, WHOLE_PPM};
 use std::ops::RangeInclusive;
 
 /// The shortest epoch that a chain may have, ms. With shorter ones, nodes would do little else than start epochs.
@@ -15,6 +16,12 @@ const EPOCH_MS_MIN: u64 = 1_000;
 const EPOCH_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 /// The times by which headers of version 2 may be ahead of a voter's clock, ms.
 const CLOCK_AHEAD_MS: RangeInclusive<u64> = 500..=10_000;
+
+/// The least growth of an account's history quota, bytes a second: an operator can change the committee again after 20
+/// minutes.
+const HISTORY_PER_S_MIN: u64 = 64;
+/// The times for which a sponsor's unused share may add up, ms: up to a day.
+const BURST_MS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
 
 /// Bytes of the largest transaction with one change of the committee, rounded up.
 const GOVERNING_BYTES: u64 = 1_024;
@@ -26,6 +33,9 @@ const GOVERNING: u64 = work2::BASE
     + work2::COMMITTEE
     + work2::POSSESSION;
 
+// V8: what lets a change of the committee through also lets the largest proposal and its approvals through.
+const _: () = assert!(work2::GOVERNING <= GOVERNING);
+
 /// A name of a parameter, and true if it keeps a bound.
 type Bound = (&'static str, bool);
 
@@ -36,8 +46,9 @@ type Bound = (&'static str, bool);
 pub(crate) fn check_parameters(parameters: &Parameters, rules: Rules) -> Result<(), &'static str> {
     match rules {
         Rules::V1 => {
-            let absent = ("min_epoch_ms", parameters.min_epoch_ms.is_none());
-            all(common(parameters).into_iter().chain([absent]))
+            let age = ("min_epoch_ms", parameters.min_epoch_ms.is_none());
+            let capacity = ("capacity", parameters.capacity.is_none());
+            all(common(parameters).into_iter().chain([age, capacity]))
         }
         Rules::V2 => check_parameters2(parameters),
     }
@@ -52,6 +63,7 @@ pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
     let quorum = quorums(p.operators.len()).contains(&usize::from(p.operator_quorum));
     // The sender's record and the committee's, the approvals, and the leaves of retired keys.
     let leaves = 3 + work::RETIRED_LEAVES;
+    let Some(c) = p.capacity else { return Err("capacity") };
     let bounds = [
         ("min_epoch_ms", (EPOCH_MS_MIN..=p.epoch_ms).contains(&age_ms)),
         ("epoch_ms", p.epoch_ms <= EPOCH_MS_MAX),
@@ -59,8 +71,16 @@ pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
         ("operator_quorum", quorum),
         ("batch_work_max", p.batch_work_max >= GOVERNING),
         ("transaction_writes_max", u64::from(p.transaction_writes_max) >= leaves),
-        ("quota_work_max", p.quota_work_max >= GOVERNING),
+        // Otherwise a transaction that a batch may list would wait for ever.
+        ("quota_work_max", p.quota_work_max >= p.batch_work_max),
         ("quota_work_per_s", p.quota_work_per_s >= 1),
+        ("capacity.quota_history_max", c.quota_history_max >= TRANSACTION_HISTORY_MAX),
+        ("capacity.quota_history_per_s", c.quota_history_per_s >= HISTORY_PER_S_MIN),
+        ("capacity.work_per_s", c.work_per_s >= 1),
+        ("capacity.history_per_s", c.history_per_s >= 1),
+        ("capacity.work_burst_ms", BURST_MS.contains(&c.work_burst_ms)),
+        ("capacity.history_burst_ms", BURST_MS.contains(&c.history_burst_ms)),
+        ("capacity.common_ppm", (1..=WHOLE_PPM).contains(&c.common_ppm)),
     ];
     all(common(p).into_iter().chain(bounds))
 }
@@ -104,6 +124,7 @@ fn common(p: &Parameters) -> [Bound; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustorium_types::Capacity;
 
     #[test]
     fn a_quorum_is_more_than_half_and_leaves_one_operator_out() {
@@ -112,10 +133,14 @@ mod tests {
         assert_eq!((of(4), of(5), of(16)), (vec![3], vec![3, 4], (9..=15).collect()));
     }
 
+    fn capacity(parameters: &mut Parameters) -> &mut Capacity {
+        parameters.capacity.get_or_insert_default()
+    }
+
     #[test]
     fn parameters_of_version_two_are_checked_as_a_whole() {
         type Change = fn(&mut Parameters);
-        let refused: [(&str, Change); 12] = [
+        let refused: [(&str, Change); 21] = [
             ("min_epoch_ms", |p| p.min_epoch_ms = None),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(999)),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(p.epoch_ms + 1)),
@@ -125,9 +150,18 @@ mod tests {
             ("operator_quorum", |p| p.operator_quorum = 1),
             ("batch_work_max", |p| p.batch_work_max = GOVERNING - 1),
             ("transaction_writes_max", |p| p.transaction_writes_max = 6),
-            ("quota_work_max", |p| p.quota_work_max = GOVERNING - 1),
+            ("quota_work_max", |p| p.quota_work_max = p.batch_work_max - 1),
             ("quota_work_per_s", |p| p.quota_work_per_s = 0),
             ("lane_window_bytes", |p| p.lane_window_bytes = p.batch_bytes_max - 1),
+            ("capacity", |p| p.capacity = None),
+            ("capacity.quota_history_max", |p| capacity(p).quota_history_max = TRANSACTION_HISTORY_MAX - 1),
+            ("capacity.quota_history_per_s", |p| capacity(p).quota_history_per_s = HISTORY_PER_S_MIN - 1),
+            ("capacity.work_per_s", |p| capacity(p).work_per_s = 0),
+            ("capacity.history_per_s", |p| capacity(p).history_per_s = 0),
+            ("capacity.work_burst_ms", |p| capacity(p).work_burst_ms = 0),
+            ("capacity.history_burst_ms", |p| capacity(p).history_burst_ms = 24 * 3600 * 1000 + 1),
+            ("capacity.common_ppm", |p| capacity(p).common_ppm = 0),
+            ("capacity.common_ppm", |p| capacity(p).common_ppm = WHOLE_PPM + 1),
         ];
         assert_eq!(check_parameters2(&Parameters::of(Rules::V2)), Ok(()));
         for (name, change) in refused {
@@ -142,13 +176,15 @@ mod tests {
         let odd = Parameters { clock_ahead_ms_max: 1, quota_work_per_s: 0, ..Parameters::of(Rules::V1) };
         assert_eq!(check_parameters(&odd, Rules::V1), Ok(()));
         assert_eq!(check_parameters(&Parameters::of(Rules::V2), Rules::V1), Err("min_epoch_ms"));
+        let capacity = Parameters { min_epoch_ms: None, ..Parameters::of(Rules::V2) };
+        assert_eq!(check_parameters(&capacity, Rules::V1), Err("capacity"));
     }
 
     #[test]
     fn the_dearest_change_of_the_committee_costs_at_most_what_is_asked_of_a_batch() {
         use rustorium_types::{
-            AccountId, BoundedBytes, BoundedVec, ChainId, Operation, Possession, TRANSACTION_VERSION, TransactionBody,
-            Validator, limits,
+            AccountId, BoundedBytes, BoundedVec, ChainId, Operation, Possession, TRANSACTION_VERSION, Transaction,
+            Transaction1, TransactionBody, Validator, limits,
         };
         let possession = || Possession { validator: [0; 64], node: [0; 64] };
         let validator = Validator {
@@ -181,6 +217,8 @@ mod tests {
             };
             let cost = work2::work(&body, limits::VALUE_BYTES_MAX as u64);
             assert!((GOVERNING - 100..=GOVERNING).contains(&cost), "{cost} of {GOVERNING}");
+            let history = crate::history_of(&Transaction::V1(Transaction1 { body, signature: [0; 64] }));
+            assert!(history <= TRANSACTION_HISTORY_MAX && history / HISTORY_PER_S_MIN <= 1_200, "{history}");
         }
     }
 }

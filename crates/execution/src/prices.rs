@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* what depends on the lengths of values in the state is either bounded or counted by execution.
 
+use crate::v2::step::Step;
 use crate::{v1, v2};
 use rustorium_types::limits::VALUE_BYTES_MAX;
 use rustorium_types::{Rules, Transaction, TransactionBody};
@@ -16,6 +17,22 @@ pub fn declared_work(rules: Rules, transaction: &Transaction) -> u64 {
         (Rules::V1, Transaction::V1(first)) => v1::work::declared_work(first),
         (Rules::V2, Transaction::V1(first)) => first.body.work_limit.max(v2::work::transaction_work(&first.body)),
         (_, Transaction::V2(second)) => second.body().work_limit.max(v2::work::transaction_work2(second.body())),
+    }
+}
+
+/// Returns the bytes of history that a transaction causes under version 2 (V57). One with an operation that isn't built causes
+/// none, as it is never executed.
+pub fn history_of(transaction: &Transaction) -> u64 {
+    match transaction {
+        Transaction::V1(first) => {
+            let steps: Vec<Step<'_>> = first.body.data.iter().map(Step::Listed).collect();
+            v2::history::history(&first.body.sender, v2::work::encoded_bytes(&first.body), &steps)
+        }
+        Transaction::V2(second) => {
+            let body = second.body();
+            let steps: Vec<Step<'_>> = body.data.iter().filter_map(|one| Step::of(&body.sender, one)).collect();
+            v2::history::history(&body.sender, v2::work::encoded_bytes2(body), &steps)
+        }
     }
 }
 

@@ -31,6 +31,40 @@ pub fn next_term(now: &Term, wanted: Hash) -> Term {
     Term { epoch: now.epoch.next(), validators: wanted, change, ..*now }
 }
 
+/// Returns the term after `now`, in which `in_force` are the parameters, and the parameters that begin with it; `None` if
+/// they stay. Of the things that are wanted, one boundary takes the first: parameters, operators, committee (V10).
+pub fn next_term_of(
+    now: &Term,
+    in_force: &Parameters,
+    (committee, wanted): (Hash, Option<&Parameters>),
+) -> (Term, Option<Parameters>) {
+    let Some((change, parameters)) = next_parameters(in_force, wanted) else {
+        return (next_term(now, committee), None);
+    };
+    let (hash, operators) = (parameters_hash(&parameters), operators_hash(&parameters));
+    (Term { epoch: now.epoch.next(), parameters: hash, operators, change, ..*now }, Some(parameters))
+}
+
+/// Returns the parameters that the next boundary takes of those that are wanted, and what changes; `None` if it takes none.
+fn next_parameters(in_force: &Parameters, wanted: Option<&Parameters>) -> Option<(Change, Parameters)> {
+    let wanted = wanted.filter(|wanted| *wanted != in_force)?;
+    let (operators, operator_quorum) = (in_force.operators.clone(), in_force.operator_quorum);
+    let first = Parameters { operators, operator_quorum, ..wanted.clone() };
+    let stay = first == *in_force;
+    Some(if stay { (Change::Operators, wanted.clone()) } else { (Change::Parameters, first) })
+}
+
+/// Checks that new parameters are those of a change after the parameters in force (V10).
+///
+/// # Errors
+/// The part that is wrong, for people.
+pub fn check_new_parameters(in_force: &Parameters, change: Change, new: &Parameters) -> Result<(), &'static str> {
+    match next_parameters(in_force, Some(new)) {
+        Some((found, next)) if found == change && next == *new => Ok(()),
+        _ => Err("the new parameters change something else than the term names"),
+    }
+}
+
 /// Checks that a shown term is the one that its boundary names, and that it follows `now`. Returns the parameters that
 /// begin with it; `None` if they stay. The caller checks that the boundary is final in the epoch of `now`.
 ///
@@ -53,6 +87,7 @@ pub fn check_term_change(now: &Term, shown: &TermChange) -> Result<Option<Parame
             let unread = "the new parameters can't be read";
             let new: Parameters = decode(bytes.as_slice(), PARAMETERS_BYTES_MAX).map_err(|_| unread)?;
             ensure(rules == Rules::V2 && check_parameters2(&new).is_ok(), "a new parameter is out of range")?;
+            ensure(operators_hash(&new) == term.operators, "the next operators are others")?;
             Ok(Some(new))
         }
     }

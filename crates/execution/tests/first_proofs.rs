@@ -175,3 +175,21 @@ fn proofs_of_a_former_authority_are_not_verified_first() {
     let ran = run_listed(&world, &[change, new]);
     assert_eq!((ran.outcomes, ran.pieces), (vec![Outcome::Ok, NOT_PROVED], 0));
 }
+
+/// V31: a recovery in the block freezes the account, so its proofs aren't verified before the run knows. Neither are those of
+/// an account whose change waits: only the run knows which keys act.
+#[test]
+fn proofs_of_an_account_that_is_recovered_are_verified_where_they_stand() {
+    let (mut world, free, _) = world();
+    let settings = settings(&one(1), 0, recovery(2, HOUR_MS, true));
+    assert_eq!(world.act(1, &one(1), vec![set(settings)]), Ok(Outcome::Ok));
+    let proved = |nonce| Transaction::from(world.sign_at(1, nonce, vec![prove(free, Bn254, 1)]));
+    assert_eq!(run_listed(&world, &[proved(1)]).pieces, 1, "it is admitted");
+    let recovered = world.by(2, 0, &one(2), vec![recover(1, &one(20))]);
+    let ran = run_listed(&world, &[recovered.clone(), proved(1)]);
+    assert_eq!((ran.outcomes, ran.pieces), (vec![Outcome::Ok], 0));
+    let frozen = proved(1);
+    world.run_listed(&[recovered]);
+    let ran = run_listed(&world, &[frozen]);
+    assert_eq!((ran.outcomes, ran.pieces), (vec![], 0));
+}

@@ -75,8 +75,8 @@ fn what_is_taken_back_frees_its_storage() {
         let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
         let total = world.storage_total(&accounts);
         assert_eq!(give(&mut world, grant_of(1, PUT, &[b"a", b"bc"], Some(u64::MAX))), Outcome::Ok);
-        // The tag, the rights, the end, the number of prefixes, and each with its length.
-        assert_eq!(before - world.storage_left(0), LEAF_KEY_BYTES + 1 + 1 + 9 + 4 + 5 + 6);
+        // The tag, the rights, the end, the number of prefixes, each with its length, and the era.
+        assert_eq!(before - world.storage_left(0), LEAF_KEY_BYTES + 1 + 1 + 9 + 4 + 5 + 6 + 4);
         assert_eq!(world.storage_total(&accounts), total);
         assert_eq!(give(&mut world, operation.clone()), Outcome::Ok, "{operation:?}");
         assert_eq!((leaf(&world), world.storage_left(0)), (None, before), "{operation:?}");

@@ -199,6 +199,11 @@ fn a_record_of_either_version_is_read_as_its_own() {
     assert_eq!(CommitteeRecord::from_bytes(&first.to_bytes()).unwrap(), first);
     assert_ne!(first.to_bytes(), second.to_bytes());
     assert!(CommitteeRecord::from_bytes(&[first.to_bytes(), vec![0]].concat()).is_err());
+    let operators = BoundedVec::new((0..16).map(|seed| [seed; 32]).collect()).unwrap();
+    let wanted = Some(Box::new(Parameters { operators, operator_quorum: 9, ..Parameters::default() }));
+    let wanting = CommitteeRecord { wanted: wanted.clone(), ..second.clone() };
+    assert_eq!(CommitteeRecord::from_bytes(&wanting.to_bytes()).unwrap(), wanting);
+    assert!(CommitteeRecord::from_bytes(&[wanting.to_bytes(), vec![0]].concat()).is_err());
     // The largest record fits a leaf.
     let fill = |seed: u8| Validator {
         name: BoundedBytes::new(vec![b'n'; 64]).unwrap(),
@@ -211,6 +216,7 @@ fn a_record_of_either_version_is_read_as_its_own() {
         target: BoundedVec::new((0..128).map(fill).collect()).unwrap(),
         end_asked: Some(Epoch(u64::MAX)),
         replaced: Some(Replaced { epoch: Epoch(u64::MAX), keys }),
+        wanted,
     };
     let bytes = largest.to_bytes();
     assert!(bytes.len() <= limits::VALUE_BYTES_MAX, "{}", bytes.len());

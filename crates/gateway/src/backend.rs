@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
-    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues,
-    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
+    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
+    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_types::{AccountId, ChainId, Epoch, EpochTransition, Genesis, Height, ShardId, Subject, TxId};
@@ -121,6 +121,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Returns the current epoch and committee, and the committee that operators want next.
     fn committee(&self) -> Result<Committee, BackendError>;
+
+    /// Returns the operators' seats, their open proposals and the pauses. Under version 1 no seat acts yet.
+    fn governance(&self) -> Result<Governance, BackendError>;
 
     /// Reads a final, executed block for event streams; `None` if it was pruned.
     fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError>;

@@ -21,6 +21,7 @@ import { keyForm } from "./key.js";
 import { paged } from "./pages.js";
 import { proven } from "./proof.js";
 import { regionName } from "./regions.js";
+import { pending, settings } from "./settings.js";
 
 const PAGE = 12;
 
@@ -106,9 +107,24 @@ function recordFacts(address, record) {
       : ["Hash of its keys", h("span", { class: "mono whole" }, record.authority_hash)],
     ["Home region", regionName(record.region)],
     ["Next nonce", count(record.nonce)],
-    ["Quota left", `${count(record.quota_left)} work units`],
+    ["Sponsor", record.sponsor ? count(record.sponsor) : "common"],
+    ["Drawn and not used", `${count(record.quota_left)} work units, ${bytes(record.history_left)} of history`],
     ["Storage left", bytes(record.storage_bytes_left)],
   );
+}
+
+/** The settings of an account, once their proof is verified. */
+const settingsFacts = ({ custody }) =>
+  custody === null
+    ? [h("p", { class: "muted" }, "It has neither a delay nor a recovery account.")]
+    : [
+        facts(...settings(custody)),
+        ...(custody.pending ? [h("h3", {}, "A change waits"), facts(...pending(custody.pending))] : []),
+      ];
+
+async function showSettings(place, address, signal) {
+  const { place: shown, panel } = await proven({ account: address, authority: true }, settingsFacts, signal);
+  place.replaceChildren(card("How its keys change", panel, shown));
 }
 
 export async function account({ signal }, address) {
@@ -117,7 +133,15 @@ export async function account({ signal }, address) {
     h("p", { class: "muted" }, "Check the address. Accounts are created by transactions of existing accounts."),
     facts(["Address", copied(address)]),
   ];
-  const words = ({ record }) => (record === null ? absent : recordFacts(address, record));
+  const custody = h("div", {});
+  const words = ({ record }) => {
+    if (record === null) return absent;
+    if (record.custody) {
+      const failed = () => custody.replaceChildren(h("p", { class: "muted" }, "How its keys change can’t be shown now."));
+      showSettings(custody, address, signal).catch(failed);
+    }
+    return recordFacts(address, record);
+  };
   const [{ place, panel }, listed, held, sent] = await Promise.all([
     proven({ account: address }, words, signal),
     keyList(address, signal),
@@ -130,6 +154,7 @@ export async function account({ signal }, address) {
     h("h1", {}, "Account"),
     panel,
     card(null, place),
+    custody,
     card("Keys", keyForm(address, keyHref), listed),
     card("Assets", balanceForm(address), held),
     card("Transactions", sent),

@@ -253,9 +253,12 @@ export async function proven(subject, words, signal) {
   }
   const { answer, from } = found;
   const type = "key_hex" in subject ? "value" : "asset" in subject ? "balance" : "account";
+  // The subject of settings says what it asks for by a field that the content doesn't have.
+  const { authority: settings, ...named } = subject;
+  const asked = { ...named, type: settings ? "authority" : type };
   const judge = (shown) => {
     const [item, ...others] = shown.items ?? [];
-    if (!item || others.length > 0 || !agrees({ type, ...subject }, item))
+    if (!item || others.length > 0 || !agrees(asked, item))
       return "the proof is of something else than what was asked for";
     if (shown.height < from) return `the proof is of height ${shown.height}, older than height ${from}, which is final`;
     // A proof shows a value in hex digits, and once more as text where it is text; a node shows it once.

@@ -19,6 +19,7 @@ import {
   when,
 } from "./dom.js";
 import { checked, same, unproven } from "./proof.js";
+import { authority, settings } from "./settings.js";
 
 const AGAIN_MS = 1000;
 
@@ -30,6 +31,10 @@ const NAMES = {
   grant: "Grant writing",
   create_account: "Create an account",
   set_authority: "Change who signs",
+  cancel_authority: "Cancel a change of who signs",
+  approve_authority: "Approve a change of who signs",
+  recover: "Recover an account",
+  withdraw_recovery: "Withdraw a recovery",
   require: "Require",
   add_validator: "Add a validator",
   remove_validator: "Remove a validator",
@@ -80,11 +85,6 @@ function condition(one) {
 const whole = (text) => h("span", { class: "mono whole" }, text);
 
 /** An authority, as rows. */
-const authority = ({ threshold, keys }) => [
-  ["Authority", `${count(threshold)} of ${count(keys.length)} keys`],
-  ...keys.map((key, place) => [`Key ${count(place)}`, whole(key)]),
-];
-
 /** Who signed, as rows: one key in the form of version 1, as many as the authority asks for in that of version 2. */
 function signatures(transaction) {
   if (transaction.signature) return [["Signature", whole(transaction.signature)]];
@@ -136,7 +136,21 @@ function rows(operation) {
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];
     case "set_authority":
-      return authority(operation.authority);
+      return [
+        ...settings(operation),
+        ...(operation.void_grants ? [["Earlier grants", "become void"]] : []),
+      ];
+    case "cancel_authority":
+      return [];
+    case "approve_authority":
+      return [
+        ["Account", account(operation.account)],
+        ["Change", whole(operation.change)],
+      ];
+    case "recover":
+      return [["Account", account(operation.account)], ...authority(operation.authority)];
+    case "withdraw_recovery":
+      return [["Account", account(operation.account)]];
     case "require":
       return condition(operation.condition);
     default: {

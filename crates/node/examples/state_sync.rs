@@ -64,6 +64,7 @@ fn genesis() -> Genesis {
         validators: BoundedVec::default(),
         accounts: BoundedVec::default(),
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Answers to the gateway's questions to a node, from store, pool and gauges, without the core.
 
+mod governance;
 mod history;
 mod holdings;
 mod listing;
@@ -14,9 +15,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
-    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused,
-    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
+    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
+    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -313,6 +314,10 @@ impl Backend for NodeBackend {
         let record = CommitteeRecord::read(&StoredState(&*self.store));
         let next = record.map_err(|error| BackendError::Storage(error.to_string()))?.target;
         Ok(Committee { epoch: context.epoch(), validators: context.validators.clone(), next })
+    }
+
+    fn governance(&self) -> Result<Governance, BackendError> {
+        governance::read(&*self.store, &self.links.context())
     }
 
     fn status(&self) -> Status {

@@ -155,6 +155,7 @@ mod tests {
             validators: BoundedVec::new((0..4).map(validator).collect()).unwrap(),
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
+            sponsors: BoundedVec::default(),
         };
         let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
-    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues,
-    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
+    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
+    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -191,6 +191,10 @@ impl Backend for Served {
 
     fn committee(&self) -> Result<Committee, BackendError> {
         self.root().backend().committee()
+    }
+
+    fn governance(&self) -> Result<Governance, BackendError> {
+        self.root().backend().governance()
     }
 
     fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError> {

@@ -2,7 +2,8 @@
 
 use rustorium_crypto::{SigningKey, Verified, block_digest, parameters_hash, set_hash, term_hash};
 use rustorium_execution::{
-    ChainHashes, check_first_term, check_term_change, first_term, new_parameters, next_term, term_of,
+    ChainHashes, check_first_term, check_new_parameters, check_term_change, first_term, new_parameters, next_term,
+    next_term_of, term_of,
 };
 use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
@@ -249,7 +250,16 @@ impl Context {
     /// Returns what a boundary of this epoch names in `next_validator_set` if operators want the committee with this hash:
     /// the committee, or from version 2 on the next term.
     pub fn names_next(&self, wanted: Hash) -> Hash {
-        if self.rules.has_terms() { term_hash(&next_term(&self.term, wanted)) } else { wanted }
+        self.names_wanted(wanted, None)
+    }
+
+    /// Returns what `names_next` does if seats also want these parameters.
+    pub fn names_wanted(&self, committee: Hash, parameters: Option<&Parameters>) -> Hash {
+        if !self.rules.has_terms() {
+            return committee;
+        }
+        let (term, _) = next_term_of(&self.term, &self.parameters, (committee, parameters));
+        term_hash(&term)
     }
 
     /// Returns true if a header carries this chain, shard and epoch and their hashes.
@@ -317,7 +327,8 @@ impl Context {
         let terms = matches!(change, EpochTransition::Term(_));
         ensure(terms == self.rules.has_terms(), "the transition has the form of another protocol version")?;
         if let EpochTransition::Term(change) = change {
-            return check_term_change(&self.term, change).map(drop);
+            let new = check_term_change(&self.term, change)?;
+            return new.map_or(Ok(()), |new| check_new_parameters(&self.parameters, change.term.change, &new));
         }
         let set = change.validators();
         let named = set_hash(set) == change.boundary().next_validator_set && !set.is_empty();

@@ -3,14 +3,17 @@
 //! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
 
 use crate::block_proofs::receipt_proof;
+use crate::executor::{ParametersInForce, StoredState};
 use crate::inbox::Inbox;
 use crate::waiters::Waiters;
 use rustorium_api::{ProofStatus, Refused, Submitted};
-use rustorium_execution::{AccountRecord2, account_key};
+use rustorium_execution::{
+    AccountRecord2, CustodyRecord, CustodyState, GovernanceRecord, NextSigner, account_key, custody_key, governance_key,
+};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, LeafWrite, TxId};
+use rustorium_types::{AccountId, Height, LeafWrite, PauseScope, StateKey, SystemSender, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -23,6 +26,8 @@ pub struct Clients {
     pub inbox: Arc<Inbox>,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+    /// The chain's parameters in the epoch of the next block.
+    pub parameters: Arc<ParametersInForce>,
 }
 
 impl Clients {
@@ -69,7 +74,7 @@ impl Clients {
 
     /// Returns an account's executed state.
     pub fn account(&self, account: &AccountId) -> Option<AccountView> {
-        account_view(&*self.store, account)
+        account_view(&*self.store, &self.parameters, account)
     }
 
     /// Answers with the stored receipt of the same bytes. Returns false if there is none.
@@ -88,24 +93,65 @@ impl Clients {
     }
 }
 
-/// Returns an account's executed state.
-pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
-    view_of(&store.state(&account_key(*account)).ok().flatten()?)
+/// Returns the executed state of an account or a seat.
+pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
+    if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
+        return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+    }
+    let view = executed_view(store, account)?;
+    // What isn't written pauses nobody.
+    let stored = store.state(&governance_key()).ok().flatten();
+    let record = stored.and_then(|bytes| GovernanceRecord::from_bytes(&bytes).ok());
+    let paused_until_ms = record.and_then(|record| record.paused_until(PauseScope::All, 0));
+    Some(AccountView { paused_until_ms, ..view })
 }
 
-/// Returns the state after a block of the accounts that used a nonce in it. A nonce is part of an account's record, so each
-/// of these records is in the block's diff.
-pub fn account_views(touched: &[(AccountId, u64)], diff: &[LeafWrite]) -> Vec<(AccountId, AccountView)> {
+fn executed_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
+    let record = store.state(&account_key(*account)).ok().flatten()?;
+    if !has_waiting_change(&record) {
+        return view_of(&record, None);
+    }
+    // The two leaves are those of one height: a change could take effect between two reads.
+    let read = store.state_at_tip(&[account_key(*account), custody_key(*account)]).ok()?;
+    let [record, custody] = read.values.as_slice() else { return None };
+    view_of(record.as_deref()?, custody.as_deref())
+}
+
+fn seat_view(record: &GovernanceRecord, number: u32) -> Option<AccountView> {
+    record.seat(number).map(|seat| AccountView::new(seat.nonce, seat.signer))
+}
+
+/// Returns the state after a block of the accounts and seats that it touched (`Execution::touched`). What the block didn't
+/// write is read from the store, which holds the state before it.
+pub fn account_views(
+    touched: &[(AccountId, u64)],
+    diff: &[LeafWrite],
+    store: &dyn Store,
+) -> Vec<(AccountId, AccountView)> {
+    let leaf = |key: StateKey| match diff.binary_search_by_key(&key, |write| write.key) {
+        Ok(at) => diff.get(at)?.value.clone(),
+        Err(_) => store.state(&key).ok().flatten(),
+    };
     let view = |(account, _): &(AccountId, u64)| {
-        let at = diff.binary_search_by_key(&account_key(*account), |write| write.key).ok()?;
-        Some((*account, view_of(diff.get(at)?.value.as_deref()?)?))
+        if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
+            let record = GovernanceRecord::from_bytes(&leaf(governance_key())?).ok()?;
+            return Some((*account, seat_view(&record, number)?));
+        }
+        let record = leaf(account_key(*account))?;
+        let custody = if has_waiting_change(&record) { leaf(custody_key(*account)) } else { None };
+        Some((*account, view_of(&record, custody.as_deref())?))
     };
     touched.iter().filter_map(view).collect()
 }
 
-fn view_of(record: &[u8]) -> Option<AccountView> {
-    let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(record).ok()?;
-    Some(AccountView { nonce, signer })
+fn has_waiting_change(record: &[u8]) -> bool {
+    AccountRecord2::from_bytes(record).is_ok_and(|record| record.custody == CustodyState::Pending)
+}
+
+fn view_of(record: &[u8], custody: Option<&[u8]>) -> Option<AccountView> {
+    let AccountRecord2 { nonce, signer, sponsor, .. } = AccountRecord2::from_bytes(record).ok()?;
+    let next = custody.and_then(|bytes| NextSigner::of(&CustodyRecord::from_bytes(bytes).ok()?));
+    Some(AccountView { sponsor, next, ..AccountView::new(nonce, signer) })
 }
 
 /// Returns a function that makes a store's certified answers.
@@ -119,6 +165,6 @@ pub fn prover(store: Arc<dyn Store>) -> Arc<dyn Fn(&TxId) -> Submitted + Send + 
 
 /// Returns the clients' form of a pool's refusal.
 fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
-    let busy = refused.is_busy();
-    Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
+    let retry_after_ms = refused.retry_after_ms();
+    Refused { busy: refused.is_busy(), retry_after_ms, ..Refused::new(refused.code(), refused.to_string()) }
 }

@@ -3,6 +3,7 @@
 use crate::activating::Activating;
 use crate::clients::account_views;
 use crate::contained::Closes;
+use crate::epoch_ends::end_of_epoch;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
 use crate::proving::Scoped;
@@ -11,10 +12,10 @@ use crate::rooting::RootJob;
 use crate::waiters::Waiters;
 use parking_lot::Mutex;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
-use rustorium_crypto::{id_on, set_hash, term_hash};
+use rustorium_crypto::id_on;
 use rustorium_execution::{
     CommitteeRecord, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key, execute_with,
-    new_parameters, next_term, order, term_of,
+    new_parameters, order,
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
@@ -23,8 +24,8 @@ use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_txpool::AccountView;
 use rustorium_types::{
-    AccountId, BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue,
-    Parameters, ResultClaim, StateKey, TermChange, TxId, ValidatorSet,
+    AccountId, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters, ResultClaim, StateKey, TxId,
+    ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -71,6 +72,13 @@ impl From<&Parameters> for ParametersInForce {
     }
 }
 
+impl ParametersInForce {
+    /// Returns the parameters.
+    pub fn get(&self) -> Arc<Parameters> {
+        self.0.lock().clone()
+    }
+}
+
 /// Parts of the executing thread.
 pub struct Executor {
     /// The chain's fixed facts.
@@ -90,7 +98,7 @@ pub struct Executor {
     /// Queue to the state tree's stage. `None` if the chain makes no state roots.
     pub roots: Option<Arc<Queue<RootJob>>>,
     /// The chain's parameters in the epoch of the next block.
-    pub parameters: ParametersInForce,
+    pub parameters: Arc<ParametersInForce>,
     /// The decision whether a boundary ends version 1. `None` if the chain's operators can't end it.
     pub activating: Option<Activating>,
     /// Verifying keys that recent blocks used.
@@ -139,7 +147,7 @@ impl Executor {
         (previous_root, parent_claim, above_ms): (Hash, Hash, u64),
     ) -> Result<(), (&'static str, String)> {
         let rooted = self.roots.is_some();
-        let parameters = self.parameters.0.lock().clone();
+        let parameters = self.parameters.get();
         let activating = self.activating.as_ref().map(|activating| (activating, &self.store));
         let first = &*self.context.validators;
         let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating, first };
@@ -217,7 +225,7 @@ pub struct StoredBlock {
     pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
-    /// Accounts that used a nonce, each with its state after the block.
+    /// Accounts that used a nonce or got another authority, each with its state after the block.
     pub touched: Vec<(AccountId, AccountView)>,
     /// Writes for the state tree.
     pub writes: Option<TreeWrites>,
@@ -267,7 +275,7 @@ pub fn execute_and_store(
     if let Some((activating, _)) = activating {
         activating.note(&commit.diff);
     }
-    let touched = account_views(&execution.touched, &commit.diff);
+    let touched = account_views(&execution.touched, &commit.diff, store);
     let change = job.end.as_ref().map(|proof| end_of_epoch(store, basis, header, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {
@@ -275,86 +283,6 @@ pub fn execute_and_store(
         store.sync().map_err(failed)?;
     }
     Ok(StoredBlock { commit, change, skipped: execution.skipped, touched, writes, executed_in })
-}
-
-/// Returns the committee that a quorum certified as the next one.
-///
-/// A store that was filled with a snapshot has no committee record from below it. If the boundary claims such a height, the
-/// committee is looked for in the records from the snapshot on and in the committee of the epoch itself, which operators
-/// want until they ask for another. The certified hash tells which one it is.
-fn next_committee(
-    store: &dyn Store,
-    first: &ValidatorSet,
-    boundary: &Header,
-    certified: impl Fn(&ValidatorSet) -> bool,
-) -> Result<ValidatorSet, (&'static str, String)> {
-    let failed = |error: StoreError| (store_code(&error), error.to_string());
-    let (height, claimed) = (boundary.height, boundary.result.height);
-    let mut unknown = false;
-    for place in (claimed.0..=height.0).map(Height) {
-        let Some(bytes) = store.committee_record(place).map_err(failed)? else {
-            unknown = true;
-            continue;
-        };
-        let target = CommitteeRecord::from_bytes(&bytes).ok().map(|record| record.target);
-        match target.filter(&certified) {
-            Some(target) => return Ok(target),
-            None if unknown => {}
-            None => {
-                let sentence = format!(
-                    "the committee that a quorum certified at height {height} is not the one in this node's state: its \
-                     execution is another; sync the store again"
-                );
-                return Err(("diverged", sentence));
-            }
-        }
-    }
-    let before =
-        boundary.epoch.0.checked_sub(1).map(|before| store.epoch(Epoch(before))).transpose().map_err(failed)?;
-    let own = before.flatten().map_or_else(|| first.clone(), |change| change.validators().clone());
-    Some(own).filter(certified).ok_or_else(|| {
-        let sentence = format!(
-            "the committee after height {height} was asked for at or below height {claimed}, and this node's store was \
-             filled with a snapshot above that: sync the store again"
-        );
-        ("snapshot-too-new", sentence)
-    })
-}
-
-/// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
-fn end_of_epoch(
-    store: &dyn Store,
-    &Basis { parameters, activating, first, .. }: &Basis<'_>,
-    boundary: &Header,
-    proof: &BlockProof,
-) -> Result<EpochTransition, (&'static str, String)> {
-    let failed = |error: StoreError| (store_code(&error), error.to_string());
-    let terms = boundary.rules().has_terms();
-    let term = |set: &ValidatorSet| next_term(&term_of(boundary, parameters), set_hash(set));
-    let certified =
-        |set: &ValidatorSet| boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) };
-    let next = next_committee(store, first, boundary, certified)?;
-    let (term, boundary, proof) = (term(&next), boundary.clone(), proof.clone());
-    let change: EpochTransition = if terms {
-        TermChange { boundary, proof, term, validators: next, parameters: None }.into()
-    } else {
-        end_of_first_version(store, activating, parameters, EpochChange { boundary, proof, next })?
-    };
-    store.put_epoch(&change).map_err(failed)?;
-    Ok(change)
-}
-
-/// V2: returns the transition from an epoch of version 1, which operators may have made the last one.
-fn end_of_first_version(
-    store: &dyn Store,
-    activating: Option<(&Activating, &Arc<dyn Store>)>,
-    parameters: &Parameters,
-    change: EpochChange,
-) -> Result<EpochTransition, (&'static str, String)> {
-    let Some((activating, shared)) = activating else { return Ok(change.into()) };
-    let Some(activated) = activating.decide(store, &change.boundary, parameters)? else { return Ok(change.into()) };
-    tracing::info!(event = "version_activated", version = activated.body.version, epoch = change.boundary.epoch.0 + 1);
-    activating.first_term(shared, change, parameters, &activated).map(EpochTransition::from)
 }
 
 /// Returns the committee record that a diff writes.

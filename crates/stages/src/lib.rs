@@ -9,6 +9,7 @@ pub mod clients;
 pub mod clock;
 pub mod contained;
 pub mod durability;
+mod epoch_ends;
 pub mod error;
 pub mod executor;
 pub mod inbox;

@@ -8,7 +8,7 @@ use crate::activating::{Activating, decide_again};
 use crate::clients::{Clients, prover};
 use crate::durability::DurabilityWork;
 use crate::error::NodeError;
-use crate::executor::{Executor, Progress, store_code};
+use crate::executor::{Executor, ParametersInForce, Progress, store_code};
 use crate::inbox::Inbox;
 use crate::journal_records::{decode_journal, tip_of};
 use crate::metrics::NodeMetrics;
@@ -52,6 +52,8 @@ pub struct Replica {
     pub metrics: Arc<NodeMetrics>,
     /// True once the host stops.
     pub stopping: Arc<AtomicBool>,
+    /// The chain's parameters in the epoch of the next block that is executed.
+    pub parameters: Arc<ParametersInForce>,
 }
 
 impl Replica {
@@ -105,6 +107,7 @@ impl Replica {
         progress.claimed.store(tip.header.result.height.0, Ordering::Release);
         progress.newest.send_replace(Newest { height: tip.height, block: None });
         Ok(Self {
+            parameters: Arc::new((&context.parameters).into()),
             context,
             store,
             tip,
@@ -145,6 +148,7 @@ impl Replica {
             waiters: self.waiters.clone(),
             inbox: self.inbox.clone(),
             prove: prover(self.store.clone()),
+            parameters: self.parameters.clone(),
         }
     }
 
@@ -183,7 +187,7 @@ impl Replica {
             _ => None,
         };
         Ok(Executor {
-            parameters: parameters.into(),
+            parameters: self.parameters.clone(),
             activating,
             context: self.context.clone(),
             store: self.store.clone(),

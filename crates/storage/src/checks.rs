@@ -120,6 +120,14 @@ fn named_in_second_form(receipt: &Receipt, operation: &Operation2, touch: &mut i
             touch(rustorium_crypto::authority_account(*region, authority));
         }
         Operation2::Grant { to, .. } => touch(*to),
+        Operation2::SetAuthority { settings, .. } => {
+            if let Some(recovery) = &settings.recovery {
+                touch(recovery.account);
+            }
+        }
+        Operation2::ApproveAuthority { account, .. }
+        | Operation2::Recover { account, .. }
+        | Operation2::WithdrawRecovery { account } => touch(*account),
         other => {
             if let Some(first) = other.as_first(&receipt.sender) {
                 named(receipt, &first, touch);

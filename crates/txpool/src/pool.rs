@@ -4,23 +4,26 @@
 //! *Invariants:* two kinds of time, which are never mixed: waits use the node's monotonic clock, and expiry uses only
 //! the time of the newest executed header, so that a transaction called expired is never executed; the wall clock only
 //! bounds how far an expiry may be ahead, and is not stored; never more than `transactions_max` and `bytes_max`,
-//! including those that are cut and not yet executed; transactions that wait for a missing nonce take at most a
+//! including those that are cut and not yet executed, except for a few of each seat; transactions that wait for a missing nonce take at most a
 //! quarter, so that those that can proceed always find room; senders take turns, and a few of them can't fill it: a
-//! sender's share shrinks as the pool fills.
+//! sender's share shrinks as the pool fills; seats, which govern, find room in a full pool.
 
+mod authorities;
 mod config;
 mod feedback;
 mod room;
+mod sponsors;
 
 pub use config::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, PoolConfig};
 
 use crate::batch::encoded_bytes;
 use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
-use room::Ages;
+use room::{Ages, has_reserved_room};
 use rustorium_crypto::{Verified, signer_of};
-use rustorium_execution::{declared_work, least_work_of};
+use rustorium_execution::{declared_work, history_of, least_work_of};
 use rustorium_types::{AccountId, Transaction, TxId};
+use sponsors::Sponsors;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -39,9 +42,12 @@ pub struct Pool {
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
+    /// Senders whose authority changes at a header time.
+    successions: BTreeSet<(u64, AccountId)>,
     dropped: DroppedTransactions,
     used: Vec<(TxId, Refused)>,
     ages: Ages,
+    sponsors: Sponsors,
     /// Monotonic time.
     now_ms: u64,
     /// Time of the newest executed header.
@@ -60,9 +66,11 @@ impl Pool {
             next_turn: 0,
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
+            successions: BTreeSet::new(),
             dropped: DroppedTransactions::default(),
             used: Vec::new(),
             ages: Ages::default(),
+            sponsors: Sponsors::default(),
             now_ms: 0,
             header_time_ms,
         }
@@ -97,17 +105,28 @@ impl Pool {
         self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (*t.sender(), t.nonce());
         self.make_room();
-        self.check_room(bytes as u64)?;
         let known = self.senders.get(&account_id);
+        let reserved = has_reserved_room(known, &account_id, bytes);
+        if !reserved {
+            self.check_room(bytes as u64)?;
+        }
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| Sender::new(view.signer, view.nonce)),
+            None => account().map(|view| check_pause(&view, self.header_time_ms, &t).map(|()| view)).transpose()?,
         };
+        let fresh = fresh.map(Sender::new);
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
-        check_with_sender(&self.config, sender, &t)?;
-        self.check_share(sender, nonce, bytes as u64)?;
+        check_with_sender(&self.config, sender, self.header_time_ms, &t)?;
+        if !reserved {
+            self.check_share(sender, nonce, bytes as u64).map_err(|refused| match sender.quota_due_ms() {
+                // The room is free again when the account has quota again.
+                Some(due_ms) => Refused::QuotaTooSmall { wait_ms: due_ms.saturating_sub(self.now_ms) },
+                None => refused,
+            })?;
+            self.sponsors.check(&self.config, sender.sponsor, bytes as u64)?;
+        }
         if let Some(fresh) = fresh {
-            self.senders.insert(account_id, fresh);
+            self.add_sender(account_id, fresh);
         }
         let work = declared_work(self.config.rules, &t);
         let (signatures, expires_at_ms) = (t.signatures(), t.expires_at_ms());
@@ -145,6 +164,10 @@ impl Pool {
         if limit > max {
             return Err(Refused::WorkLimitTooHigh { limit, max });
         }
+        let (history, max) = (history_of(t), self.config.transaction_history_max);
+        if history > max {
+            return Err(Refused::TooMuchHistory { bytes: history, max });
+        }
         if limit < needed {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
@@ -176,6 +199,7 @@ impl Pool {
         let before = sender.totals();
         let result = change(sender);
         let after = sender.totals();
+        self.sponsors.note(sender.sponsor, &before, &after);
         self.totals.count = self.totals.count + after.count - before.count;
         self.totals.bytes = self.totals.bytes + after.bytes - before.bytes;
         self.totals.ready = self.totals.ready + after.ready - before.ready;
@@ -195,6 +219,9 @@ impl Pool {
             _ => {}
         }
         if sender.entries.is_empty() {
+            if let Some(next) = sender.successor {
+                self.successions.remove(&(next.due_ms, account));
+            }
             self.senders.remove(&account);
         }
         Some(result)
@@ -318,6 +345,7 @@ impl Pool {
             let expired = self.remove(account, nonce);
             self.dropped.expired.extend(expired);
         }
+        self.succeed();
     }
 
     /// Returns all transactions whose nonces were used since the last call, each with its refusal in case that it was
@@ -400,9 +428,21 @@ impl Pool {
     }
 }
 
-fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
+/// V43: checks that no pause stops the transaction of a sender that isn't known here.
+fn check_pause(view: &AccountView, header_time_ms: u64, t: &Transaction) -> Result<(), Refused> {
+    let until = view.paused_until_ms.filter(|until_ms| *until_ms > header_time_ms && !t.changes_the_committee());
+    until.map_or(Ok(()), |until_ms| Err(Refused::Paused { until_ms }))
+}
+
+fn check_with_sender(
+    config: &PoolConfig,
+    sender: &Sender,
+    header_time_ms: u64,
+    t: &Transaction,
+) -> Result<(), Refused> {
     let nonce = t.nonce();
-    if sender.signer != signer_of(t) {
+    let acting = sender.acting(header_time_ms).map_err(|until_ms| Refused::Frozen { until_ms })?;
+    if acting != signer_of(t) {
         return Err(Refused::WrongKey);
     }
     if nonce < sender.next {

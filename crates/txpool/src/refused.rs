@@ -3,6 +3,9 @@
 use rustorium_types::TxId;
 use thiserror::Error;
 
+/// Time after which a client may try a full pool again.
+const BUSY_RETRY_MS: u64 = 100;
+
 /// Admission refused a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
@@ -27,9 +30,21 @@ pub enum Refused {
     /// The sender has no account.
     #[error("the sender has no account; have it created by a sponsor first")]
     UnknownAccount,
+    /// No account's transactions are executed now (V43).
+    #[error("all accounts are paused until {until_ms} (Unix ms); sign it again then")]
+    Paused {
+        /// Header time from which accounts go on, Unix ms.
+        until_ms: u64,
+    },
     /// The authority is not the account's.
     #[error("the sender's account has other keys, or asks for another number of them; sign with those that it has now")]
     WrongKey,
+    /// A recovery of the account waits that its keys can't cancel.
+    #[error("the account is frozen until {until_ms}, when its recovery takes effect; sign with its new keys then")]
+    Frozen {
+        /// Header time of the recovery's effect, Unix ms.
+        until_ms: u64,
+    },
     /// The nonce was used.
     #[error("the nonce {nonce} was used before; the next is {expected}")]
     NonceUsed {
@@ -64,6 +79,31 @@ pub enum Refused {
     SenderFull {
         /// The limit.
         limit: usize,
+    },
+    /// Too many transactions of accounts of the sender's sponsor are waiting.
+    #[error(
+        "accounts of the sender's sponsor have {limit} waiting transactions, their maximum; wait until some are final"
+    )]
+    SponsorFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// The sender's room is full, and its first transaction waits for quota.
+    #[error(
+        "the sender's transactions wait for the quota of its account or of its sponsor, and fill its room; send the same \
+         bytes again after {wait_ms} ms"
+    )]
+    QuotaTooSmall {
+        /// Time until there is enough for the first of them, if nobody else draws from the same sponsor.
+        wait_ms: u64,
+    },
+    /// The transaction causes more history than any quota pays for.
+    #[error("the transaction causes {bytes} bytes of history, {max} are allowed; split it")]
+    TooMuchHistory {
+        /// Bytes of history.
+        bytes: u64,
+        /// Allowed bytes.
+        max: u64,
     },
     /// The declared work can't suffice.
     #[error("the work limit {limit} is below the {needed} that the operations cost at least; sign it again with more")]
@@ -124,12 +164,17 @@ impl Refused {
             Self::Expired { .. } => "expired",
             Self::ExpiryTooFar { .. } => "expiry-too-far",
             Self::UnknownAccount => "unknown-account",
+            Self::Paused { .. } => "paused",
             Self::WrongKey => "wrong-key",
+            Self::Frozen { .. } => "frozen",
             Self::NonceUsed { .. } => "nonce-used",
             Self::NonceTaken { .. } => "nonce-taken",
             Self::NonceTooFar { .. } => "nonce-too-far",
             Self::PoolFull => "pool-full",
             Self::SenderFull { .. } => "sender-full",
+            Self::SponsorFull { .. } => "sponsor-full",
+            Self::QuotaTooSmall { .. } => "quota-too-small",
+            Self::TooMuchHistory { .. } => "too-much-history",
             Self::WorkLimitTooLow { .. } => "work-limit-too-low",
             Self::WorkLimitTooHigh { .. } => "work-limit-too-high",
             Self::TooLarge { .. } => "too-large",
@@ -140,6 +185,15 @@ impl Refused {
 
     /// Tells if the same bytes may be accepted a little later. The API answers such refusals as busy.
     pub fn is_busy(&self) -> bool {
-        matches!(self, Self::PoolFull | Self::SenderFull { .. })
+        self.retry_after_ms().is_some()
+    }
+
+    /// Returns the time after which the same bytes may be accepted; `None` if they never are.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::PoolFull | Self::SenderFull { .. } | Self::SponsorFull { .. } => Some(BUSY_RETRY_MS),
+            Self::QuotaTooSmall { wait_ms } => Some((*wait_ms).max(BUSY_RETRY_MS)),
+            _ => None,
+        }
     }
 }

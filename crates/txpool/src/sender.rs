@@ -3,7 +3,9 @@
 //! *Invariants:* `next ≤ next_cut ≤ next_cut + ready ≤ tail`; every nonce from `next` to below `tail` waits here;
 //! nonces below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to be filled.
 
+use crate::pool::AccountView;
 use rustorium_crypto::Verified;
+use rustorium_execution::NextSigner;
 use rustorium_types::{Signer, Transaction, TxId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +47,10 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) signer: Signer,
+    /// Number of the sponsor when the sender's first transaction came.
+    pub(crate) sponsor: u32,
+    /// The authority that takes its place.
+    pub(crate) successor: Option<NextSigner>,
     pub(crate) next: u64,
     pub(crate) next_cut: u64,
     pub(crate) tail: u64,
@@ -60,10 +66,13 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(signer: Signer, next: u64) -> Self {
+    pub(crate) fn new(view: AccountView) -> Self {
+        let AccountView { nonce: next, signer, sponsor, next: successor, .. } = view;
         let entries = BTreeMap::new();
         Self {
             signer,
+            sponsor,
+            successor,
             next,
             next_cut: next,
             tail: next,
@@ -85,6 +94,15 @@ impl Sender {
             ready_bytes: self.ready_bytes,
             gapped: self.entries.len() - in_turn,
             able: if self.lists_alone() { 0 } else { in_turn },
+        }
+    }
+
+    /// Returns the authority that acts at this header time. Error: the account is frozen until this time, Unix ms.
+    pub(crate) fn acting(&self, header_time_ms: u64) -> Result<Signer, u64> {
+        match self.successor {
+            Some(next) if next.due_ms <= header_time_ms => Ok(next.signer),
+            Some(next) if next.is_frozen => Err(next.due_ms),
+            _ => Ok(self.signer),
         }
     }
 
@@ -148,6 +166,18 @@ impl Sender {
     pub(crate) fn skip(&mut self) -> u32 {
         self.skips = self.skips.saturating_add(1);
         self.skips
+    }
+
+    /// Returns the monotonic time at which the first transaction is listed again for which there was no quota.
+    pub(crate) fn quota_due_ms(&self) -> Option<u64> {
+        let first = if self.lists_alone() { self.entries.get(&self.next) } else { None };
+        first.map(|entry| entry.not_before_ms)
+    }
+
+    /// Forgets how often the first transaction was skipped: it is gone.
+    pub(crate) fn forget_skips(&mut self, now_ms: u64) {
+        self.skips = 0;
+        self.recount(now_ms);
     }
 
     /// Counts the ready run again, after a change in it.
@@ -289,7 +319,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_counted_is_what_is_there(steps in prop::collection::vec(step(), 1..50)) {
-            let mut sender = Sender::new(Signer::Single([0; 32]), 0);
+            let mut sender =
+                Sender::new(AccountView::new(0, Signer::Single([0; 32])));
             for step in steps {
                 match step {
                     Step::Insert(nonce, _) if nonce < sender.next || sender.entries.contains_key(&nonce) => {}

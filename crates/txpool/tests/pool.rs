@@ -113,37 +113,9 @@ fn a_pool_takes_transactions_of_version_two_where_they_can_be_listed() {
     let refused = Refused::TooManySignatures { signatures: 2, max: 1 };
     assert_eq!(admit(pool(Rules::V2, 1), second(&[1])), Err(refused));
     let cancel = |body: &mut TransactionBody2| body.data = BoundedVec::new(vec![Operation2::CancelAuthority]).unwrap();
-    let later = common::second(0, 0, &[], cancel);
-    assert_eq!(admit(pool(Rules::V2, 2048), later), Err(Refused::LaterOperation { version: 2 }));
+    assert_eq!(admit(pool(Rules::V2, 2048), common::second(0, 0, &[], cancel)), Ok(Admission::Queued));
     let refused = admit(pool(Rules::V2, 2048), common::second(0, 0, &[], |body| body.work_limit = 1));
     assert!(matches!(refused, Err(Refused::WorkLimitTooLow { limit: 1, .. })));
-}
-
-/// V24: what an account's former authority signed would be skipped. It goes, and the new one's transactions have its nonces.
-#[test]
-fn transactions_of_a_former_authority_are_dropped() {
-    let mut pool = Pool::new(PoolConfig::default(), 0);
-    // An own batch from before a restart has nonce 0; its transactions are known by their ids alone.
-    pool.restore(&batch(0, 0, BatchDigest::ZERO, &[make(0, 0)]), |_| view(0, 0));
-    for nonce in [1, 2, 4] {
-        admit(&mut pool, 0, nonce).unwrap();
-    }
-    admit(&mut pool, 1, 0).unwrap();
-    let (id, new) = common::second(0, 1, &[7], |_| ());
-    let signer = signer_of(&new);
-    pool.follow_authority(account(0), view(0, 0).unwrap());
-    assert_eq!((pool.len(), pool.take_dropped().is_empty()), (5, true), "nothing changed");
-    pool.follow_authority(account(0), AccountView { nonce: 0, signer });
-    assert_eq!(pool.take_dropped().given_up, [1, 2, 4].map(|nonce| make(0, nonce).0));
-    assert_eq!(pool.len(), 2, "the own batch's goes when it is executed or skipped, and others' stay");
-    assert_eq!(admit(&mut pool, 0, 1), Err(Refused::WrongKey));
-    let queued = pool.admit(CLOCK, id, new, || unreachable!("the sender is known"));
-    assert_eq!(queued, Ok(Admission::Queued));
-    pool.executed(account(0), 1, NOW_MS);
-    // A block's report may come after a lookup that already found a later state.
-    pool.follow_authority(account(0), view(0, 0).unwrap());
-    assert_eq!((pool.len(), pool.take_dropped().is_empty()), (2, true), "an older state says nothing new");
-    assert_eq!(cut(&mut pool, 2, &ALL), [(1, 0), (0, 1)]);
 }
 
 /// V20: the own lane's batches keep the limit that others hold them to.
@@ -153,7 +125,7 @@ fn a_cut_counts_signatures() {
     for sender in 0..4 {
         let (id, t) = common::second(sender, 0, &[10, 11], |_| ());
         let signer = signer_of(&t);
-        pool.admit(CLOCK, id, t, || Some(AccountView { nonce: 0, signer })).unwrap();
+        pool.admit(CLOCK, id, t, || Some(AccountView::new(0, signer))).unwrap();
     }
     let counts = [9, 8, 3, 2].map(|signatures| {
         let limits = CutLimits { signatures, ..ALL };
@@ -473,7 +445,8 @@ proptest! {
                     }
                 }
                 Step::Skip(who, nonce, quota) => {
-                    let why = if quota { Skip::QuotaTooSmall { left: 0 } } else { Skip::NonceAhead { expected: 0 } };
+                    let later = Skip::WorkTooSmall { left: 0, ready_at_ms: now_ms + nonce };
+                    let why = if quota { later } else { Skip::NonceAhead { expected: 0 } };
                     (1..40).for_each(|expires| pool.skipped(&timed(who, nonce, expires).0, &why));
                 }
                 Step::Elsewhere(who, nonce, held) => {

@@ -6,8 +6,9 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_execution::Skip;
+use rustorium_execution::{Skip, least_work};
 use rustorium_txpool::*;
+use rustorium_types::{BoundedVec, Epoch, Operation, Parameters, Rules, TransactionBody};
 
 fn small() -> Pool {
     Pool::new(PoolConfig { transactions_max: 1_024, ..PoolConfig::default() }, 0)
@@ -159,4 +160,83 @@ proptest! {
         }
         prop_assert_eq!(admit_at(&mut pool, 5_000, 50, 0), Ok(Admission::Queued));
     }
+}
+
+/// V24: the skip names the time, and from the second one on others may wait for the same moment.
+#[test]
+fn a_transaction_without_quota_waits_until_the_named_time_and_goes_after_eight_skips() {
+    let mut pool = small();
+    admit(&mut pool, 0, 0).unwrap();
+    admit(&mut pool, 0, 1).unwrap();
+    pool.expire(NOW_MS);
+    let (id, mut now_ms) = (make(0, 0).0, NOW_MS);
+    let skip = |until_ms| Skip::HistoryTooSmall { left: 1, ready_at_ms: NOW_MS + until_ms };
+    for (skips, wait_ms) in [700, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000].into_iter().enumerate() {
+        let listed = if skips == 0 { vec![(0, 0), (0, 1)] } else { vec![(0, 0)] };
+        assert_eq!(names(1, pool.cut(now_ms, &ALL)), listed, "after {skips} skips it is listed alone");
+        pool.skipped(&id, &skip(if skips == 0 { 700 } else { 0 }));
+        if skips == 0 {
+            pool.skipped(&make(0, 1).0, &Skip::NonceAhead { expected: 0 });
+        }
+        assert_eq!(pool.next_delayed_ms(), Some(now_ms + wait_ms));
+        assert_eq!(names(1, pool.cut(now_ms + wait_ms - 1, &ALL)), []);
+        now_ms += wait_ms;
+    }
+    assert_eq!((names(1, pool.cut(now_ms, &ALL)), pool.take_dropped()), (vec![(0, 0)], DroppedTransactions::default()));
+    pool.skipped(&id, &skip(250));
+    // Another node may still list it.
+    let open = DroppedTransactions { given_up: vec![id], ..DroppedTransactions::default() };
+    assert_eq!((pool.contains(&id), pool.take_dropped(), pool.take_used()), (false, open, vec![]));
+    // Its sender begins anew.
+    assert_eq!(admit(&mut pool, 0, 0), Ok(Admission::Queued));
+    assert_eq!(names(1, pool.cut(now_ms, &ALL)), [(0, 0), (0, 1)]);
+}
+
+#[test]
+fn a_transaction_that_no_quota_pays_for_goes_at_once() {
+    let mut pool = small();
+    admit(&mut pool, 0, 0).unwrap();
+    cut(&mut pool, 1, &ALL);
+    pool.skipped(&make(0, 0).0, &Skip::WorkTooSmall { left: 1, ready_at_ms: u64::MAX });
+    assert_eq!((pool.take_dropped().given_up.len(), pool.len()), (1, 0));
+    let refused = Refused::QuotaTooSmall { wait_ms: 7 };
+    assert_eq!((refused.code(), refused.retry_after_ms()), ("quota-too-small", Some(100)));
+    assert_eq!(Refused::QuotaTooSmall { wait_ms: 7_000 }.retry_after_ms(), Some(7_000));
+    // A sender that waits for quota is told how long, and not that its room is full.
+    let mut pool = Pool::new(PoolConfig { transactions_max: 4, per_sender_max: 3, ..PoolConfig::default() }, 0);
+    (0..3).for_each(|nonce| drop(admit(&mut pool, 0, nonce)));
+    cut(&mut pool, 1, &ALL);
+    pool.expire(NOW_MS);
+    pool.skipped(&make(0, 0).0, &Skip::WorkTooSmall { left: 1, ready_at_ms: NOW_MS + 3_000 });
+    assert_eq!(admit(&mut pool, 0, 3), Err(Refused::QuotaTooSmall { wait_ms: 3_000 }));
+}
+
+/// V57: a transaction that causes more history than any quota pays for is refused under version 2.
+#[test]
+fn too_much_history_is_refused() {
+    let many = (0..17).map(|epoch| Operation::EndEpoch { epoch: Epoch(epoch) }).collect();
+    let mut body = TransactionBody { data: BoundedVec::new(many).unwrap(), ..body(0, 0, 1) };
+    body.work_limit = least_work(Rules::NEWEST, &body);
+    let (id, t) = sign(0, body);
+    let refused = small().admit(CLOCK, id, t.clone(), || view(0, 0)).unwrap_err();
+    assert_eq!((refused.code(), refused.is_busy()), ("too-much-history", false));
+    let first = PoolConfig::of_chain(Rules::V1, &Parameters::of(Rules::V1));
+    assert_eq!(Pool::new(first, 0).admit(CLOCK, id, t, || view(0, 0)), Ok(Admission::Queued));
+}
+
+/// V59: the accounts of a sponsor, however many they are, take at most a quarter of a pool, and others find room.
+#[test]
+fn accounts_of_one_sponsor_take_a_quarter_of_the_pool() {
+    let mut pool = small();
+    let of = |pool: &mut Pool, sender: usize, sponsor| {
+        let (id, t) = make(sender, 0);
+        pool.admit(CLOCK, id, t, || view(sender, 0).map(|view| AccountView { sponsor, ..view }))
+    };
+    assert!((0..256).all(|sender| of(&mut pool, sender, 7) == Ok(Admission::Queued)));
+    let refused = of(&mut pool, 256, 7).unwrap_err();
+    assert_eq!((refused.code(), refused.is_busy()), ("sponsor-full", true));
+    assert_eq!(of(&mut pool, 257, 8), Ok(Admission::Queued));
+    pool.executed(account(0), 1, NOW_MS);
+    assert_eq!(of(&mut pool, 256, 7), Ok(Admission::Queued), "what leaves makes room");
+    assert!((300..900).all(|sender| of(&mut pool, sender, 0) == Ok(Admission::Queued)), "the common one has no share");
 }

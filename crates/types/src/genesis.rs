@@ -2,6 +2,7 @@
 //! id.
 
 use crate::address::AccountId;
+use crate::capacity::Capacity;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::ids::AssetId;
 use crate::limits::*;
@@ -75,6 +76,9 @@ pub struct Parameters {
     /// version 1, whose encoding ends before this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_epoch_ms: Option<u64>,
+    /// What accounts and sponsors may use over time, in addition to the quota of work. `None` only under version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
 }
 
 impl BorshSerialize for Parameters {
@@ -89,7 +93,8 @@ impl BorshSerialize for Parameters {
         let governing = (&self.operators, self.operator_quorum);
         version.map_or(Ok(()), |version| BorshSerialize::serialize(&version, writer))?;
         BorshSerialize::serialize(&(batch, block, lane, times, roots, quota, governing), writer)?;
-        self.min_epoch_ms.map_or(Ok(()), |age_ms| BorshSerialize::serialize(&age_ms, writer))
+        let second = |age_ms| BorshSerialize::serialize(&(age_ms, self.capacity.unwrap_or_default()), writer);
+        self.min_epoch_ms.map_or(Ok(()), second)
     }
 }
 
@@ -126,6 +131,7 @@ impl BorshDeserialize for Parameters {
             operators: next(reader)?,
             operator_quorum: next(reader)?,
             min_epoch_ms: if second { Some(next(reader)?) } else { None },
+            capacity: if second { Some(next(reader)?) } else { None },
         })
     }
 }
@@ -133,7 +139,8 @@ impl BorshDeserialize for Parameters {
 impl Parameters {
     /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
-        Self { min_epoch_ms: rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
+        let min_epoch_ms = rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT);
+        Self { min_epoch_ms, capacity: rules.has_sponsors().then(Capacity::default), ..Self::default() }
     }
 
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
@@ -189,6 +196,7 @@ impl Default for Parameters {
             operators: BoundedVec::default(),
             operator_quorum: 0,
             min_epoch_ms: Some(EPOCH_AGE_MS_DEFAULT),
+            capacity: Some(Capacity::default()),
         }
     }
 }
@@ -235,8 +243,21 @@ pub struct GenesisPool {
     pub key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
 }
 
+/// An account of the genesis that stands for itself and for the accounts that come from it (V58). Sponsors are numbered by
+/// their places, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisSponsor {
+    /// The account.
+    pub account: AccountId,
+    /// Share of the chain's work, in millionths.
+    pub work_ppm: u32,
+    /// Share of the chain's history, in millionths.
+    pub history_ppm: u32,
+}
+
 /// The start of a chain.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Genesis {
     /// Protocol version at the start (`Rules`).
     pub version: u16,
@@ -252,6 +273,8 @@ pub struct Genesis {
     pub accounts: BoundedVec<GenesisAccount, GENESIS_ACCOUNTS_MAX>,
     /// The pools of shielded value, ascending by number.
     pub pools: BoundedVec<GenesisPool, POOLS_MAX>,
+    /// The sponsors. Version 1 has none, and its encoding ends before them.
+    pub sponsors: BoundedVec<GenesisSponsor, GENESIS_SPONSORS_MAX>,
 }
 
 impl Genesis {
@@ -259,6 +282,19 @@ impl Genesis {
     pub fn rules(&self) -> Rules {
         Rules::of(self.version).unwrap_or(Rules::V1)
     }
+}
+
+impl BorshSerialize for Genesis {
+    fn serialize<W: Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        let head = (self.version, &self.name, self.time_ms, &self.parameters);
+        BorshSerialize::serialize(&(head, &self.validators, &self.accounts, &self.pools), writer)?;
+        if has_sponsors(self.version) { BorshSerialize::serialize(&self.sponsors, writer) } else { Ok(()) }
+    }
+}
+
+/// Tells if the encoding of a genesis of this version has sponsors.
+fn has_sponsors(version: u16) -> bool {
+    version >= Rules::V2.version()
 }
 
 impl BorshDeserialize for Genesis {
@@ -277,6 +313,11 @@ impl BorshDeserialize for Genesis {
             validators: BoundedVec::deserialize_reader(reader)?,
             accounts: BoundedVec::deserialize_reader(reader)?,
             pools: BoundedVec::deserialize_reader(reader)?,
+            sponsors: if has_sponsors(version) {
+                BoundedVec::deserialize_reader(reader)?
+            } else {
+                BoundedVec::default()
+            },
         })
     }
 }

@@ -10,6 +10,12 @@ pub const KEY_BYTES_MAX: usize = 512;
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Keys of an authority.
 pub const AUTHORITY_KEYS_MAX: usize = 8;
+/// Longest time between a change of an account's settings by its keys and its effect, ms: 30 days.
+pub const AUTHORITY_DELAY_MS_MAX: u64 = 30 * 86_400_000;
+/// Shortest time between a recovery and its effect, ms: an hour.
+pub const RECOVERY_DELAY_MS_MIN: u64 = 3_600_000;
+/// Longest time between a recovery and its effect, ms: 90 days.
+pub const RECOVERY_DELAY_MS_MAX: u64 = 90 * 86_400_000;
 /// Bytes of an asset's symbol.
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.
@@ -30,6 +36,10 @@ pub const SEALED_BYTES: usize = 664;
 pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
+/// Proposals that the seats together may have open.
+pub const PROPOSALS_MAX: usize = 64;
+/// Pauses at one time.
+pub const PAUSES_MAX: usize = 64;
 /// Bytes of an operator's activation of a later version.
 pub const ACTIVATION_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a validator's address ("host:port").
@@ -74,6 +84,8 @@ pub const NODE_SLOTS_BYTES_MAX: usize = 256 * 98;
 pub const SUBTREE_LEAVES_MAX: usize = 4096;
 /// Accounts in a genesis.
 pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;
+/// Sponsors in a genesis.
+pub const GENESIS_SPONSORS_MAX: usize = 256;
 /// Bytes of an encoded genesis.
 pub const GENESIS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a name (validator, region, chain).

@@ -6,7 +6,8 @@ use crate::address::AccountId;
 use crate::authority::Authority;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::genesis::Validator;
-use crate::ids::{AssetId, Epoch, VerifierId};
+use crate::governance::GovernanceChange;
+use crate::ids::{AssetId, Epoch, Hash, VerifierId};
 use crate::limits::*;
 use crate::transaction::{
     Condition, Key, NamedInput, Operation, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value,
@@ -69,6 +70,19 @@ impl AuthoritySettings {
     /// Tells if the keys can change these settings without a wait.
     pub fn change_at_once(&self) -> bool {
         self.delay_ms == 0 && self.recovery.is_none()
+    }
+
+    /// Returns the time between a change of these settings by the keys and its effect, ms (V29).
+    pub fn wait_ms(&self) -> u64 {
+        self.recovery.map_or(0, |recovery| recovery.delay_ms).max(self.delay_ms)
+    }
+
+    /// Tells if an account may have these settings: its delays are within the bounds, and another account recovers it.
+    pub fn are_allowed_to(&self, account: &AccountId) -> bool {
+        let fits = |recovery: &Recovery| {
+            (RECOVERY_DELAY_MS_MIN..=RECOVERY_DELAY_MS_MAX).contains(&recovery.delay_ms) && recovery.account != *account
+        };
+        self.delay_ms <= AUTHORITY_DELAY_MS_MAX && self.recovery.as_ref().is_none_or(fits)
     }
 }
 
@@ -214,12 +228,15 @@ pub enum Operation2 {
         /// True if all grants that the sender made before become void with the change (V33).
         void_grants: bool,
     },
-    /// Cancels the change of its authority that the sender began (V30).
+    /// Cancels the change of the sender's authority that waits: one that its keys began (V30), or a recovery that isn't
+    /// final (V31).
     CancelAuthority,
     /// For the recovery account: a change that the account's keys began takes effect at once (V30).
     ApproveAuthority {
         /// The account whose change waits.
         account: AccountId,
+        /// The hash of the change that is approved (`settings_hash`). Another one that took its place isn't.
+        change: Hash,
     },
     /// For the recovery account: the account gets this authority after the recovery delay (V31).
     Recover {
@@ -233,21 +250,28 @@ pub enum Operation2 {
         /// The account.
         account: AccountId,
     },
+    /// For seats: proposes a change, and approves it.
+    Propose {
+        /// The change.
+        change: Box<GovernanceChange>,
+        /// Header time from which the proposal is void, Unix ms.
+        until_ms: u64,
+    },
+    /// For seats: approves a proposed change. The approval that makes the quorum makes the change.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change, so that nobody approves another one than was shown.
+        change: Hash,
+    },
+    /// For seats: takes the sender's approval back. The proposal goes if the sender proposed it, or nobody else approves it.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
+    },
 }
 
 impl Operation2 {
-    /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
-    pub fn is_built(&self) -> bool {
-        match self {
-            Self::SetAuthority { settings, void_grants } => settings.change_at_once() && !void_grants,
-            Self::CancelAuthority
-            | Self::ApproveAuthority { .. }
-            | Self::Recover { .. }
-            | Self::WithdrawRecovery { .. } => false,
-            _ => true,
-        }
-    }
-
     /// Returns the operation of version 1 that has the same effect if this account sends it; `None` if there is none.
     pub fn as_first(&self, sender: &AccountId) -> Option<Operation> {
         let space = |namespace: &Option<AccountId>| namespace.unwrap_or(*sender);
@@ -279,7 +303,10 @@ impl Operation2 {
             | Self::CancelAuthority
             | Self::ApproveAuthority { .. }
             | Self::Recover { .. }
-            | Self::WithdrawRecovery { .. } => return None,
+            | Self::WithdrawRecovery { .. }
+            | Self::Propose { .. }
+            | Self::Approve { .. }
+            | Self::Withdraw { .. } => return None,
         })
     }
 

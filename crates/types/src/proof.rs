@@ -78,13 +78,17 @@ pub enum Subject {
     Balance(AccountId, AssetId),
     /// The value of a key in an account's namespace.
     Value(AccountId, BoundedBytes<KEY_BYTES_MAX>),
+    /// An account's settings and the change of them that waits, from version 2 on.
+    Custody(AccountId),
 }
 
 impl Subject {
     /// Returns the account that the subject belongs to.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Account(account) | Self::Balance(account, _) | Self::Value(account, _) => *account,
+            Self::Account(account) | Self::Balance(account, _) | Self::Value(account, _) | Self::Custody(account) => {
+                *account
+            }
         }
     }
 }

@@ -58,6 +58,14 @@ impl Rules {
         }
     }
 
+    /// Tells if accounts have sponsors, and history counts (V57, V58).
+    pub const fn has_sponsors(self) -> bool {
+        match self {
+            Self::V1 => false,
+            Self::V2 => true,
+        }
+    }
+
     /// Tells if boundaries name the next epoch's term, and not only its committee.
     pub const fn has_terms(self) -> bool {
         match self {

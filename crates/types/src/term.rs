@@ -52,7 +52,7 @@ pub enum Change {
     Version,
     /// The chain's parameters.
     Parameters,
-    /// The operators or their quorum.
+    /// The operators or their quorum, which the parameters name. All other parameters stay.
     Operators,
     /// The committee.
     Committee,
@@ -96,7 +96,8 @@ impl Term {
             Change::None => !(version || parameters || operators || validators),
             Change::Version => Some(self.version) == before.version.checked_add(1) && !validators,
             Change::Parameters => parameters && !(version || operators || validators),
-            Change::Operators => operators && !(version || parameters || validators),
+            // The parameters name the operators, so their hash changes with them.
+            Change::Operators => operators && parameters && !(version || validators),
             Change::Committee => validators && !(version || parameters || operators),
         };
         ensure(as_named, "the term changes something else than it names")

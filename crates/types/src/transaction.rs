@@ -383,6 +383,28 @@ pub enum FailureCode {
     KeyRetired = 32,
     /// The owner already replaced the validator's keys in this epoch (R45).
     ReplacedAlready = 33,
+    /// The account's delays are out of bounds, or it would recover itself (V29).
+    BadAuthority = 34,
+    /// No change of the account's authority waits, or another one than the operation names (V30, V31).
+    NothingPending = 35,
+    /// The sender isn't the account's recovery account (V30, V31).
+    NotRecovery = 36,
+    /// The account, or the one under whose id the operation writes, is paused (V43).
+    Paused = 40,
+    /// Only seats may do this, or a seat may not (V36).
+    WrongSender = 41,
+    /// No open proposal has this number and this change, or the seat approved none (V39).
+    NoSuchProposal = 42,
+    /// The seat, or all seats together, have as many open proposals as they may (V42).
+    TooManyProposals = 43,
+    /// Seats, quorum or wanted parameters changed since the proposal was made (V12, V40).
+    StaleProposal = 44,
+    /// A parameter, the seats or their quorum can't be as proposed (V8, V45).
+    BadParameters = 45,
+    /// A time is over, or too far ahead (V39, V43).
+    BadTime = 46,
+    /// Nothing of this scope is paused, or as much is paused as may be (V43).
+    BadPause = 47,
 }
 
 /// Result of a transaction that has a receipt.

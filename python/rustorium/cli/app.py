@@ -25,6 +25,7 @@ from rustorium.cli import (
     devnet,
     followers,
     genesis,
+    govern,
     keys,
     logs,
     metrics,
@@ -88,6 +89,7 @@ app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(account.group, name="account")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
+app.add_typer(govern.group, name="govern")
 app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")
 app.add_typer(group_needing_node(recover.group), name="recover")

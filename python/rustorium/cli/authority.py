@@ -1,4 +1,4 @@
-"""`keys authority new` and `keys authority show`: the keys of an account that has several.
+"""`keys authority new` and `keys authority show`: the keys of an account, and how they can change.
 
 Invariants: a file of an authority has public keys alone; what is shown of an account is proven.
 """
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rustorium.cli import custody
 from rustorium.cli.options import (
     GenesisOption,
     NetOption,
@@ -19,12 +20,12 @@ from rustorium.cli.options import (
 )
 from rustorium.cli.output import Format, Output, emit_one, note
 
-group = typer.Typer(help="Put keys together that act for one account, and show an account's keys.")
+group = typer.Typer(help="Put keys together that act for one account, change them, and recover accounts.")
 
 
 @group.callback()
 def authority() -> None:
-    """Put keys together that act for one account, and show an account's keys."""
+    """Put keys together that act for one account, change them, and recover accounts."""
 
 
 @group.command()
@@ -65,22 +66,34 @@ def show(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Show who may act for an account, proven by the newest state. Of several keys the state has only the hash: each
-    transaction of the account shows them."""
+    """Show who may act for an account, how that can change, and the change that waits, proven by the newest state.
+
+    Of several keys of an account without a delay or a recovery account the state has only the hash: each transaction of
+    the account shows them."""
+    from rustorium.client.moments import moment
+
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        found = client.account(address)
-    single = found.public_key is not None
+        found = client.authority(address)
     row: dict[str, object] = {
         "address": address,
-        "threshold": 1 if single else None,
-        "keys": [found.public_key] if single else None,
+        "threshold": found.authority.threshold if found.authority is not None else None,
+        "keys": list(found.authority.keys) if found.authority is not None else None,
         "authority_hash": found.authority_hash,
-        "height": found.at.height,
-        "proven": found.at.proven,
+        "delay_ms": found.delay_ms,
+        "recovery": found.recovery.to_dict() if found.recovery is not None else None,
+        "pending": found.pending.to_dict() if found.pending is not None else None,
+        "frozen_until_ms": found.frozen_until_ms,
+        "height": found.height,
+        "proven": found.proven,
     }
     emit_one(row, output)
-    if not single:
+    if found.authority is None:
         note(f"`rustorium keys authority new` shows the same hash of the same keys. {address} has several.")
+    if found.pending is not None:
+        by = "its recovery account" if found.pending.by == "recovery" else "its keys"
+        note(f"A change by {by} takes effect at {moment(found.pending.due_ms)}.")
+    if found.frozen_until_ms is not None:
+        note("Until then nobody acts for the account: only its recovery account can withdraw the recovery.")
 
 
 def _public_key(given: str) -> str:
@@ -96,3 +109,10 @@ def _public_key(given: str) -> str:
     except ValueError:
         pass
     raise UsageError(f"{given} is neither a file nor 64 hex digits of a public key: name one of them")
+
+
+group.command("set")(custody.set_)
+group.command()(custody.cancel)
+group.command()(custody.approve)
+group.command()(custody.recover)
+group.command()(custody.withdraw)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import PassphraseOption, SetOption, home_of, parameters_of
+from rustorium.cli.options import CoresOption, PassphraseOption, PresetOption, SetOption, home_of, parameters_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def new(
     account: AccountOption = None,
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "rustorium",
     parameter: SetOption = None,
+    preset: PresetOption = "consortium",
+    cores: CoresOption = 2,
     output: Output = Format.table,
 ) -> None:
     """Make a genesis from the files of several parties. It reads public keys only.
@@ -62,7 +64,8 @@ def new(
     accounts = [read_holder(file) for file in account or []]
     operators = _operators(operator or [], accounts)
     _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
-    text = new_genesis(name, parties, operators, quorum, accounts, parameters_of(parameter or []))
+    changes = parameters_of(parameter or [])
+    text = new_genesis(name, parties, operators, quorum, accounts, changes, preset, cores)
     path = out.expanduser()
     write_new(path, text.encode())
     emit_one(_row(path), output)
@@ -95,6 +98,7 @@ def show(
     holders |= dict.fromkeys(parameters["operators"], "operator")
     emit([_account(one, holders) for one in described["accounts"]], output)
     parameters["operators"] = f"{len(parameters['operators'])} of the accounts above"
+    parameters |= {f"capacity.{name}": value for name, value in parameters.pop("capacity", {}).items()}
     emit([{"parameter": name, "value": value} for name, value in parameters.items()], output)
 
 

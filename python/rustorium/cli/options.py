@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -47,6 +47,17 @@ GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="NAME=VALUE of a chain parameter, such as epoch_ms=3600000; repeat."),
+]
+PresetOption = Annotated[
+    Literal["private", "consortium", "open"],
+    typer.Option(
+        "--preset",
+        help="Quotas of accounts and sponsors: private for one organisation, consortium for several, each a sponsor, "
+        "open for strangers' accounts.",
+    ),
+]
+CoresOption = Annotated[
+    int, typer.Option("--cores", min=1, max=1024, help="Cores of each validator, by which the preset's work is scaled.")
 ]
 CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="Checkpoint file to start from instead of the genesis.")

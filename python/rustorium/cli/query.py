@@ -71,7 +71,7 @@ def query(
     proof."""
     from rustorium.client import bytes_to_text, text_to_bytes
     from rustorium.errors import Absent, NotFound, UsageError
-    from rustorium.types import Subject
+    from rustorium.types import Account, Balance, Subject, Value
 
     if sum((bool(names), asset is not None, prefix is not None)) > 1:
         raise UsageError("a key, a prefix and an asset are different questions: ask one at a time")
@@ -93,6 +93,7 @@ def query(
         raise UsageError(
             "--proof-out, --trust-file, --trust-period, --max-age and --witness need a proof: leave out --no-verify"
         )
+    contents = (Account, Balance, Value)
     subjects = [Subject(account, key=text_to_bytes(name, encoding)) for name in dict.fromkeys(names or [])]
     subjects = subjects or [Subject(account, asset=asset.lower() if asset is not None else None)]
     trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
@@ -111,8 +112,8 @@ def query(
                 )
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
-            height = max(held.at.height for held in items.values() if held is not None)
-    rows = [_row(held, encoding) for held in items.values() if held is not None and not _is_absent(held)]
+            height = max(held.at.height for held in items.values() if isinstance(held, contents))
+    rows = [_row(held, encoding) for held in items.values() if isinstance(held, contents) and not _is_absent(held)]
     _show(rows, signers, output)
     absent = [subject for subject in subjects if _is_absent(items[subject])]
     if absent:
@@ -173,8 +174,8 @@ def _row(held: "Account | Balance | Value", encoding: str) -> dict[str, object]:
 
     where: dict[str, object] = {"height": held.at.height, "root": held.at.root, "proven": held.at.proven}
     if isinstance(held, Account):
-        names = ("address", "nonce", "public_key", "authority_hash", "quota_left", "storage_bytes_left")
-        return {name: getattr(held, name) for name in names} | where
+        names = ("address", "nonce", "public_key", "authority_hash", "quota_left", "history_left", "sponsor")
+        return {name: getattr(held, name) for name in (*names, "storage_bytes_left")} | where
     if isinstance(held, Balance):
         return {"account": held.account, "asset": held.asset, "amount": str(held.amount)} | where
     (key, value), shown = readable(encoding, held.key, held.value)

@@ -28,6 +28,7 @@ class ModeName(StrEnum):
     clocks = "clocks"
     attacks = "attacks"
     hosts = "hosts"
+    quota = "quota"
     activate = "activate"
     activate_few = "activate-few"
     activate_at_end = "activate-at-end"
@@ -57,9 +58,10 @@ def run(
             "committees change. traitors, partitions, twins: the seed's number picks a combination of "
             "traitors, a partition, or a scenario of twins. bad-hours: up to 1,000 views without a final "
             "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods. "
-            "hosts: two shards in each process, whose parts also fail one by one. activate: one of these modes, each "
-            "in turn, on a chain that goes to protocol version 2. activate-few, activate-at-end, activate-twice, "
-            "activate-committee, activate-away, activate-power-cut, activate-back: something special at the switch.",
+            "hosts: two shards in each process, whose parts also fail one by one. quota: clients that want more than "
+            "their quotas. activate: one of the modes before, in turn, on a chain that goes to protocol version 2. "
+            "activate-few, activate-at-end, activate-twice, activate-committee, "
+            "activate-away, activate-power-cut, activate-back: something special at the switch.",
         ),
     ] = ModeName.liveness,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Number of processes.")] = 1,

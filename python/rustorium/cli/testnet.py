@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rustorium.cli.options import CoresOption, PresetOption
 from rustorium.cli.output import Format, Output, emit, note, progress
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def gen(
         bool,
         typer.Option("--devnet-pool", help="Create the pool with the devnet key, with which anyone can forge value."),
     ] = False,
+    preset: PresetOption = "consortium",
+    cores: CoresOption = 2,
     output: Output = Format.table,
 ) -> None:
     """Make a genesis, homes, and keys of owners, operators and accounts. Each party's keys have their own passphrase.
@@ -81,6 +84,8 @@ def gen(
         pool_key=key,
         operators=count,
         operator_quorum=quorum,
+        preset=preset,
+        cores=cores,
     )
     root = out.expanduser().absolute()
     make_folder(root)

@@ -121,6 +121,11 @@ class ClientBase:
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return await self._read(wire.committee, "/v1/validators")
 
+    async def governance(self) -> wire.Answer:
+        """Returns who governs the chain as a node reports it: the operators' `seats` and their `quorum`, the open
+        `proposals`, the `pauses`, and the `wanted` parameters with their hash."""
+        return await self._read(wire.governance, "/v1/governance")
+
     async def parameters(self) -> wire.Answer:
         """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's
         `parameters`, and `since_epoch`, from which on these are in force."""

@@ -39,6 +39,7 @@ from rustorium.types import (
     ReceiptPage,
     SignedTransaction,
     Subject,
+    SubjectContent,
     Submitted,
     TransactionStatus,
     Value,
@@ -329,7 +330,7 @@ class Client(BlockingSigning):
         """Returns a key's value; `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
-    def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
+    def held(self, subject: Subject, *, at: str | int = "latest") -> SubjectContent:
         """Returns a subject's content; the node's claim, not proven."""
         return self._call(self._client.held, subject, at=at)
 
@@ -424,6 +425,11 @@ class Client(BlockingSigning):
     def validators(self) -> Answer:
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return self._call(self._client.validators)
+
+    def governance(self) -> Answer:
+        """Returns who governs the chain as a node reports it: the operators' `seats` and their `quorum`, the open
+        `proposals`, the `pauses`, and the `wanted` parameters with their hash."""
+        return self._call(self._client.governance)
 
     def parameters(self) -> Answer:
         """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's

@@ -7,7 +7,7 @@ from rustorium.client.blockingconvenience import BlockingConvenience
 from rustorium.client.keys import Key
 from rustorium.client.signing import VALID_S
 from rustorium.client.signingfile import SigningFile
-from rustorium.types import Authority, Submitted, Wait
+from rustorium.types import AccountAuthority, Authority, Submitted, Wait
 
 
 class BlockingSigning(BlockingConvenience):
@@ -33,6 +33,10 @@ class BlockingSigning(BlockingConvenience):
             valid_s=valid_s,
             largest=largest,
         )
+
+    def authority(self, address: str) -> AccountAuthority:
+        """Returns who acts for an account and how that can change, proven."""
+        return self._call(self._client.authority, address)
 
     def check_file(self, file: SigningFile) -> None:
         """Checks a file's chain, authority, nonce and expiry against the newest proven state."""

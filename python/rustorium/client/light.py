@@ -19,6 +19,7 @@ from rustorium import _native, arguments
 from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
+from rustorium.client.settings import settings_of
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, translate_errors
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired, VerificationFailed
 from rustorium.plain import CODE_CHARACTERS_MAX, plain
@@ -361,6 +362,8 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
     if item["type"] == "balance":
         asset = str(item["asset"])
         return Subject(account, asset=asset), Balance(account, asset, int(item["balance"]), at)
+    if item["type"] == "authority":
+        return Subject(account, authority=True), settings_of(account, item["custody"])
     record = item["record"]
     if record is None:
         return Subject(account), None
@@ -370,6 +373,8 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         quota_left=int(record["quota_left"]),
         storage_bytes_left=int(record["storage_bytes_left"]),
         at=at,
+        history_left=wire.number_in(record, "history_left"),
+        sponsor=wire.number_in(record, "sponsor"),
         **wire.signer(record),
     )
 

@@ -10,7 +10,7 @@ from rustorium.api import Operation
 from rustorium.arguments import content, instance, many, one_of, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
-from rustorium.types import Authority
+from rustorium.types import Authority, Recovery
 
 
 def put(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
@@ -46,10 +46,47 @@ def create_account_of(region: int, authority: Authority, storage_bytes: int) -> 
     return {**place, "storage_bytes": whole(storage_bytes, "storage_bytes")}
 
 
-def set_authority(authority: Authority) -> Operation:
-    """Lets other keys act for the sender from then on, on a chain of version 2. The address stays. Whoever loses these
-    keys loses the account."""
-    return {"type": "set_authority", "authority": _keys(authority)}
+def set_authority(
+    authority: Authority, *, delay_ms: int = 0, recovery: Recovery | None = None, void_grants: bool = False
+) -> Operation:
+    """Gives the sender other settings, on a chain of version 2: keys, a delay of later changes, a recovery account. The
+    address stays. It takes effect at once if the account has neither a delay nor a recovery account now; otherwise
+    after the longer one of its delays. Without a recovery account, whoever loses these keys loses the account.
+
+    `delay_ms`: up to 30 days. `recovery.delay_ms`: an hour to 90 days. `void_grants`: all grants made before its effect
+    become void with it."""
+    change: dict[str, object] = {"type": "set_authority", "authority": _keys(authority)}
+    if delay_ms:
+        change["delay_ms"] = whole(delay_ms, "delay_ms")
+    if recovery is not None:
+        by = instance(recovery, Recovery, "recovery")
+        account = text(by.account, "recovery.account")
+        change["recovery"] = {"account": account, "delay_ms": whole(by.delay_ms, "delay_ms"), "final": by.final}
+    if void_grants:
+        change["void_grants"] = True
+    return change
+
+
+def cancel_authority() -> Operation:
+    """Cancels the change of the sender's settings that waits, or its recovery if that isn't final."""
+    return {"type": "cancel_authority"}
+
+
+def approve_authority(account: str, change: str) -> Operation:
+    """Lets the change that the keys of an account began take effect at once. For its recovery account.
+
+    `change`: its hash (`PendingChange.change`). Another change that took its place isn't approved."""
+    return {"type": "approve_authority", "account": text(account, "account"), "change": text(change, "change")}
+
+
+def recover(account: str, authority: Authority) -> Operation:
+    """Gives an account these keys after its recovery delay; its grants become void then. For its recovery account."""
+    return {"type": "recover", "account": text(account, "account"), "authority": _keys(authority)}
+
+
+def withdraw_recovery(account: str) -> Operation:
+    """Withdraws the recovery of an account that the sender began as its recovery account."""
+    return {"type": "withdraw_recovery", "account": text(account, "account")}
 
 
 def _keys(authority: Authority) -> Operation:

@@ -47,7 +47,7 @@ class PoolMethods(HistoryMethods):
         subject = Subject(_native.pool_account(arguments.whole(pool, "pool")), key=row)
         held = (await self.proven([subject], at="current")).items[subject]
         if not isinstance(held, Value) or held.value is None:
-            raise (Absent if held is not None and held.at.proven else NotFound)(
+            raise (Absent if isinstance(held, Value) and held.at.proven else NotFound)(
                 f"this chain has no pool {pool}: its genesis names the pools that it has", code="no-such-pool"
             )
         return held.value

@@ -14,12 +14,15 @@ from rustorium.api import Operation
 from rustorium.client.base import address_of
 from rustorium.client.convenience import ConvenienceMethods
 from rustorium.client.keys import Key
+from rustorium.client.moments import moment
 from rustorium.client.sender import check_operations
+from rustorium.client.settings import acting
 from rustorium.client.signingfile import SigningFile
 from rustorium.client.submit import MILESTONES
 from rustorium.client.transactions import succeeded
+from rustorium.custody import AccountAuthority, AccountSettings, Authority
 from rustorium.errors import ClientError, UsageError
-from rustorium.types import Account, Authority, Subject, Submitted, Wait
+from rustorium.types import Account, Subject, Submitted, Wait
 
 VALID_S = 12 * 3600.0
 """Default time until a file's transaction can't be executed any more, since its signers have to meet."""
@@ -41,27 +44,27 @@ class SigningMethods(ConvenienceMethods):
     ) -> SigningFile:
         """Makes a transaction of an account that its keys can sign one after the other, within `valid_s` seconds.
 
-        `authority`: needed if the account has several keys; the state proves only its hash. `nonce`: the default is the
-        account's next one by the proven state; give the following ones to further files. `largest`: it declares work
-        for the largest values that it may read, so that nobody has to sign again; otherwise for values of 4 KiB.
+        `authority`: needed if the account has several keys and the state proves only their hash. `nonce`: the default
+        is the account's next one by the proven state; give the following ones to further files. `largest`: it declares
+        work for the largest values that it may read, so that nobody has to sign again; otherwise for values of 4 KiB.
 
         Errors: UsageError, also if the chain runs by version 1, which has no such transactions; GenesisNeeded, Absent,
         VerificationFailed."""
         check_operations(operations, address_of(account))
         if not 0 < arguments.seconds(valid_s, "valid_s") <= VALID_S_MAX:
             raise UsageError(f"valid_s is up to {VALID_S_MAX:.0f} seconds, and above 0, not {valid_s:g}")
-        record, time_ms = await self._proven_account(account)
+        acts, next_nonce = await self._proven_authority(account)
         self._check_version()
-        if authority is None and record.public_key is None:
+        if authority is None:
+            authority = acts.authority
+        if authority is None:
             raise UsageError(
                 f"account {account} has several keys, and the state has only their hash: name them with authority="
             )
-        if authority is None:
-            authority = Authority(1, [record.public_key or ""])
-        _check_authority(arguments.instance(authority, Authority, "authority"), record)
-        number = record.nonce if nonce is None else arguments.whole(nonce, "nonce")
+        _check_authority(arguments.instance(authority, Authority, "authority"), acts)
+        number = next_nonce if nonce is None else arguments.whole(nonce, "nonce")
         # A clock that is behind the chain would make a file that has expired.
-        expires_at_ms = max(time.time_ns() // 1_000_000, time_ms) + int(1000 * valid_s)
+        expires_at_ms = max(time.time_ns() // 1_000_000, acts.time_ms) + int(1000 * valid_s)
         return SigningFile.build(
             await self.chain(), authority, account, number, expires_at_ms, operations, largest=largest
         )
@@ -72,14 +75,14 @@ class SigningMethods(ConvenienceMethods):
 
         Errors: UsageError that says which of these is wrong; GenesisNeeded, Absent, VerificationFailed."""
         self._check_chain(arguments.instance(file, SigningFile, "file", "read one with SigningFile.read"))
-        record, time_ms = await self._proven_account(file.sender)
-        _check_authority(file.authority, record)
-        if file.nonce < record.nonce:
+        acts, next_nonce = await self._proven_authority(file.sender)
+        _check_authority(file.authority, acts)
+        if file.nonce < next_nonce:
             raise UsageError(
                 f"the nonce {file.nonce} of account {file.sender} is used already: either this transaction was sent, "
                 f"which `rustorium tx status {file.id}` says, or make another file"
             )
-        if file.expires_at_ms <= time_ms:
+        if file.expires_at_ms <= acts.time_ms:
             raise UsageError("the transaction has expired, by the chain's newest proven block: make another file")
 
     async def sign_file(self, file: SigningFile, *, key: Key | None = None) -> SigningFile:
@@ -107,16 +110,27 @@ class SigningMethods(ConvenienceMethods):
         self._wrote(result.receipt)
         return succeeded(result)
 
-    async def _proven_account(self, address: str) -> tuple[Account, int]:
-        """Returns an account's record after everything that the node has executed, and the time of the block that it
-        rests on. Errors: Absent."""
-        subject = Subject(address_of(address))
+    async def authority(self, address: str) -> AccountAuthority:
+        """Returns who acts for an account and how that can change, proven after everything that the node has executed.
+
+        Errors: GenesisNeeded, Absent, VerificationFailed."""
+        return (await self._proven_authority(address))[0]
+
+    async def _proven_authority(self, address: str) -> tuple[AccountAuthority, int]:
+        """Returns who acts for an account, and its next nonce. Errors: Absent."""
+        subject, settings = Subject(address_of(address)), Subject(address_of(address), authority=True)
         state = await self.proven([subject], at="current")
         found = state.items[subject]
         if not isinstance(found, Account):
             # `account` asks again. Its error is the one place that says what a missing account means.
             found = await self.account(address)
-        return found, state.claim.time_ms
+        if found.custody is None:
+            return acting(found, None, state.claim.time_ms), found.nonce
+        state = await self.proven([subject, settings], at="current")
+        record, held = state.items[subject], state.items[settings]
+        assert isinstance(record, Account)
+        assert held is None or isinstance(held, AccountSettings)
+        return acting(record, held, state.claim.time_ms), record.nonce
 
     def _check_version(self) -> None:
         """Checks that the newest committee that was followed makes blocks of a version that has these transactions.
@@ -135,19 +149,23 @@ class SigningMethods(ConvenienceMethods):
             )
 
 
-def _check_authority(given: Authority, record: Account) -> None:
-    """Errors: UsageError if it isn't the account's."""
-    if record.public_key is not None:
-        own = Authority(1, [record.public_key])
-        same, said = given == own, str(own)
+def _check_authority(given: Authority, acts: AccountAuthority) -> None:
+    """Errors: UsageError if it isn't the account's, or nobody acts for the account now."""
+    if acts.frozen_until_ms is not None:
+        raise UsageError(
+            f"account {acts.address} is frozen until {moment(acts.frozen_until_ms)}, when its recovery takes effect: "
+            "sign with its new keys then, or have its recovery account withdraw it"
+        )
+    if acts.authority is not None:
+        same, said = given == acts.authority, str(acts.authority)
     else:
         try:
             _, digest = _native.authority_names(0, given.threshold, given.keys)
         except (ValueError, TypeError, OverflowError) as error:
             raise UsageError(f"{given} is no authority: {error}") from None
-        same, said = digest == record.authority_hash, f"the one of hash {record.authority_hash}"
+        same, said = digest == acts.authority_hash, f"the one of hash {acts.authority_hash}"
     if not same:
         raise UsageError(
-            f"the authority of account {record.address} is {said}, at height {record.at.height}, and the transaction "
-            f"says {given}: its signatures would not count, so make it again"
+            f"the authority of account {acts.address} is {said}, at height {acts.height}, and the transaction says "
+            f"{given}: its signatures would not count, so make it again"
         )

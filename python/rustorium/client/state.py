@@ -84,7 +84,7 @@ class StateMethods(BlockMethods):
             return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
         return _value(await self.held(subject, at=at))
 
-    async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
+    async def held(self, subject: Subject, *, at: str | int = "latest") -> SubjectContent:
         """Returns a subject's content at "latest", "proven" or a height; the node's claim, nothing is checked.
 
         Errors: NotFound if there is no such account, Pruned."""
@@ -93,6 +93,8 @@ class StateMethods(BlockMethods):
             raise arguments.refused("at", '"latest", "proven" or a height', at)
         params: dict[str, str | int] = {"at": str(at)}
         path = f"/v1/accounts/{address_of(subject.account)}"
+        if subject.authority:
+            return await self._read(wire.settings, f"{path}/authority", params=params)
         if subject.asset is not None:
             asset = hex_of(subject.asset, "an asset id")
             return await self._read(wire.balance, f"{path}/balances/{asset}", params=params)

@@ -35,6 +35,11 @@ def subjects_of(operations: Sequence[Operation], signer: str) -> list[Subject]:
                 found.append(Subject(address))
             elif isinstance(region, int):
                 found.append(Subject(_native.account_id(region, bytes.fromhex(str(operation["public_key"])))))
+        elif kind in ("set_authority", "cancel_authority"):
+            found.append(Subject(signer, authority=True))
+        elif kind in ("approve_authority", "recover", "withdraw_recovery"):
+            account = str(operation["account"])
+            found += [Subject(account), Subject(account, authority=True)]
     return list(dict.fromkeys([*found, Subject(signer)]))
 
 

@@ -40,6 +40,8 @@ LAGGING = ("unknown-account", "nonce-too-far")
 SKIPPED = "skipped"
 """Code of a transaction that execution skipped because the quota or the nonce before was missing: a later block may
 execute it."""
+NO_QUOTA = "quota-too-small"
+"""Code of a transaction that was listed in vain too often; its sender is told when there will be enough."""
 NEVER_EXECUTED = (
     "nonce-used",
     "wrong-chain",
@@ -47,6 +49,7 @@ NEVER_EXECUTED = (
     "transaction-too-large",
     "too-large",
     "too-many-signatures",
+    "too-much-history",
     "work-limit-too-high",
     "work-limit-too-low",
     "wrong-version",
@@ -104,14 +107,23 @@ class Group:
             if self._transport.is_stopped(self._causes, start, self._deadline):
                 self._last = self._transport.stopped(start)
                 break
-            if untrusted or not self._open() or anyio.current_time() + pause >= self._deadline:
+            wait_s = max(pause, self._quota_wait_s())
+            if untrusted or not self._open() or anyio.current_time() + wait_s >= self._deadline:
                 break
-            await anyio.sleep(pause)
+            await anyio.sleep(wait_s)
             pause = min(2 * pause, PAUSE_S_MAX)
         return [result or self._at_deadline(index) for index, result in enumerate(self._results)]
 
     def _open(self) -> list[int]:
         return [index for index, result in enumerate(self._results) if result is None]
+
+    def _quota_wait_s(self) -> float:
+        """Returns the time until one of the open transactions has quota, as nodes say; 0 unless all of them lack it."""
+        doubts = [self._doubts.get(index) for index in self._open()]
+        lacking = [doubt for doubt in doubts if isinstance(doubt, Busy) and doubt.code == NO_QUOTA]
+        return (
+            min((doubt.retry_after_ms / 1000 for doubt in lacking), default=0.0) if len(lacking) == len(doubts) else 0
+        )
 
     def _refusals_of(self, index: int) -> dict[str, Refused]:
         return self._refusals.get(index, {}) | self._final_refusals.get(index, {})

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from rustorium.client.settings import settings_of
+from rustorium.custody import AccountSettings
 from rustorium.errors import (
     AbsenceUnproven,
     Absent,
@@ -233,14 +235,29 @@ def account(answer: Answer) -> Account:
         quota_left=int(answer["quota_left"]),
         storage_bytes_left=int(answer["storage_bytes_left"]),
         at=at(answer),
+        history_left=number_in(answer, "history_left"),
+        sponsor=number_in(answer, "sponsor"),
         **signer(answer),
     )
 
 
-def signer(record: Mapping[str, Any]) -> dict[str, str | None]:
-    """Returns an account's key, or the hash of its authority, from its record. Errors: ValueError."""
-    key, authority = record.get("public_key"), record.get("authority_hash")
-    found = {"public_key": key, "authority_hash": authority}
+def number_in(record: Mapping[str, Any], name: str) -> int | None:
+    """Returns a number of a record that nodes of earlier versions don't say; `None` if it is missing."""
+    value = record.get(name)
+    return None if value is None else int(value)
+
+
+def settings(answer: Answer) -> AccountSettings | None:
+    return settings_of(str(answer["account"]), answer["custody"])
+
+
+def signer(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an account's key, or the hash of its authority, and the state of its settings, from its record. Errors:
+    ValueError."""
+    key, authority, custody = record.get("public_key"), record.get("authority_hash"), record.get("custody")
+    found = {"public_key": key, "authority_hash": authority, "custody": custody}
+    if custody not in (None, "settled", "pending"):
+        raise ValueError(f"a record's custody is settled or pending, not {custody!r:.100}")
     if [type(key), type(authority)] not in ([str, type(None)], [type(None), str]):
         raise ValueError(f"a record has one key or one authority, not {found!r:.200}")
     return found
@@ -308,8 +325,10 @@ def epoch_changes(answer: Answer) -> list[bytes]:
     return [bytes.fromhex(change["change_hex"]) for change in answer["changes"]]
 
 
-def question(subject: Subject) -> dict[str, str]:
+def question(subject: Subject) -> dict[str, Any]:
     """Returns a subject in the API's JSON form."""
+    if subject.authority:
+        return {"account": subject.account, "authority": True}
     if subject.asset is not None:
         return {"account": subject.account, "asset": subject.asset}
     if subject.key is not None:
@@ -357,6 +376,19 @@ def committee(answer: Answer) -> Answer:
     int(answer["epoch"])
     for validator in answer["validators"]:
         _ = (validator["name"], validator["validator_key"], validator["region"], validator["address"])
+    return answer
+
+
+def governance(answer: Answer) -> Answer:
+    """Returns who governs as a node reports it."""
+    _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
+    _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
+    for seat in answer["seats"]:
+        _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
+    for one in answer["proposals"]:
+        _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
+        _ = [int(seat) for seat in one["approvals"]]
+    _ = [int(one["until_ms"]) for one in answer["pauses"]]
     return answer
 
 

@@ -7,6 +7,7 @@ contain.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rustorium.client.settings import settings_words
 from rustorium.client.words import quoted, shown
 
 
@@ -45,6 +46,8 @@ def _content(item: Mapping[str, Any]) -> str:
         return f"{key} has the value {quoted(bytes.fromhex(item['value_hex']))}"
     if item["type"] == "balance":
         return f"{item['account']} holds {item['balance']} of asset {item['asset']}"
+    if item["type"] == "authority":
+        return settings_words(item["account"], item["custody"])
     if item["record"] is None:
         return f"there is no account {item['account']}"
     return f"the account {item['account']} exists, and its next nonce is {item['record']['nonce']}"

@@ -6,10 +6,12 @@ contain; long content is named by its length and hash.
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from rustorium import _native
+from rustorium.client.moments import moment
+from rustorium.client.settings import authority_words, rule_words
+from rustorium.custody import Authority, Recovery
 from rustorium.errors import UsageError
 from rustorium.plain import plain
 
@@ -17,7 +19,6 @@ SHOWN_CHARACTERS_MAX = 200
 """Maximum number of characters of a key, a value or a field; of longer ones the beginning is shown, and the hash."""
 VERBS = {"put": "set", "delete": "remove"}
 """Rights of a grant as verbs."""
-YEAR_10000_MS = 253_402_300_800_000
 
 
 def describe(chain: str, facts: Mapping[str, Any]) -> list[str]:
@@ -50,18 +51,11 @@ def words(number: int, operation: Mapping[str, Any], sender: str) -> str:
 def shown(operation: Mapping[str, Any], sender: str) -> str:
     """Returns one operation in words, also one of a kind that this release only knows by its bytes."""
     kind = operation["type"]
-    said = next(_known(kind, operation, sender), None)
+    said = next(_known(kind, operation, sender), None) or next(_recovering(kind, operation), None)
     if said is None:
         fields = (f"{name} = {_field(value)}" for name, value in sorted(operation.items()) if name != "type")
         said = f"{kind.replace('_', ' ')}: {', '.join(fields)}"
     return said
-
-
-def moment(time_ms: int) -> str:
-    """Returns a time (Unix ms) as a date in UTC, or as a number after the year 9999."""
-    if time_ms >= YEAR_10000_MS:
-        return f"{time_ms} ms after 1970"
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str]:
@@ -86,11 +80,72 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
         case "grant":
             yield _grant(operation)
         case "set_authority":
-            yield f"let {_authority(operation['authority'])} act for the account from then on, and no other keys"
+            yield _settings(operation)
         case "require":
             yield f"fail unless {_condition(operation['condition'], sender)}"
+        case "propose":
+            yield f"propose, until {moment(operation['until_ms'])}, to {change_words(operation['change'])}"
+        case "approve":
+            yield f"approve proposal {operation['number']}, if its change has the hash {operation['change']}"
+        case "withdraw":
+            yield f"take the approval of proposal {operation['number']} back"
         case _:
             pass
+
+
+def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the sentence of an operation on a change that waits, or on another account's keys; of others, nothing."""
+    account = operation.get("account")
+    match kind:
+        case "cancel_authority":
+            yield "cancel the change of the account's keys that waits, or its recovery if that isn't final"
+        case "approve_authority":
+            yield (
+                f"let the change of keys with the hash {operation['change']} that the keys of {account} began take "
+                "effect at once"
+            )
+        case "recover":
+            yield (
+                f"as its recovery account, give the account {account} to {_authority(operation['authority'])} after "
+                "its recovery delay; all grants that it made become void then"
+            )
+        case "withdraw_recovery":
+            yield f"withdraw the recovery of the account {account} that this account began"
+        case _:
+            pass
+
+
+def change_words(change: Mapping[str, Any]) -> str:
+    """Returns a change that operators' seats decide, as the end of a sentence."""
+    match change["type"]:
+        case "set_parameters":
+            fields = change["parameters"]
+            shown_ones = ", ".join(f"{name} = {_field(fields[name])}" for name in sorted(fields))
+            return (
+                f"change the chain's parameters, if those wanted now have the hash {change['base']}, to: {shown_ones}"
+            )
+        case "set_operators":
+            keys = ", ".join(change["operators"])
+            return (
+                f"make {change['quorum']} of these keys the chain's operators, if the parameters wanted now have the "
+                f"hash {change['base']}: {keys}"
+            )
+        case "pause":
+            return f"pause {_paused(change)} until {moment(change['until_ms'])}"
+        case "resume":
+            return f"end the pause of {_paused(change)}"
+        case "end_epoch":
+            return f"end epoch {change['epoch']} as soon as it can end"
+        case "remove_validator":
+            return f"remove the validator with key {change['validator_key']} from the next epoch on"
+        case kind:
+            fields_of = ((name, value) for name, value in sorted(change.items()) if name != "type")
+            return f"{kind.replace('_', ' ')}: {', '.join(f'{name} = {_field(value)}' for name, value in fields_of)}"
+
+
+def _paused(change: Mapping[str, Any]) -> str:
+    account = change.get("account")
+    return "all accounts" if account is None else f"the account {account}"
 
 
 def _signers(operation: Mapping[str, Any]) -> str:
@@ -102,7 +157,20 @@ def _signers(operation: Mapping[str, Any]) -> str:
 
 
 def _authority(authority: Mapping[str, Any]) -> str:
-    return f"{authority['threshold']} of these keys: {', '.join(authority['keys'])},"
+    return authority_words(Authority(authority["threshold"], authority["keys"]))
+
+
+def _settings(operation: Mapping[str, Any]) -> str:
+    """Returns a change of settings. Later changes wait, and are recovered, by the rule that it says."""
+    named = operation.get("recovery")
+    recovery = None if named is None else Recovery(named["account"], named["delay_ms"], final=named["final"])
+    said = (
+        f"let {_authority(operation['authority'])} act for the account from then on, and no other keys; then "
+        f"{rule_words(operation.get('delay_ms', 0), recovery)}"
+    )
+    if operation.get("void_grants"):
+        said = f"{said}; all grants that the account made before become void with it"
+    return said
 
 
 def _grant(operation: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rustorium.net.parties import VALIDATOR_KEYS, Holder, Party, default_parameters, faults_tolerated
+from rustorium.net.presets import PRESETS, cores_of, preset_of
 
 Result = Literal["ok", "warn", "fail"]
 
@@ -134,6 +135,13 @@ def _accounts(described: dict[str, Any]) -> Check:
 def _rest(genesis: bytes, described: dict[str, Any]) -> list[Check]:
     checks = []
     defaults = default_parameters(genesis)
+    preset = preset_of(described["parameters"])
+    if preset is not None:
+        capacity = described["parameters"]["capacity"]
+        cores = cores_of(preset, capacity["work_per_s"])
+        defaults |= PRESETS[preset].parameters(cores)
+        seen = f"{preset}, for {PRESETS[preset].assumes}; validators with {cores} cores"
+        checks.append(Check("quotas", "ok", seen))
     governing = ("operators", "operator_quorum")
     changed = [
         f"{name} = {value}"

@@ -31,13 +31,14 @@ from rustorium.config import (
 )
 from rustorium.errors import UsageError
 from rustorium.home.paths import Home
+from rustorium.net.presets import CORES, PRESETS, PresetName, parameters_with
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
-ACCOUNT_STORAGE_BYTES = 1 << 40
 OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
+SPONSORS_MAX = 256
 NEWEST_VERSION = 2
 """The protocol version of new chains; tests also make chains of version 1."""
 POOL = 1
@@ -88,6 +89,10 @@ class NetPlan:
     """Number of operators with own accounts, which hold no assets; 0: the first account is the only operator."""
     operator_quorum: int = 1
     """Number of operators who must approve."""
+    preset: PresetName = "private"
+    """The quotas of accounts and sponsors; version 1 has those of its own defaults."""
+    cores: int = CORES
+    """Cores of each validator, by which the preset's work is scaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,7 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
 
     places = [region_byte(region, plan.regions) for region in plan.regions]
     validator, node, owner = keys.validator, keys.node, keys.owner
+    preset = PRESETS[plan.preset]
     genesis: dict[str, Any] = {
         "version": plan.version,
         "name": plan.name,
@@ -234,7 +240,7 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
             {
                 "region": region,
                 "public_key": one.public.hex(),
-                "storage_bytes": ACCOUNT_STORAGE_BYTES,
+                "storage_bytes": preset.storage_bytes,
                 "balances": [{"asset": asset, "amount": str(ACCOUNT_AMOUNT)}],
             }
             for region, one in keys.accounts
@@ -246,13 +252,16 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
         ]
         # An operator approves by transactions from its own account, which also gives storage to new validators' owners.
         + [
-            {"region": region, "public_key": one.public.hex(), "storage_bytes": ACCOUNT_STORAGE_BYTES}
+            {"region": region, "public_key": one.public.hex(), "storage_bytes": preset.storage_bytes}
             for region, one in keys.operators
         ],
     }
     if plan.pool_key is not None:
         hashed = _native.value_hash(plan.pool_key).hex()
         genesis["pools"] = [{"number": POOL, "key_hash": hashed, "key_hex": plan.pool_key.hex()}]
+    if plan.version > 1:
+        holders = [_native.account_id(region, one.public) for region, one in (*keys.accounts, *keys.operators)]
+        genesis["sponsors"] = preset.sponsors_of(holders[:SPONSORS_MAX])
     try:
         encoded = _native.genesis_encode(json.dumps(genesis))
     except ValueError as error:
@@ -267,7 +276,8 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
     }
     if "epoch_ms" in plan.parameters:
         defaults.pop("min_epoch_ms", None)  # it follows from the epoch's length
-    genesis["parameters"] = defaults | operators | plan.parameters
+    wished = parameters_with(plan.preset, plan.parameters, plan.cores) if plan.version > 1 else plan.parameters
+    genesis["parameters"] = defaults | operators | wished
     return json.dumps(genesis, indent=1)
 
 

@@ -16,7 +16,8 @@ from rustorium.api import Operation
 from rustorium.config import nearest, split_address
 from rustorium.errors import UsageError, VerificationFailed
 from rustorium.home.setup import NO_CHAIN
-from rustorium.net.generate import ACCOUNT_STORAGE_BYTES, NEWEST_VERSION, OWNER_STORAGE_BYTES
+from rustorium.net.generate import NEWEST_VERSION, OWNER_STORAGE_BYTES, SPONSORS_MAX
+from rustorium.net.presets import CORES, PRESETS, PresetName, parameters_with
 
 FILE_BYTES_MAX = 64 * 1024
 """Maximum number of bytes in a party's file; commands print less than 1 KiB."""
@@ -108,17 +109,20 @@ def new_genesis(
     operator_quorum: int,
     accounts: Sequence[Holder] = (),
     parameters: dict[str, Any] | None = None,
+    preset: PresetName = "consortium",
+    cores: int = CORES,
 ) -> str:
-    """Returns the genesis as JSON. The accounts of operators and `accounts` get storage, owners' accounts a little.
-    Errors: UsageError."""
+    """Returns the genesis as JSON. The accounts of operators and `accounts` get storage, owners' accounts a little. The
+    preset's quotas are for validators with so many cores. Errors: UsageError."""
     from rustorium import _native
 
+    quotas = PRESETS[preset]
     _distinct("name", [(party.name, party.source) for party in parties])
     for key in VALIDATOR_KEYS:
         _distinct(key.replace("_", " "), [(getattr(party, key), party.source) for party in parties])
     _distinct("address", [(party.address, party.source) for party in parties])
     _distinct("operator", [(one.address, one.source) for one in operators])
-    room = dict.fromkeys([(one.region, one.public_key) for one in [*operators, *accounts]], ACCOUNT_STORAGE_BYTES)
+    room = dict.fromkeys([(one.region, one.public_key) for one in [*operators, *accounts]], quotas.storage_bytes)
     for party in parties:
         room.setdefault((party.region, party.owner_key), OWNER_STORAGE_BYTES)
     genesis: dict[str, Any] = {
@@ -138,7 +142,9 @@ def new_genesis(
     if "epoch_ms" in wished:
         defaults.pop("min_epoch_ms", None)  # it follows from the epoch's length
     governing = {"operators": [one.public_key for one in operators], "operator_quorum": operator_quorum}
-    genesis["parameters"] = defaults | governing | wished
+    genesis["parameters"] = defaults | governing | parameters_with(preset, wished, cores)
+    holders = list(dict.fromkeys(one.address for one in [*operators, *accounts]))
+    genesis["sponsors"] = quotas.sponsors_of(holders[:SPONSORS_MAX])
     text = json.dumps(genesis, indent=1)
     # The text is decoded and described again, so that it equals what a check expects.
     return json.dumps(json.loads(_native.genesis_describe(_encoded(json.loads(text)))), indent=1) + "\n"

@@ -25,9 +25,13 @@ from rustorium.sim.memories import Memories, VoteKey
 from rustorium.sim.ondisk import OnDisk, block_digest
 
 KINDS = ("notarize", "nullify", "finalize")
-ACCOUNT, BALANCE = 0, 1
+ACCOUNT, BALANCE, SPONSOR, GOVERNANCE, PROPOSAL = 0, 1, 13, 16, 17
 """The first byte in the names of state leaves."""
+UNPAID = (ACCOUNT, SPONSOR, GOVERNANCE, PROPOSAL)
+"""Leaves whose bytes no account pays for, or not by their length."""
 LEAF_KEY_BYTES = 64
+FIRST_RECORD_BYTES = 64
+"""Bytes of an account's record of version 1; none of version 2 has as many."""
 RECORD_STORAGE = {1: 128, 2: 192}
 """Storage bytes that a new account's record takes, by protocol version, whatever its length (V27)."""
 ASKED_MAX = 100
@@ -246,8 +250,9 @@ class Checkers:
         either number of bytes."""
         accounts = frozenset(key for key, name, _ in leaves if name[0] == ACCOUNT)
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
-        left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)
-        taken = sum(LEAF_KEY_BYTES + len(value) for _, name, value in leaves if name[0] != ACCOUNT)
+        left = sum(_storage_left(value) for _, name, value in leaves if name[0] == ACCOUNT)
+        paid = [value for _, name, value in leaves if name[0] not in UNPAID]
+        taken = sum(LEAF_KEY_BYTES + len(value) for value in paid)
         sums = (amounts, left + taken)
         if self._sums is None:
             self._sums, self._first_accounts = sums, accounts
@@ -270,6 +275,13 @@ class Checkers:
 
     def final_chain(self) -> list[FinalBlock]:
         return [self._final[height] for height in sorted(self._final)]
+
+
+def _storage_left(record: bytes) -> int:
+    """Returns the storage balance in an account's record. Version 1 has it at the end, and version 2 behind tag, signer
+    and nonce."""
+    place = len(record) - 8 if len(record) == FIRST_RECORD_BYTES else 2 + 32 + 8
+    return int.from_bytes(record[place : place + 8], "little")
 
 
 def _height(claim: tuple[int, bytes] | None) -> int:

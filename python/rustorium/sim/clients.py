@@ -12,6 +12,7 @@ from rustorium import _native
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.sim.net import EXPIRES_MS, REGION, START_MS, Signed, seed_of
 from rustorium.sim.shadow import SignedByClient
+from rustorium.sim.usage import declared_work
 
 if TYPE_CHECKING:
     from rustorium.sim.world import World
@@ -45,8 +46,9 @@ class Clients:
         self.gap_ms = gap_ms
         """The mean time between two transactions of one account."""
         self._nonces = [0] * len(world.net.accounts)
-        self._operators = range(len(world.net.accounts) - world.net.operators, len(world.net.accounts))
-        self._people = self._operators.start - (world.net.owner is not None)
+        self.operators = range(len(world.net.accounts) - world.net.operators, len(world.net.accounts))
+        """The operators' accounts, by number."""
+        self._people = self.operators.start - (world.net.owner is not None)
         world.on_owner = self.own
         self._waits: dict[int, Wait] = {}
         self.done = 0
@@ -64,12 +66,12 @@ class Clients:
 
     def govern(self, operation: dict[str, Any]) -> None:
         """Submits the next transaction of each operator."""
-        for operator in self._operators:
+        for operator in self.operators:
             self._submit(operator, [operation])
 
     def put_as_operator(self, which: int, key: bytes, value: bytes) -> int:
         """Puts a value into an operator's account. Returns the transaction's tag."""
-        account = self._operators[which]
+        account = self.operators[which]
         namespace = self.world.net.accounts[account].address
         operation = {"type": "put", "namespace": namespace, "key_hex": key.hex(), "value_hex": value.hex()}
         return self._submit(account, [operation])
@@ -111,7 +113,8 @@ class Clients:
         self, tag: int, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS
     ) -> None:
         signed = self.world.net.sign(account, nonce, operations, expires_ms)
-        self.world.shadow.signed(SignedByClient(signed.id, account, nonce, expires_ms, operations))
+        work = declared_work(signed.raw)
+        self.world.shadow.signed(SignedByClient(signed.id, account, nonce, expires_ms, operations, work))
         self._waits[tag] = Wait(account, nonce, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)
 

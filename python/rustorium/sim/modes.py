@@ -61,6 +61,9 @@ class Mode(Enum):
     """LIVENESS with clocks that jump by up to an hour, and a final block soon after the last jump."""
     HOSTS = "hosts"
     """LIVENESS of two shards that share processes and links. A host also ends by itself, and is started again."""
+    QUOTA = "quota"
+    """LIVENESS on a chain whose accounts, and all of them together, have less quota than clients want. Nobody uses more
+    than V59 allows in any window, and what waits becomes final."""
     ACTIVATE = "activate"
     """A run of one of the modes above, every one in turn, on a chain that goes from version 1 to version 2."""
     ACTIVATE_FEW = "activate-few"
@@ -79,5 +82,5 @@ class Mode(Enum):
     """Members go back to 0.2.0 before the switch or after it, and come again to this release."""
 
 
-ACTIVATED = tuple(mode for mode in Mode if not mode.value.startswith("activate"))
-"""Modes that a run of ACTIVATE has, each in turn."""
+ACTIVATED = tuple(mode for mode in Mode if not mode.value.startswith("activate") and mode is not Mode.QUOTA)
+"""Modes that a run of ACTIVATE has, each in turn. Version 1 has no such quotas."""

@@ -107,15 +107,16 @@ def make_net(
     n: int,
     nodes: int,
     accounts: int,
-    parameters: tuple[tuple[str, int | bool], ...] = (),
+    parameters: tuple[tuple[str, Any], ...] = (),
     version: int = 2,
     owner: int | None = None,
     shard: int = 0,
     operators: int = 1,
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
-    from the default. The owner of node `owner` has an account too; epochs then have their default minimum age. The last
-    `operators` accounts are operators', one of whom is a quorum."""
+    from the default; those of a group are pairs of their names and values. The owner of node `owner` has an account
+    too; epochs then have their default minimum age. The last `operators` accounts are operators', one of whom is a
+    quorum."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
@@ -140,7 +141,8 @@ def make_net(
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
     governors = {"operators": [_native.public_key(seed).hex() for seed in seeds[-operators:]], "operator_quorum": 1}
     ages = {"min_epoch_ms": 1_000} if version > 1 and owner is None else {}
-    genesis["parameters"] = defaults | governors | ages | dict(parameters)
+    changed = {name: dict(value) if name == "capacity" else value for name, value in parameters}
+    genesis["parameters"] = defaults | governors | ages | changed
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
     native = _native.SimChain(raw, node_keys, shard)

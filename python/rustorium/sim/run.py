@@ -22,6 +22,7 @@ from rustorium.sim.probes import judge_memory
 from rustorium.sim.scenario import Plan, Shape, build_world, draw_plan
 from rustorium.sim.terms import Terms
 from rustorium.sim.twins import Bars, Scenario
+from rustorium.sim.usage import judge_usage
 from rustorium.sim.world import World
 
 SETTLE_MS = 40_000.0
@@ -124,6 +125,8 @@ def run_seed(
         settled = not failure and plan.kind is not Mode.SAFETY
         for of_shard in clients:
             _judge(of_shard.world)
+            if plan.kind is Mode.QUOTA:
+                _judge_usage(of_shard)
             judge_bounds(of_shard.world, settled=settled, under_way=0 if settled else of_shard.handed_in)
             judge_epochs(of_shard.world, plan.terms)
     except AssertionError as breach:  # a BreachError, or one of the core's own assertions
@@ -320,6 +323,15 @@ def _judge(world: World) -> None:
             world.checkers.kept(node.index, tip[0], node.disk)
         retired = None if node.wiped else node.disk.retired()
         world.checkers.blamed(node.index, node.offenders(), retired, world.honest)
+
+
+def _judge_usage(clients: Clients) -> None:
+    """Checks what each honest node executed against the quotas."""
+    world = clients.world
+    headers = {block.header.height: block.header for block in world.checkers.final_chain()}
+    for node in world.nodes:
+        if node.index in world.honest and node.disk.tip() is not None:
+            judge_usage(node.index, world.shadow.uses(node.disk, headers), clients.operators)
 
 
 def _stall(clients: list[Clients]) -> str:

@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations_with_replacement
+from typing import Any
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import UsageError
@@ -24,6 +25,7 @@ from rustorium.sim.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.terms import EXTRA, Terms, draw_terms
 from rustorium.sim.twins import NODES as TWINS_NODES
 from rustorium.sim.twins import Scenario, scenarios
+from rustorium.sim.usage import TIGHT
 from rustorium.sim.world import World
 
 ACCOUNTS = 7
@@ -358,11 +360,16 @@ def build_world(seed: int, plan: Plan) -> World:
         parent_grace_ms=plan.parent_grace_ms,
         state_roots=True,
     )
-    parameters = [("root_period_ms", plan.root_period_ms), ("root_period_idle_ms", plan.root_idle_ms)]
+    parameters: list[tuple[str, Any]] = [
+        ("root_period_ms", plan.root_period_ms),
+        ("root_period_idle_ms", plan.root_idle_ms),
+    ]
+    if plan.kind is Mode.QUOTA:
+        parameters += TIGHT
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
-    version, operators = version_of(seed), 1
+    version, operators = version_of(seed) if plan.kind is not Mode.QUOTA else 2, 1
     if plan.activation is not None:
         version, operators = 1, plan.activation.operators
     if version > 1 and owner is None:

@@ -12,12 +12,13 @@ from typing import Any
 from rustorium import _native
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
+from rustorium.sim.usage import Use
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
 """The first byte in the names of leaves."""
-RECORD_BYTES = 64
-"""Bytes of an account's record from its key on: the key, the next nonce and what is left. Version 2 has two bytes
-before it (V27)."""
+FIRST_RECORD_BYTES = 64
+"""Bytes of an account's record of version 1, which begins with the key. Version 2 has a tag and a kind before it, and
+never so many bytes."""
 
 Leaves = Sequence[tuple[bytes, bytes, bytes]]
 Place = tuple[int, int]
@@ -33,6 +34,13 @@ class SignedByClient:
     nonce: int
     expires_ms: int
     operations: Sequence[Mapping[str, Any]]
+    work: int = 0
+    """The work that it declares."""
+
+
+def from_key(record: bytes) -> bytes:
+    """Returns an account's record from its key, or the hash of its authority, on; the next nonce follows (V27)."""
+    return record if len(record) == FIRST_RECORD_BYTES else record[2:]
 
 
 @dataclass
@@ -62,6 +70,15 @@ class Shadow:
         self._signed.append(transaction)
 
     # ---- the checks
+
+    def uses(self, disk: _native.SimDisk, headers: Mapping[int, SeenHeader]) -> list[Use]:
+        """Returns what the transactions used that a node executed."""
+        found = ((transaction, disk.transaction(transaction.id)) for transaction in self._signed)
+        return [
+            Use(headers[place[0]].time_ms, transaction.account, transaction.work)
+            for transaction, place in found
+            if place is not None and place[0] in headers
+        ]
 
     def judge(self, node: int, disk: _native.SimDisk, leaves: Leaves, headers: Mapping[int, SeenHeader]) -> None:
         """Checks everything that an honest node executed, and the resulting state."""
@@ -138,7 +155,7 @@ class Shadow:
     @staticmethod
     def judge_state(node: int, wanted: State, leaves: Leaves) -> None:
         """Checks that leaves hold exactly the accounts, amounts and values that the replayed transactions left."""
-        records = {leaf[:32]: value[-RECORD_BYTES:] for leaf, name, value in leaves if name == ACCOUNT}
+        records = {leaf[:32]: from_key(value) for leaf, name, value in leaves if name == ACCOUNT}
         keys = {account: record[:32] for account, record in records.items()}
         nonces = {record[:32]: int.from_bytes(record[32:40], "little") for record in records.values()}
         for key, nonce in wanted.nonces.items():

@@ -91,10 +91,15 @@ pub fn all(target: &Target) -> Vec<Vec<u8>> {
 
 /// The cases of a file of conformance vectors.
 pub fn vectors(file: &str) -> Vec<Value> {
+    listed(file, "cases")
+}
+
+/// A list in a file of conformance vectors.
+pub fn listed(file: &str, list: &str) -> Vec<Value> {
     let path = root().join("../vectors").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file: Value = serde_json::from_str(&text).unwrap();
-    file["cases"].as_array().unwrap().clone()
+    file[list].as_array().unwrap().clone()
 }
 
 /// A field of a case that is bytes.

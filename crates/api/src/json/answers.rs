@@ -114,6 +114,17 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::NotPossessed => "not-possessed",
         FailureCode::KeyRetired => "key-retired",
         FailureCode::ReplacedAlready => "replaced-already",
+        FailureCode::BadAuthority => "bad-authority",
+        FailureCode::NothingPending => "nothing-pending",
+        FailureCode::NotRecovery => "not-recovery",
+        FailureCode::Paused => "paused",
+        FailureCode::WrongSender => "wrong-sender",
+        FailureCode::NoSuchProposal => "no-such-proposal",
+        FailureCode::TooManyProposals => "too-many-proposals",
+        FailureCode::StaleProposal => "stale-proposal",
+        FailureCode::BadParameters => "bad-parameters",
+        FailureCode::BadTime => "bad-time",
+        FailureCode::BadPause => "bad-pause",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Conditions as JSON, both ways.
 
-use super::operation::{bytes, pair};
+use super::fields::{bytes, pair};
 use super::scalar::{Amount, Hex};
 use super::schema::ToSchema;
 use super::view_error::ViewError;

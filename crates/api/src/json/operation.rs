@@ -1,17 +1,14 @@
 //! Operations as JSON, both ways.
 
 use super::condition::ConditionView;
+use super::fields::{digits_of, pair};
+use super::governance::ChangeView;
 use super::pool::PoolTransferView;
-use super::scalar::{Amount, Hex, once, text};
+use super::scalar::{Amount, Hex, once};
 use super::schema::ToSchema;
-use super::second::RightView;
-use super::signers::{AuthorityView, PossessionView};
-use super::view_error::ViewError;
-use rustorium_types::limits::GRANT_PREFIXES_MAX;
-use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Key, NamedInput, Operation, Operation2, Possession, Validator,
-    VerifierId, encode,
-};
+use super::second::{RightView, is_false, is_zero};
+use super::signers::{AuthorityView, PossessionView, RecoveryView};
+use rustorium_types::{AccountId, AssetId, Hash, Operation, Possession, Validator, VerifierId};
 use serde::{Deserialize, Serialize};
 
 /// A public input by which a verifier's statements can be required.
@@ -42,10 +39,69 @@ pub enum OperationView {
         /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
     },
-    /// Gives the sender another authority, at once. Needs a transaction of version 2.
+    /// Gives the sender other settings: keys, a delay of later changes, a recovery account. They take effect at once if the
+    /// present ones have neither a delay nor a recovery account. Needs a transaction of version 2.
     SetAuthority {
         /// The keys that act for the sender from then on, and how many of them must sign.
         authority: AuthorityView,
+        /// Time between a later change by the keys and its effect, ms.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        delay_ms: u64,
+        /// The account that may replace the keys, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recovery: Option<RecoveryView>,
+        /// `true` if all grants that the sender made before become void.
+        #[serde(default, skip_serializing_if = "is_false")]
+        void_grants: bool,
+    },
+    /// Cancels the change of the sender's settings that waits, unless it is a final recovery. Needs a transaction of
+    /// version 2.
+    CancelAuthority {},
+    /// For the recovery account: a change that the account's keys began takes effect at once. Needs a transaction of
+    /// version 2.
+    ApproveAuthority {
+        /// The account whose change waits.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// Hash of the change that is approved.
+        #[schema(value_type = String)]
+        change: Hash,
+    },
+    /// For the recovery account: the account gets these keys after the recovery delay, and its grants become void. Needs a
+    /// transaction of version 2.
+    Recover {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The account's next keys, and how many of them must sign.
+        authority: AuthorityView,
+    },
+    /// For the recovery account: cancels the recovery that it began. Needs a transaction of version 2.
+    WithdrawRecovery {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+    },
+    /// An operation of version 2 that this release has no name for.
+    /// For seats: proposes a change, and approves it. Needs a transaction of version 2.
+    Propose {
+        /// The change.
+        change: Box<ChangeView>,
+        /// Header time from which the proposal is void, Unix ms.
+        until_ms: u64,
+    },
+    /// For seats: approves a proposed change. Needs a transaction of version 2.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change.
+        #[schema(value_type = String)]
+        change: Hash,
+    },
+    /// For seats: takes the sender's approval back. Needs a transaction of version 2.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
     },
     /// An operation of version 2 that nodes of this release refuse.
     Later {
@@ -239,46 +295,6 @@ pub enum OperationView {
     },
 }
 
-type Pair = (Option<String>, Option<String>);
-
-pub(super) fn pair(bytes: &[u8]) -> Pair {
-    (text(bytes), Some(hex::encode(bytes)))
-}
-
-pub(super) fn bytes<const MAX: usize>(
-    name: &'static str,
-    text: Option<String>,
-    digits: Option<String>,
-) -> Result<BoundedBytes<MAX>, ViewError> {
-    let digits = digits.map(|d| hex::decode(d).map_err(|_| ViewError::Hex(name))).transpose()?;
-    let bytes = match (text.map(String::into_bytes), digits) {
-        (Some(text), Some(digits)) if text != digits => return Err(ViewError::Differ(name)),
-        (Some(bytes), _) | (None, Some(bytes)) => bytes,
-        (None, None) => return Err(ViewError::Missing(name)),
-    };
-    BoundedBytes::new(bytes).map_err(|error| ViewError::Bound(name, error))
-}
-
-fn amount_64(amount: Amount) -> Result<u64, ViewError> {
-    u64::try_from(amount.0).map_err(|_| ViewError::Large("amount"))
-}
-
-fn digits_of<'a>(prefixes: impl Iterator<Item = &'a Key>) -> Vec<String> {
-    prefixes.map(|prefix| hex::encode(prefix.as_slice())).collect()
-}
-
-pub(super) fn prefixes_of(digits: Vec<String>) -> Result<BoundedVec<Key, GRANT_PREFIXES_MAX>, ViewError> {
-    let prefixes = digits.into_iter().map(|digits| bytes("prefixes", None, Some(digits)));
-    list("prefixes", prefixes.collect::<Result<Vec<_>, _>>()?.into_iter())
-}
-
-fn list<T, const MAX: usize>(
-    name: &'static str,
-    values: impl Iterator<Item = T>,
-) -> Result<BoundedVec<T, MAX>, ViewError> {
-    BoundedVec::new(values.collect()).map_err(|error| ViewError::Bound(name, error))
-}
-
 impl From<&Operation> for OperationView {
     fn from(operation: &Operation) -> Self {
         match operation {
@@ -357,31 +373,6 @@ impl From<&Operation> for OperationView {
 }
 
 impl OperationView {
-    /// Returns the view of an operation of version 2 that this account sends.
-    pub(crate) fn of_second(sender: &AccountId, operation: &Operation2) -> Self {
-        if let Some(first) = operation.as_first(sender) {
-            return (&first).into();
-        }
-        match operation {
-            Operation2::CreateAccount { region, authority, storage_bytes } => Self::CreateAccount {
-                region: *region,
-                public_key: None,
-                authority: Some(authority.into()),
-                storage_bytes: *storage_bytes,
-            },
-            Operation2::Grant { to, rights, prefixes, until_ms } => Self::Grant {
-                to: *to,
-                prefixes_hex: digits_of(prefixes.iter()),
-                rights: Some(RightView::of(*rights)),
-                until_ms: *until_ms,
-            },
-            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
-                Self::SetAuthority { authority: (&settings.authority).into() }
-            }
-            _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
-        }
-    }
-
     fn add_validator(validator: &Validator, possession: Option<&Possession>) -> Self {
         let (name, name_hex) = pair(validator.name.as_slice());
         let (address, address_hex) = pair(validator.address.as_slice());
@@ -396,94 +387,5 @@ impl OperationView {
             address_hex,
             possession: possession.map(Into::into),
         }
-    }
-}
-
-impl TryFrom<OperationView> for Operation {
-    type Error = ViewError;
-
-    fn try_from(view: OperationView) -> Result<Self, ViewError> {
-        Ok(match view {
-            OperationView::Later { .. }
-            | OperationView::SetAuthority { .. }
-            | OperationView::CreateAccount { authority: Some(_), .. }
-            | OperationView::Grant { rights: Some(_), .. }
-            | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),
-            OperationView::CreateAccount { region, public_key, authority: None, storage_bytes } => {
-                let Hex(public_key) = public_key.ok_or(ViewError::Required("public_key"))?;
-                Self::CreateAccount { region, public_key, storage_bytes }
-            }
-            OperationView::Put { namespace, key, key_hex, value, value_hex } => {
-                Self::Put { namespace, key: bytes("key", key, key_hex)?, value: bytes("value", value, value_hex)? }
-            }
-            OperationView::Delete { namespace, key, key_hex } => {
-                Self::Delete { namespace, key: bytes("key", key, key_hex)? }
-            }
-            OperationView::Require { condition } => Self::Require(condition.try_into()?),
-            OperationView::Transfer { to, asset, amount } => Self::Transfer { to, asset, amount: amount.0 },
-            OperationView::Issue { symbol, symbol_hex, to, amount } => {
-                Self::Issue { symbol: bytes("symbol", symbol, symbol_hex)?, to, amount: amount.0 }
-            }
-            OperationView::Grant { to, prefixes_hex, .. } => Self::Grant { to, prefixes: prefixes_of(prefixes_hex)? },
-            OperationView::AddValidator {
-                name,
-                name_hex,
-                validator_key,
-                node_key,
-                owner_key,
-                region,
-                address,
-                address_hex,
-                possession,
-            } => {
-                let validator = Validator {
-                    name: bytes("name", name, name_hex)?,
-                    validator_key: validator_key.0,
-                    node_key: node_key.0,
-                    owner_key: owner_key.0,
-                    region,
-                    address: bytes("address", address, address_hex)?,
-                };
-                match possession {
-                    None => Self::AddValidator { validator },
-                    Some(possession) => Self::AddProven { validator, possession: possession.into() },
-                }
-            }
-            OperationView::RemoveValidator { validator_key } => {
-                Self::RemoveValidator { validator_key: validator_key.0 }
-            }
-            OperationView::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
-                let (validator_key, new_validator_key) = (validator_key.0, new_validator_key.0);
-                let (new_node_key, possession) = (new_node_key.0, possession.map(Into::into));
-                match possession {
-                    None => Self::ReplaceKey { validator_key, new_validator_key, new_node_key },
-                    Some(possession) => {
-                        Self::ReplaceProven { validator_key, new_validator_key, new_node_key, possession }
-                    }
-                }
-            }
-            OperationView::EndEpoch { epoch } => Self::EndEpoch { epoch: Epoch(epoch) },
-            OperationView::RegisterVerifier { key_hex, named } => Self::RegisterVerifier {
-                key: bytes("key", None, Some(key_hex))?,
-                named: list(
-                    "named",
-                    named.into_iter().map(|input| NamedInput { index: input.index, once: input.once }),
-                )?,
-            },
-            OperationView::VerifyProof { verifier, inputs, proof_hex } => Self::VerifyProof {
-                verifier,
-                inputs: list("inputs", inputs.into_iter().map(|input| input.0))?,
-                proof: bytes("proof", None, Some(proof_hex))?,
-            },
-            OperationView::Shield { pool, asset, amount, transfer } => {
-                Self::Shield { pool, asset, amount: amount_64(amount)?, transfer: (*transfer).into() }
-            }
-            OperationView::ShieldedTransfer { pool, transfer } => {
-                Self::ShieldedTransfer { pool, transfer: (*transfer).into() }
-            }
-            OperationView::Unshield { pool, asset, amount, to, transfer } => {
-                Self::Unshield { pool, asset, amount: amount_64(amount)?, to, transfer: (*transfer).into() }
-            }
-        })
     }
 }

@@ -4,7 +4,8 @@
 
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use rustorium_types::{Authority, Possession, SignerKey};
+use super::view_error::ViewError;
+use rustorium_types::{AccountId, Authority, Possession, Recovery, SignerKey};
 use serde::{Deserialize, Serialize};
 
 /// The keys that may act for an account, and how many of them must sign.
@@ -22,6 +23,44 @@ impl From<&Authority> for AuthorityView {
     fn from(authority: &Authority) -> Self {
         let keys = authority.keys().iter().map(|SignerKey::Ed25519(key)| Hex(*key)).collect();
         Self { threshold: authority.threshold(), keys }
+    }
+}
+
+impl TryFrom<&AuthorityView> for Authority {
+    type Error = ViewError;
+
+    /// Returns the authority of keys in any order.
+    fn try_from(view: &AuthorityView) -> Result<Self, ViewError> {
+        let keys = view.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
+        Self::of_keys(view.threshold, keys).map_err(ViewError::Authority)
+    }
+}
+
+/// The account that may replace another one's keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryView {
+    /// The recovery account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// Time between a recovery and its effect, ms.
+    pub delay_ms: u64,
+    /// `true` if the account's keys can't cancel a recovery, and the account is frozen until it takes effect.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+}
+
+impl From<Recovery> for RecoveryView {
+    fn from(recovery: Recovery) -> Self {
+        let Recovery { account, delay_ms, is_final } = recovery;
+        Self { account, delay_ms, is_final }
+    }
+}
+
+impl From<RecoveryView> for Recovery {
+    fn from(view: RecoveryView) -> Self {
+        let RecoveryView { account, delay_ms, is_final } = view;
+        Self { account, delay_ms, is_final }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Accounts, balances and keys as JSON, with their proofs.
 
 use super::answers::AtView;
-use super::operation::bytes;
+use super::custody::{CustodyStateView, CustodyView};
+use super::fields::bytes;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
 use super::view_error::ViewError;
-use rustorium_execution::{AccountRecord2, decode_amount};
+use rustorium_execution::{AccountRecord, AccountRecord2, CustodyRecord, decode_amount};
 use rustorium_types::{
     AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer,
     Subject,
@@ -48,27 +49,56 @@ pub struct RecordView {
     pub authority_hash: Option<Hash>,
     /// Byte of the home region.
     pub region: u8,
-    /// Remaining quota, in work units.
+    /// Work units that are left: under version 2, those that the account drew and didn't use yet.
     pub quota_left: u64,
+    /// Bytes of history that the account drew and didn't use yet.
+    pub history_left: u64,
+    /// Number of the sponsor that the account draws from; 0 is the common one.
+    pub sponsor: u32,
     /// Remaining storage balance, bytes.
     pub storage_bytes_left: u64,
+    /// `settled` or `pending` if the account has a delay, a recovery account or a change that waits. While one waits, other
+    /// keys may act than these: `authority` of the account tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custody: Option<CustodyStateView>,
 }
 
 impl RecordView {
-    fn new(account: AccountId, record: &AccountRecord2) -> Self {
+    /// Reads a leaf's value. A record in the form of version 1 says its quota as that version counts it.
+    fn read(account: AccountId, value: &[u8]) -> Result<Self, DecodeError> {
+        let record = AccountRecord2::from_bytes(value)?;
+        let first = AccountRecord::from_bytes(value).ok();
         let (public_key, authority_hash) = match record.signer {
             Signer::Single(key) => (Some(Hex(key)), None),
             Signer::Many(hash) => (None, Some(hash)),
         };
-        Self {
+        Ok(Self {
             nonce: record.nonce,
             public_key,
             authority_hash,
             region: account.region(),
-            quota_left: record.quota_left,
+            quota_left: first.map_or(record.work.left.into(), |first| first.quota_left),
+            history_left: record.history.left.into(),
+            sponsor: record.sponsor,
             storage_bytes_left: record.storage_bytes_left,
-        }
+            custody: CustodyStateView::of(record.custody),
+        })
     }
+}
+
+/// An account's settings.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct AuthorityAnswer {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// Its settings; absent if its keys change at once and no account recovers it.
+    pub custody: Option<CustodyView>,
+    /// With `proof=1`: canonical bytes of the read proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_hex: Option<String>,
+    /// The state that the answer describes.
+    pub at: AtView,
 }
 
 /// An account's balance of one asset.
@@ -114,7 +144,8 @@ pub struct ValueAnswer {
     pub at: AtView,
 }
 
-/// A subject in the state: an account's record; with `asset` a balance; with `key` or `key_hex` a value.
+/// A subject in the state: an account's record; with `asset` a balance; with `key` or `key_hex` a value; with `authority`
+/// the account's settings.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectView {
@@ -128,14 +159,20 @@ pub struct SubjectView {
     key: Option<String>,
     /// The key as hex digits.
     key_hex: Option<String>,
+    /// `true` for the account's settings: its keys, and how they can change.
+    #[serde(default)]
+    authority: bool,
 }
 
 impl TryFrom<SubjectView> for Subject {
     type Error = ViewError;
 
     fn try_from(view: SubjectView) -> Result<Self, ViewError> {
-        let SubjectView { account, asset, key, key_hex } = view;
+        let SubjectView { account, asset, key, key_hex, authority } = view;
         match asset {
+            Some(_) if authority => Err(ViewError::Both("asset", "authority")),
+            None if authority && (key.is_some() || key_hex.is_some()) => Err(ViewError::Both("key", "authority")),
+            None if authority => Ok(Self::Custody(account)),
             Some(_) if key.is_some() || key_hex.is_some() => Err(ViewError::Both("asset", "key")),
             Some(asset) => Ok(Self::Balance(account, asset)),
             None if key.is_none() && key_hex.is_none() => Ok(Self::Account(account)),
@@ -214,6 +251,14 @@ pub enum ReadAnswer {
         /// The value as hex digits, if there is one and `value` doesn't show it. An absent key has neither.
         value_hex: Option<String>,
     },
+    /// An account's settings.
+    Authority {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// Its settings; absent if its keys change at once and no account recovers it.
+        custody: Option<CustodyView>,
+    },
 }
 
 impl ReadAnswer {
@@ -225,8 +270,12 @@ impl ReadAnswer {
         let bytes = value.as_ref().map(BoundedBytes::as_slice);
         Ok(match subject {
             Subject::Account(account) => {
-                let record = bytes.map(AccountRecord2::from_bytes).transpose()?;
-                Self::Account { account: *account, record: record.map(|record| RecordView::new(*account, &record)) }
+                let record = bytes.map(|value| RecordView::read(*account, value)).transpose()?;
+                Self::Account { account: *account, record }
+            }
+            Subject::Custody(account) => {
+                let custody = bytes.map(CustodyRecord::from_bytes).transpose()?;
+                Self::Authority { account: *account, custody: custody.as_ref().map(Into::into) }
             }
             Subject::Balance(account, asset) => {
                 let balance = Amount(bytes.map_or(Ok(0), decode_amount)?);
@@ -271,7 +320,7 @@ pub struct ClaimedBy {
 /// The content of many subjects, with one proof of them all.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ProofAnswer {
-    /// The content of each, in ascending order: accounts, then balances, then keys.
+    /// The content of each, in ascending order: accounts, then balances, then keys, then settings.
     pub items: Vec<ReadAnswer>,
     /// Canonical bytes of the read proof.
     pub proof_hex: String,

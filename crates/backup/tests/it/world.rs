@@ -37,6 +37,7 @@ pub fn genesis() -> Genesis {
         validators: BoundedVec::new(vec![validator]).unwrap(),
         accounts: BoundedVec::new(accounts).unwrap(),
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::second_views as views;
 use super::values::{account, bytes, chain, key, list, sample_transactions, second_transactions};
 use super::{plain, with};
-use rustorium_crypto::{authority_account, authority_hash, transaction2_bytes, transaction2_id};
+use rustorium_crypto::{authority_account, authority_hash, settings_hash, transaction2_bytes, transaction2_id};
 use rustorium_types::*;
 use serde_json::{Value, json};
 
@@ -155,10 +155,54 @@ fn new_operations() -> Vec<Operation2> {
         Operation2::SetAuthority { settings: settings(None), void_grants: false },
         Operation2::SetAuthority { settings: settings(Some(recovery)), void_grants: true },
         Operation2::CancelAuthority,
-        Operation2::ApproveAuthority { account: to },
+        Operation2::ApproveAuthority { account: to, change: settings_hash(&settings(Some(recovery)), true) },
         Operation2::Recover { account: to, authority: one },
         Operation2::WithdrawRecovery { account: to },
+        Operation2::Approve { number: 7, change: Hash([8; 32]) },
+        Operation2::Withdraw { number: u64::MAX },
     ]
+    .into_iter()
+    .chain(
+        changes()
+            .into_iter()
+            .map(|change| Operation2::Propose { change: Box::new(change), until_ms: 1_800_000_000_000 }),
+    )
+    .collect()
+}
+
+/// A change of each kind.
+fn changes() -> Vec<GovernanceChange> {
+    let of_the_committee = old_operations().into_iter().filter_map(|operation| {
+        Some(match operation {
+            Operation2::AddValidator { validator, possession } => {
+                GovernanceChange::AddValidator { validator, possession }
+            }
+            Operation2::RemoveValidator { validator_key } => GovernanceChange::RemoveValidator { validator_key },
+            Operation2::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
+                GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession }
+            }
+            Operation2::EndEpoch { epoch } => GovernanceChange::EndEpoch { epoch },
+            _ => return None,
+        })
+    });
+    let base = Hash([7; 32]);
+    let operators = list((1..=3).map(|seed| key(seed).public()).collect());
+    let parameters = Parameters {
+        operators: operators.clone(),
+        operator_quorum: 2,
+        epoch_ms: 7_200_000,
+        ..Parameters::of(Rules::V2)
+    };
+    let account = PauseScope::Account(account(9, 0));
+    let others = [
+        GovernanceChange::SetParameters { base, parameters },
+        GovernanceChange::SetOperators { base, operators, quorum: 2 },
+        GovernanceChange::Pause { scope: PauseScope::All, until_ms: 1_800_000_000_000 },
+        GovernanceChange::Pause { scope: account, until_ms: u64::MAX },
+        GovernanceChange::Resume { scope: PauseScope::All },
+        GovernanceChange::Resume { scope: account },
+    ];
+    of_the_committee.chain(others).collect()
 }
 
 /// The operations of version 1's vectors that have the same fields in version 2.

@@ -1,6 +1,7 @@
 //! Authorities, operations and transactions of version 2 as JSON.
 
 use super::views::{once, operation as first, pair};
+use rustorium_crypto::change_hash;
 use rustorium_types::*;
 use serde_json::{Value, json};
 
@@ -72,12 +73,51 @@ fn operation(operation: &Operation2) -> Value {
             json!({ "type": "set_authority", "settings": settings(new), "void_grants": void_grants })
         }
         Operation2::CancelAuthority => json!({ "type": "cancel_authority" }),
-        Operation2::ApproveAuthority { account } => json!({ "type": "approve_authority", "account": account }),
+        Operation2::ApproveAuthority { account, change } => {
+            json!({ "type": "approve_authority", "account": account, "change": change })
+        }
         Operation2::Recover { account, authority: keys } => {
             json!({ "type": "recover", "account": account, "authority": authority(keys) })
         }
         Operation2::WithdrawRecovery { account } => json!({ "type": "withdraw_recovery", "account": account }),
+        Operation2::Propose { change, until_ms } => {
+            json!({ "type": "propose", "change": proposed(change), "until_ms": until_ms, "change_hash": change_hash(change) })
+        }
+        Operation2::Approve { number, change } => json!({ "type": "approve", "number": number, "change": change }),
+        Operation2::Withdraw { number } => json!({ "type": "withdraw", "number": number }),
         other => panic!("{other:?} is an operation of version 1, too"),
+    }
+}
+
+fn scope(scope: PauseScope) -> Option<AccountId> {
+    match scope {
+        PauseScope::All => None,
+        PauseScope::Account(account) => Some(account),
+    }
+}
+
+/// A change that seats decide. Its hash covers its bytes.
+fn proposed(change: &GovernanceChange) -> Value {
+    match change.clone() {
+        GovernanceChange::AddValidator { validator, possession } => {
+            first(&Operation::AddProven { validator, possession })
+        }
+        GovernanceChange::RemoveValidator { validator_key } => first(&Operation::RemoveValidator { validator_key }),
+        GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
+            first(&Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession })
+        }
+        GovernanceChange::EndEpoch { epoch } => first(&Operation::EndEpoch { epoch }),
+        GovernanceChange::SetParameters { base, parameters } => {
+            json!({ "type": "set_parameters", "base": base, "parameters": parameters })
+        }
+        GovernanceChange::SetOperators { base, operators, quorum } => {
+            let operators: Vec<String> = operators.iter().map(hex::encode).collect();
+            json!({ "type": "set_operators", "base": base, "operators": operators, "quorum": quorum })
+        }
+        GovernanceChange::Pause { scope: of, until_ms } => {
+            json!({ "type": "pause", "account": scope(of), "until_ms": until_ms })
+        }
+        GovernanceChange::Resume { scope: of } => json!({ "type": "resume", "account": scope(of) }),
     }
 }
 

@@ -423,12 +423,15 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
         validators: list((0..4).map(validator).collect()),
         accounts: list(accounts),
         pools: list(vec![GenesisPool { number: 1, key: bytes(POOL_KEY) }]),
+        sponsors: list(vec![]),
     };
     let mut bare = four.clone();
     (bare.validators, bare.accounts, bare.name) = (list(vec![validator(0)]), list(vec![]), bytes(b""));
     bare.pools = list(vec![]);
     let mut second = four.clone();
     (second.version, second.parameters) = (Rules::V2.version(), Parameters::of(Rules::V2));
+    let account = rustorium_crypto::account_id(0, &second.accounts[1].public_key);
+    second.sponsors = list(vec![GenesisSponsor { account, work_ppm: 200_000, history_ppm: 100_000 }]);
     vec![("four validators", four), ("one validator and no accounts", bare), ("four validators, version 2", second)]
 }
 

@@ -2,7 +2,7 @@
 
 use super::{ProofRefused, Trust};
 use crate::genesis::shard_of;
-use crate::keys::{account_key, balance_key, data_key};
+use crate::keys::{account_key, balance_key, custody_key, data_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
 use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
@@ -13,6 +13,7 @@ pub fn subject_key(subject: &Subject) -> StateKey {
         Subject::Account(account) => account_key(*account),
         Subject::Balance(account, asset) => balance_key(*account, *asset),
         Subject::Value(namespace, key) => data_key(*namespace, key.as_slice()),
+        Subject::Custody(account) => custody_key(*account),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The approvals of changes under version 2.
 //!
-//! *Invariants:* approvals count within one epoch, and are forgotten with the one that decides.
+//! *Invariants:* approvals count within one epoch and while their keys act for a seat, and are forgotten with the one that
+//! decides.
 
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, store};
 use crate::committee::corrupt;
+use crate::governance::GovernanceRecord;
 use crate::keys::Name;
 use crate::v1::ledger::Stop;
 use crate::v1::operations::fail;
@@ -28,7 +30,7 @@ struct Approvals {
 pub(crate) fn approve<'a>(
     ledger: &mut Ledger<'a>,
     (actor, key): (Actor, PublicKey),
-    parameters: &Parameters,
+    (parameters, seats): (&Parameters, &GovernanceRecord),
     operation: &'a Operation,
 ) -> Result<bool, Stop> {
     let at = ledger.find(SYSTEM_ACCOUNT, Name::Approval(operation))?;
@@ -36,6 +38,7 @@ pub(crate) fn approve<'a>(
         ledger.bytes(at)?.map(|bytes| decode(&bytes, VALUE_BYTES_MAX)).transpose().map_err(corrupt)?;
     let counts = |held: &Approvals| held.epoch == actor.epoch;
     let mut operators = held.filter(counts).map_or(Vec::new(), |held| held.operators.into_vec());
+    operators.retain(|key| seats.acts_alone(key));
     if operators.contains(&key) {
         return fail(FailureCode::AlreadyApproved);
     }

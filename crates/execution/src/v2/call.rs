@@ -3,8 +3,10 @@
 //! *Invariants:* whatever the form, one operation has one effect and one price: operations in the form of version 2 are
 //! executed as those of version 1 that they say, if there are such.
 
+use super::history::history;
+use super::quota::Charge;
 use super::step::Step;
-use super::work::{transaction_work, transaction_work2};
+use super::work::{base_work, encoded_bytes, encoded_bytes2};
 use crate::execute::Skip;
 use rustorium_crypto::signer;
 use rustorium_types::{
@@ -25,6 +27,8 @@ pub(crate) struct Call<'a> {
     pub(crate) work_limit: u64,
     /// The cost of the transaction without its operations.
     pub(crate) base: u64,
+    /// Bytes of history that it causes, whatever becomes of it.
+    pub(crate) history: u64,
     /// The operations.
     pub(crate) operations: Vec<Step<'a>>,
 }
@@ -50,33 +54,37 @@ impl<'a> Call<'a> {
         if body.version != TRANSACTION_VERSION {
             return Err(Skip::WrongVersion);
         }
+        let (operations, bytes): (Vec<_>, _) = (body.data.iter().map(Step::Listed).collect(), encoded_bytes(body));
         Ok(Self {
             sender: body.sender,
             signer: Signer::Single(body.public_key),
             nonce: body.nonce,
             expires_at_ms: body.expires_at_ms,
             work_limit: body.work_limit,
-            base: transaction_work(body),
-            operations: body.data.iter().map(Step::Listed).collect(),
+            base: base_work(1, bytes),
+            history: history(&body.sender, bytes, &operations),
+            operations,
         })
     }
 
     fn of_second(body: &'a TransactionBody2) -> Result<Self, Skip> {
         let operations: Option<Vec<Step<'_>>> = body.data.iter().map(|one| Step::of(&body.sender, one)).collect();
+        let (operations, bytes) = (operations.ok_or(Skip::WrongVersion)?, encoded_bytes2(body));
         Ok(Self {
             sender: body.sender,
             signer: signer(&body.authority),
             nonce: body.nonce,
             expires_at_ms: body.expires_at_ms,
             work_limit: body.work_limit,
-            base: transaction_work2(body),
-            operations: operations.ok_or(Skip::WrongVersion)?,
+            base: base_work(body.authority.threshold().into(), bytes),
+            history: history(&body.sender, bytes, &operations),
+            operations,
         })
     }
 
-    /// Returns the work that counts against the caps of batches and blocks and against the sender's quota.
-    pub(crate) fn declared_work(&self) -> u64 {
-        self.work_limit.max(self.base)
+    /// Returns what its admission takes. Its work counts against the caps of batches and blocks, too.
+    pub(crate) fn charge(&self) -> Charge {
+        Charge { work: self.work_limit.max(self.base), history: self.history }
     }
 }
 

@@ -4,6 +4,7 @@
 //! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
 use super::approvals::approve;
+use super::governing::governance_of;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, store};
@@ -15,21 +16,28 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
 use rustorium_crypto::{sign, signed_bytes};
 use rustorium_types::{
-    BoundedVec, ChainId, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey, SYSTEM_ACCOUNT,
-    Validator, encode,
+    AccountId, BoundedVec, ChainId, Epoch, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey,
+    SYSTEM_ACCOUNT, Validator, encode,
 };
 use std::borrow::Cow;
 
 /// The result of an operation on the record.
-struct Change {
-    record: CommitteeRecord,
+pub(crate) struct Change {
+    pub(crate) record: CommitteeRecord,
     /// Keys that enter the next committee.
     new: Vec<PublicKey>,
     /// Keys that leave it.
     gone: Vec<PublicKey>,
 }
 
-/// Executes one of the operations on the committee.
+impl Change {
+    /// Returns a change that no key enters or leaves by.
+    pub(crate) fn of_no_key(record: CommitteeRecord) -> Self {
+        Self { record, new: Vec::new(), gone: Vec::new() }
+    }
+}
+
+/// Executes one of the operations on the committee, which an operator's or an owner's account sends.
 pub(crate) fn govern<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
@@ -40,7 +48,9 @@ pub(crate) fn govern<'a>(
     let (at, record) = record_of(ledger)?;
     // Operators and owners are single keys.
     let Some(key) = actor.key else { return fail(FailureCode::NotAnOperator) };
-    let is_operator = parameters.operators.contains(&key);
+    // V37: the key of an operator whose seat has another authority is nobody's.
+    let seats = governance_of(ledger, parameters)?;
+    let is_operator = seats.acts_alone(&key);
     let owned = owned(&record, &key, operation);
     if !is_operator && owned.is_none() {
         return fail(FailureCode::NotAnOperator);
@@ -49,28 +59,59 @@ pub(crate) fn govern<'a>(
     if !is_operator && alone.is_none() {
         return fail(FailureCode::ReplacedAlready);
     }
-    let Change { mut record, new, gone } = changed(record, actor, chain, operation).map_err(Stop::Fail)?;
-    for key in new {
-        let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
+    let mut change = checked(ledger, record, actor.epoch, chain, operation)?;
+    if alone.is_none() && !approve(ledger, (actor, key), (parameters, &seats), operation)? {
+        return Ok(());
+    }
+    if let (Some(_), Operation::ReplaceProven { new_validator_key, .. }) = (alone, operation) {
+        note_replaced(&mut change.record, actor, *new_validator_key);
+    }
+    write_change(ledger, Some(actor.sender), actor.epoch, at, change)
+}
+
+/// Returns the change that the operation makes, after all checks.
+pub(crate) fn checked(
+    ledger: &mut Ledger<'_>,
+    record: CommitteeRecord,
+    epoch: Epoch,
+    chain: ChainId,
+    operation: &Operation,
+) -> Result<Change, Stop> {
+    let change = changed(record, epoch, chain, operation).map_err(Stop::Fail)?;
+    for key in &change.new {
+        let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(*key))?;
         if ledger.footprint(at) > 0 {
             return fail(FailureCode::KeyRetired);
         }
     }
-    if alone.is_none() && !approve(ledger, (actor, key), parameters, operation)? {
-        return Ok(());
-    }
-    if let (Some(_), Operation::ReplaceProven { new_validator_key, .. }) = (alone, operation) {
-        note_replaced(&mut record, actor, *new_validator_key);
-    }
-    for key in gone {
+    Ok(change)
+}
+
+/// Writes a checked change. The system pays for its leaves if no account does.
+pub(crate) fn write_change(
+    ledger: &mut Ledger<'_>,
+    payer: Option<AccountId>,
+    epoch: Epoch,
+    at: At,
+    change: Change,
+) -> Result<(), Stop> {
+    for key in change.gone {
         let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
-        store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(encode(&actor.epoch))))?;
+        write_leaf(ledger, payer, at, encode(&epoch))?;
     }
-    store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(record.to_bytes())))
+    write_leaf(ledger, payer, at, change.record.to_bytes())
+}
+
+fn write_leaf(ledger: &mut Ledger<'_>, payer: Option<AccountId>, at: At, bytes: Vec<u8>) -> Result<(), Stop> {
+    let leaf = Leaf::Bytes(Cow::Owned(bytes));
+    match payer {
+        Some(payer) => store(ledger, payer, at, leaf),
+        None => ledger.write(at, leaf),
+    }
 }
 
 /// Returns the committee record and its position.
-fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
+pub(crate) fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
     let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
     let bytes = ledger.bytes(at)?.ok_or_else(|| StateReadError("there is no committee record".into()))?;
     Ok((at, CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?))
@@ -100,12 +141,7 @@ fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
 }
 
 /// Returns the change that the operation makes, or the reason of its failure.
-fn changed(
-    record: CommitteeRecord,
-    actor: Actor,
-    chain: ChainId,
-    operation: &Operation,
-) -> Result<Change, FailureCode> {
+fn changed(record: CommitteeRecord, now: Epoch, chain: ChainId, operation: &Operation) -> Result<Change, FailureCode> {
     let mut target = record.target.to_vec();
     let (new, gone) = match operation {
         Operation::AddProven { validator, possession } => {
@@ -131,8 +167,7 @@ fn changed(
             (Vec::new(), vec![gone.validator_key, gone.node_key])
         }
         Operation::EndEpoch { epoch } => {
-            let record = asked_to_end(record, *epoch, actor.epoch)?;
-            return Ok(Change { record, new: Vec::new(), gone: Vec::new() });
+            return asked_to_end(record, *epoch, now).map(Change::of_no_key);
         }
         // Operations of version 1, which prove no possession.
         _ => return Err(FailureCode::NotPossessed),

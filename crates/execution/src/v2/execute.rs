@@ -1,14 +1,19 @@
 //! Executes one block's transactions under version 2: receipts, skips, state diff, result root.
 //!
 //! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes nothing; a
-//! failed one uses its nonce and its declared work and changes nothing else; a block runs once, and takes a bounded
-//! amount of memory, whatever it reads (V55).
+//! failed one uses its nonce, its declared work and its history, writes down what became effective before it (V28), and
+//! changes nothing else; a block runs once, and takes a bounded amount of memory, whatever it reads (V55).
 
+use super::authority::{Change, change, standing};
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
+use super::governing::{Rules, act, admit_seat};
+use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account, grant, set_authority};
+use super::operations::{Actor, apply, create_account, grant};
+use super::pauses::Pauses;
 use super::pools::Pools;
+use super::quota::{Spent, SponsorRecord, spend};
 use super::record::AccountRecord2;
 use super::slots::At;
 use super::step::Step;
@@ -22,8 +27,11 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
-use rustorium_types::{AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId};
-use std::collections::HashSet;
+use rustorium_types::{
+    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, SystemSender, TxId,
+};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 /// Executes a block. These workers verify its proofs.
 pub(crate) fn execute<W: Workers>(
@@ -54,7 +62,12 @@ fn run<'a>(
         skipped: Vec::new(),
         touched: Vec::new(),
         seen: HashSet::new(),
+        seats: BTreeMap::new(),
+        pauses: Pauses::default(),
     };
+    if !listed.is_empty() {
+        run.follow_pauses()?;
+    }
     for (place, (id, call)) in listed.iter().enumerate() {
         run.proofs.place.0 = place as u32;
         match call {
@@ -75,24 +88,33 @@ struct Run<'a> {
     skipped: Vec<(TxId, Skip)>,
     touched: Vec<(AccountId, At)>,
     seen: HashSet<AccountId>,
+    /// Seats that used a nonce, each with the nonce that it must use next.
+    seats: BTreeMap<AccountId, u64>,
+    pauses: Pauses,
 }
 
 impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
-        let at = self.ledger.find(sender, Name::Account)?;
-        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
-            Ok(record) => record,
-            Err(skip) => {
-                self.skipped.push((id, skip));
-                return Ok(());
+        let seat = SystemSender::of(&sender);
+        let admitted = match seat {
+            Some(SystemSender::Seat(number)) => {
+                admit_seat(&mut self.ledger, self.header, self.parameters, number, call)?.map(|nonce| {
+                    self.seats.insert(sender, nonce);
+                })
             }
+            None => self.admit_account(call)?,
         };
-        self.ledger.write_sender(at, record);
-        if self.seen.insert(sender) {
-            self.touched.push((sender, at));
+        if let Err(skip) = admitted {
+            self.skipped.push((id, skip));
+            return Ok(());
         }
         let (outcome, work) = self.operations(id, call)?;
+        if seat.is_some() {
+            self.follow_pauses()?;
+        } else if outcome == Outcome::Ok {
+            self.touch_changed(call)?;
+        }
         self.receipts.push(Receipt {
             transaction: id,
             sender,
@@ -103,6 +125,52 @@ impl<'a> Run<'a> {
             work,
             outcome,
         });
+        Ok(())
+    }
+
+    /// Takes nonce and quota of an account's transaction, or returns why it is skipped.
+    fn admit_account(&mut self, call: &Call<'_>) -> Result<Result<(), Skip>, StateReadError> {
+        let at = self.ledger.find(call.sender, Name::Account)?;
+        let standing = standing(&mut self.ledger, call.sender, at, self.header.time_ms)?;
+        let (held, ledger, parameters) =
+            ((standing.record, standing.frozen_until_ms), &mut self.ledger, self.parameters);
+        let sponsor = |number| ledger.sponsor(number, parameters);
+        let Spent { record, sponsor } = match admit(self.header, parameters, held, call, sponsor)? {
+            Ok(spent) => spent,
+            Err(skip) => return Ok(Err(skip)),
+        };
+        if let Some(until_ms) = self.pauses.stop(call) {
+            return Ok(Err(Skip::Paused { until_ms }));
+        }
+        self.ledger.write_sender(at, record);
+        if let Some((at, sponsor)) = sponsor {
+            self.ledger.write_unpaid(at, Leaf::Bytes(Cow::Owned(sponsor.to_bytes())));
+        }
+        if let Some((at, leaf)) = standing.became {
+            self.ledger.write_unpaid(at, leaf);
+        }
+        self.touch(call.sender, at);
+        Ok(Ok(()))
+    }
+
+    /// V43: a pause acts from the next transaction on.
+    fn follow_pauses(&mut self) -> Result<(), StateReadError> {
+        self.pauses = Pauses::read(&mut self.ledger, self.parameters, self.header.time_ms)?;
+        Ok(())
+    }
+
+    fn touch(&mut self, account: AccountId, at: At) {
+        if self.seen.insert(account) {
+            self.touched.push((account, at));
+        }
+    }
+
+    /// Notes the accounts whose authority the transaction changed as their recovery account (V24).
+    fn touch_changed(&mut self, call: &Call<'_>) -> Result<(), StateReadError> {
+        for account in call.operations.iter().filter_map(Step::change).filter_map(Change::other) {
+            let at = self.ledger.find(account, Name::Account)?;
+            self.touch(account, at);
+        }
         Ok(())
     }
 
@@ -125,6 +193,10 @@ impl<'a> Run<'a> {
             let outcome = Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 };
             return Ok((outcome, call.base));
         }
+        if self.pauses.holds(call) {
+            let outcome = Outcome::Failed { code: FailureCode::Paused, operation: 0 };
+            return Ok((outcome, call.base));
+        }
         while let (Ok(()), Some(step)) = (&done, call.operations.get(index)) {
             self.proofs.place.1 = index as u16;
             done = self.step(actor, step);
@@ -145,8 +217,13 @@ impl<'a> Run<'a> {
     /// Executes one operation. The values that it reads are charged when their lengths are known.
     fn step(&mut self, actor: Actor, step: &'a Step<'a>) -> Result<(), Stop> {
         self.ledger.charge(step_work(&actor.sender, step, 0))?;
+        if self.pauses.forbid(step) {
+            return Err(Stop::Fail(FailureCode::Paused));
+        }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
         match step {
+            Step::Seat(step) => act(ledger, actor, Rules { chain, parameters: self.parameters }, step),
+            _ if SystemSender::of(&actor.sender).is_some() => Err(Stop::Fail(FailureCode::WrongSender)),
             Step::Listed(operation) => {
                 apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)
             }
@@ -158,13 +235,13 @@ impl<'a> Run<'a> {
                 create_account(ledger, actor, account, signer(authority), *storage_bytes)
             }
             Step::Grant { to, grant: given } => grant(ledger, actor, *to, given),
-            Step::SetAuthority(authority) => set_authority(ledger, actor, signer(authority)),
+            Step::Authority(one) => change(ledger, actor, one),
         }
     }
 
     fn finish(mut self, previous_root: &Hash) -> Result<Execution, StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
-        let touched = self.touched.iter().map(next_nonce).collect();
+        let touched = self.touched.iter().map(next_nonce).chain(std::mem::take(&mut self.seats)).collect();
         self.pools.finish(&mut self.ledger)?;
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };
@@ -179,17 +256,45 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
-pub(crate) fn admit(
+/// Returns the sender's record with the nonce used and the transaction's charge taken, or the reason why the transaction is
+/// skipped. The record is the one in effect, with the time until which the account is frozen. `sponsor` reads a sponsor's
+/// record and its place.
+///
+/// # Errors
+/// The sponsor can't be read.
+pub(crate) fn admit<K>(
     header: &Header,
     parameters: &Parameters,
-    record: Option<AccountRecord2>,
+    held: (Option<AccountRecord2>, Option<u64>),
+    call: &Call<'_>,
+    sponsor: impl FnOnce(u32) -> Result<(K, SponsorRecord), StateReadError>,
+) -> Result<Result<Spent<K>, Skip>, StateReadError> {
+    let record = match may_act(header, held, call) {
+        Ok(record) => record,
+        Err(skip) => return Ok(Err(skip)),
+    };
+    let used = AccountRecord2 { nonce: call.nonce + 1, ..record };
+    let sponsor = |number| match &call.signer {
+        // Whoever can change the chain's settings is hindered by no sponsor's other accounts.
+        Signer::Single(key) if parameters.operators.contains(key) => Ok(None),
+        _ => sponsor(number).map(Some),
+    };
+    spend(used, call.charge(), parameters, header.time_ms, sponsor)
+}
+
+/// Returns the sender's record if the transaction's time, authority and nonce are right.
+fn may_act(
+    header: &Header,
+    (record, frozen_until_ms): (Option<AccountRecord2>, Option<u64>),
     call: &Call<'_>,
 ) -> Result<AccountRecord2, Skip> {
     if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
     let record = record.ok_or(Skip::UnknownSender)?;
+    if let Some(until_ms) = frozen_until_ms {
+        return Err(Skip::Frozen { until_ms });
+    }
     if call.signer != record.signer {
         return Err(Skip::WrongKey);
     }
@@ -200,8 +305,5 @@ pub(crate) fn admit(
     if call.nonce > record.nonce || call.nonce == u64::MAX {
         return Err(Skip::NonceAhead { expected: record.nonce });
     }
-    let spent = record.spend(parameters, header.time_ms, call.declared_work());
-    let left = || Skip::QuotaTooSmall { left: record.quota(parameters, header.time_ms) };
-    let spent = spent.ok_or_else(left)?;
-    Ok(AccountRecord2 { nonce: call.nonce + 1, ..spent })
+    Ok(record)
 }

@@ -7,22 +7,27 @@
 //! *Invariants:* a verdict is the one that the proof would get alone; each verified proof was declared and is charged; the
 //! claims in memory are bounded.
 
+use super::authority::Change;
 use super::call::{Call, Listed};
+use super::custody::CustodyState;
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
+use super::quota::SponsorRecord;
 use super::record::AccountRecord2;
-use super::step::Step;
+use super::step::{SeatStep, Step};
 use super::verifiers::key_of;
 use super::work::step_work;
+use crate::committee::corrupt;
 use crate::execute::Input;
-use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
+use crate::governance::{GovernanceRecord, governance_key};
+use crate::keys::{PoolRow, account_key, pool_key, sponsor_key, verifier_key};
 use crate::limited::LimitedRead;
 use crate::v1::ledger::StateReadError;
 use crate::v1::record::VerifierRecord;
 use crate::v1::verifiers::{Keys, Place};
 use rustorium_crypto::pool_account;
 use rustorium_state::workers::Workers;
-use rustorium_types::{AccountId, Operation, VerifierId};
+use rustorium_types::{AccountId, Operation, Parameters, VerifierId};
 use rustorium_zk::{Claim, verify_all};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,13 +47,23 @@ pub(crate) fn verify_first<W: Workers>(
     let calls = || listed.iter().enumerate().filter_map(|(place, (_, call))| Some((place, call.as_ref().ok()?)));
     let senders: BTreeSet<AccountId> =
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
+    // V43: whether accounts are paused when their turn comes is known to the run alone. If proofs of paused ones were
+    // verified here, nobody would pay for them.
+    if senders.is_empty() || calls().any(|(_, call)| governs(call)) || is_paused(input, state)? {
+        return Ok(BTreeMap::new());
+    }
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
+    // What other senders draw in this block isn't known here. So a sponsor's accounts can have at most as many proofs verified
+    // in vain as it could pay for.
+    let mut sponsors: BTreeMap<u32, SponsorRecord> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
-    // This pass doesn't know whether a change of an authority succeeds. If it does, the former authority's later proofs are
-    // in vain: verified here, they would cost time that nobody pays for.
+    // Whether a change of an authority succeeds, and which one is in effect while a change waits, is known to the run alone.
+    // Proofs of a former authority are in vain: verified here, they would cost time that nobody pays for.
     let mut changing = BTreeSet::new();
     for (place, call) in calls() {
         let sender = call.sender;
+        // A recovery account may freeze an account, or give it other keys, before its next transaction.
+        changing.extend(call.operations.iter().filter_map(Step::change).filter_map(Change::other));
         if !senders.contains(&sender) || changing.contains(&sender) {
             continue;
         }
@@ -56,12 +71,19 @@ pub(crate) fn verify_first<W: Workers>(
             Some(record) => *record,
             None => record_of(state, sender)?,
         };
-        let admitted = admit(input.header, input.parameters, record, call);
-        records.insert(sender, admitted.ok().or(record));
-        if admitted.is_err() {
+        if record.is_some_and(|record| record.custody == CustodyState::Pending) {
+            changing.insert(sender);
             continue;
         }
-        if call.operations.iter().any(|step| matches!(step, Step::SetAuthority(_))) {
+        let sponsor = |number| match sponsors.get(&number) {
+            Some(sponsor) => Ok((number, *sponsor)),
+            None => sponsor_of(state, number, input.parameters).map(|sponsor| (number, sponsor)),
+        };
+        let admitted = admit(input.header, input.parameters, (record, None), call, sponsor)?;
+        records.insert(sender, admitted.map(|spent| spent.record).ok().or(record));
+        let Ok(spent) = admitted else { continue };
+        sponsors.extend(spent.sponsor);
+        if call.operations.iter().any(|step| step.change().is_some()) {
             changing.insert(sender);
         }
         for (number, operation) in affordable(call) {
@@ -76,6 +98,18 @@ pub(crate) fn verify_first<W: Workers>(
     Ok(verdicts)
 }
 
+/// Tells if a transaction may pause accounts, or end a pause.
+fn governs(call: &Call<'_>) -> bool {
+    call.operations.iter().any(|step| matches!(step, Step::Seat(SeatStep::Propose { .. } | SeatStep::Approve { .. })))
+}
+
+/// Tells if anybody is paused when the block begins.
+fn is_paused(input: &Input<'_>, state: &dyn LimitedRead) -> Result<bool, StateReadError> {
+    let stored = state.get(&governance_key())?;
+    let record = GovernanceRecord::in_force(stored.as_deref(), input.parameters).map_err(corrupt)?;
+    Ok(record.pauses.iter().any(|pause| pause.until_ms > input.header.time_ms))
+}
+
 fn has_proof(call: &Call<'_>) -> bool {
     let is_proof = |operation: &Operation| matches!(operation, Operation::VerifyProof { .. });
     call.operations.iter().filter_map(Step::first).any(|one| is_proof(one) || pool_of(one).is_some())
@@ -85,6 +119,10 @@ fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<Accoun
     let Some(bytes) = state.get(&account_key(sender))? else { return Ok(None) };
     let corrupt = |error| StateReadError(format!("the record of {sender} is corrupt: {error}"));
     AccountRecord2::from_bytes(&bytes).map(Some).map_err(corrupt)
+}
+
+fn sponsor_of(state: &dyn LimitedRead, number: u32, parameters: &Parameters) -> Result<SponsorRecord, StateReadError> {
+    SponsorRecord::read(number, state.get(&sponsor_key(number))?.as_deref(), parameters)
 }
 
 /// Returns the operations that the declared work can pay for if no value has any bytes, each with its number. Those that

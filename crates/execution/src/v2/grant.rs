@@ -1,7 +1,7 @@
 //! Grants under version 2: which keys of an account's namespace another account may set or remove, and until when (V34).
 //!
-//! *Invariants:* one encoding per grant: one of both rights without an end is that of version 1, and any other begins with
-//! a byte with which none of version 1 begins; a grant that allows nothing has no leaf.
+//! *Invariants:* one encoding per grant: one of both rights without an end, of era 0, is that of version 1, and any other
+//! begins with a byte with which none of version 1 begins; a grant that allows nothing has no leaf.
 
 use crate::v1::record::{Prefixes, decode_grant};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -11,8 +11,8 @@ use rustorium_types::{DecodeError, Rights, decode, encode};
 /// First byte of a grant of version 2. Those of version 1 begin with the number of prefixes.
 const TAG: u8 = 0xF2;
 const _: () = assert!(GRANT_PREFIXES_MAX < TAG as usize);
-/// Bytes of the largest grant: tag, rights, end, prefixes.
-pub(crate) const GRANT_BYTES_MAX: usize = 1 + 1 + 9 + 4 + GRANT_PREFIXES_MAX * (4 + KEY_BYTES_MAX);
+/// Bytes of the largest grant: tag, rights, end, prefixes, era.
+pub(crate) const GRANT_BYTES_MAX: usize = 1 + 1 + 9 + 4 + GRANT_PREFIXES_MAX * (4 + KEY_BYTES_MAX) + 4;
 
 /// A kind of write in another account's namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,16 +30,19 @@ pub(crate) struct Grant {
     /// Header time from which it has no effect, Unix ms.
     pub(crate) until_ms: Option<u64>,
     pub(crate) prefixes: Prefixes,
+    /// Era of the owner's grants in which it was made (V33).
+    pub(crate) era: u32,
 }
 
 impl Grant {
-    /// Returns a grant of both rights without an end.
+    /// Returns a grant of both rights without an end, of era 0.
     pub(crate) fn of_all(prefixes: Prefixes) -> Self {
-        Self { rights: Rights::ALL, until_ms: None, prefixes }
+        Self { rights: Rights::ALL, until_ms: None, prefixes, era: 0 }
     }
 
+    /// Tells if version 1 can say it.
     fn is_of_all(&self) -> bool {
-        self.rights == Rights::ALL && self.until_ms.is_none()
+        self.rights == Rights::ALL && self.until_ms.is_none() && self.era == 0
     }
 
     /// Returns the leaf's value if it is written at `now_ms`; `None` if it allows nothing from then on.
@@ -63,13 +66,14 @@ impl Grant {
         self.until_ms.is_some_and(|until_ms| until_ms <= now_ms)
     }
 
-    /// Tells if it allows this kind of write of a key at `now_ms`.
-    pub(crate) fn allows(&self, right: Right, key: &[u8], now_ms: u64) -> bool {
+    /// Tells if it allows this kind of write of a key at `now_ms`, in this era of the owner's grants.
+    pub(crate) fn allows(&self, right: Right, key: &[u8], now_ms: u64, era: u32) -> bool {
         let given = match right {
             Right::Put => self.rights.put,
             Right::Delete => self.rights.delete,
         };
-        given && !self.has_ended(now_ms) && self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_slice()))
+        let holds = given && self.era == era && !self.has_ended(now_ms);
+        holds && self.prefixes.iter().any(|prefix| key.starts_with(prefix.as_slice()))
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
 
     fn grant(put: bool, delete: bool, until_ms: Option<u64>, prefixes: &[&[u8]]) -> Grant {
         let prefixes = prefixes.iter().map(|prefix| BoundedBytes::new(prefix.to_vec()).expect("short")).collect();
-        Grant { rights: Rights { put, delete }, until_ms, prefixes: BoundedVec::new(prefixes).expect("few") }
+        Grant { rights: Rights { put, delete }, until_ms, prefixes: BoundedVec::new(prefixes).expect("few"), era: 0 }
     }
 
     #[test]
@@ -100,6 +104,7 @@ mod tests {
             grant(false, true, None, &[b"a"]),
             grant(true, true, Some(5), &[b""]),
             grant(true, false, Some(u64::MAX), &largest),
+            Grant { era: 1, ..grant(true, true, None, &[b"a"]) },
         ] {
             let bytes = made.to_bytes(4).expect("it allows something");
             assert!(bytes.len() <= GRANT_BYTES_MAX);
@@ -121,10 +126,12 @@ mod tests {
     #[test]
     fn each_right_its_keys_and_its_time() {
         let put = grant(true, false, Some(5), &[b"a/", b"b"]);
-        assert!(put.allows(Right::Put, b"a/1", 4) && put.allows(Right::Put, b"b", 0));
-        assert!(!put.allows(Right::Put, b"a", 4) && !put.allows(Right::Put, b"a/1", 5));
-        assert!(!put.allows(Right::Delete, b"a/1", 4));
+        assert!(put.allows(Right::Put, b"a/1", 4, 0) && put.allows(Right::Put, b"b", 0, 0));
+        assert!(!put.allows(Right::Put, b"a", 4, 0) && !put.allows(Right::Put, b"a/1", 5, 0));
+        assert!(!put.allows(Right::Delete, b"a/1", 4, 0));
         let delete = grant(false, true, None, &[b""]);
-        assert!(delete.allows(Right::Delete, b"any", u64::MAX) && !delete.allows(Right::Put, b"any", 0));
+        assert!(delete.allows(Right::Delete, b"any", u64::MAX, 0) && !delete.allows(Right::Put, b"any", 0, 0));
+        let later = Grant { era: 2, ..delete };
+        assert_eq!([1, 2, 3].map(|era| later.allows(Right::Delete, b"any", 0, era)), [false, true, false]);
     }
 }

@@ -5,6 +5,7 @@
 //! sorted; a leaf that ends as it began is not in the diff; no result depends on what the cache holds.
 
 use super::leaf::Leaf;
+use super::quota::SponsorRecord;
 use super::record::AccountRecord2;
 use super::slots::{At, Before, Slot, Slots};
 use super::values::Values;
@@ -14,7 +15,7 @@ use crate::limited::LimitedRead;
 use crate::v1::ledger::{Kind, StateReadError, Stop, footprint};
 use crate::v1::record::decode_amount;
 use rustorium_crypto::value_hash;
-use rustorium_types::{AccountId, FailureCode, Hash, LeafWrite, LimitedValue, StateKey};
+use rustorium_types::{AccountId, FailureCode, Hash, LeafWrite, LimitedValue, Parameters, SYSTEM_ACCOUNT, StateKey};
 use std::borrow::Cow;
 
 /// The state before the block, with the changes of its transactions so far.
@@ -192,12 +193,22 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// Returns the record of a sponsor, and its position.
+    pub(crate) fn sponsor(
+        &mut self,
+        number: u32,
+        parameters: &Parameters,
+    ) -> Result<(At, SponsorRecord), StateReadError> {
+        let at = self.find(SYSTEM_ACCOUNT, Name::Sponsor(number))?;
+        Ok((at, SponsorRecord::read(number, self.bytes(at)?.as_deref(), parameters)?))
+    }
+
     /// Writes the sender's record before the transaction begins. This write can't be undone.
     pub(crate) fn write_sender(&mut self, at: At, record: AccountRecord2) {
         self.write_unpaid(at, Leaf::Account(record));
     }
 
-    /// Writes a leaf that no account pays for, after all transactions. This write can't be undone.
+    /// Writes a leaf that no account pays for, outside of any transaction. This write can't be undone.
     pub(crate) fn write_unpaid(&mut self, at: At, leaf: Leaf<'a>) {
         let slot = self.slots.get_mut(at);
         slot.now = leaf;

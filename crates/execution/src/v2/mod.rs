@@ -4,19 +4,26 @@
 //! version 1 stays as it is.
 
 mod approvals;
+mod authority;
 mod call;
 pub(crate) mod committee;
+pub(crate) mod custody;
 pub(crate) mod execute;
 mod first_proofs;
+mod governing;
 mod grant;
+pub mod history;
 mod leaf;
 pub(crate) mod ledger;
 pub(crate) mod operations;
 pub(crate) mod order;
+pub(crate) mod pace;
+mod pauses;
 mod pools;
+pub(crate) mod quota;
 pub(crate) mod record;
 mod slots;
-mod step;
+pub(crate) mod step;
 mod values;
 pub(crate) mod verifiers;
 pub mod work;

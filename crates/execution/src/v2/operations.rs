@@ -5,12 +5,14 @@
 //! exactly one account's storage balance pays for the bytes that a leaf gains, and one gets the bytes that it loses; no
 //! operation brings a key of small order onto the chain (R51).
 
+use super::authority::grants_era;
 use super::committee::govern;
+use super::custody::CustodyState;
 use super::grant::{Grant, Right};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::pools::{Pools, shielded};
-use super::record::AccountRecord2;
+use super::record::{AccountRecord2, Allowance};
 use super::slots::At;
 use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
@@ -97,13 +99,19 @@ pub(crate) fn create_account(
     if ledger.account(at).is_some() {
         return fail(FailureCode::AccountExists);
     }
-    // The quota starts empty and grows with header time, so a sponsor gains no quota by creating accounts.
+    let creator = ledger.find(actor.sender, Name::Account)?;
+    let Some(AccountRecord2 { sponsor, .. }) = ledger.account(creator) else { return fail(FailureCode::NoSuchAccount) };
+    // Nothing was drawn, and the pace begins now: whoever makes accounts gains no quota by it (V58).
+    let none = Allowance::from_now(actor.time_ms);
     let record = AccountRecord2 {
         signer,
         nonce: 0,
-        quota_left: 0,
-        quota_at_ms: actor.time_ms,
         storage_bytes_left: storage_bytes,
+        sponsor,
+        work: none,
+        history: none,
+        custody: CustodyState::Absent,
+        grants_era: 0,
     };
     let leaf = Leaf::Account(record);
     let Some(total) = storage_bytes.checked_add(leaf.footprint()) else {
@@ -111,13 +119,6 @@ pub(crate) fn create_account(
     };
     settle(ledger, actor.sender, 0, total)?;
     ledger.write(at, leaf)
-}
-
-/// Gives the sender another authority. The transaction goes on as the one that signed it.
-pub(crate) fn set_authority(ledger: &mut Ledger<'_>, actor: Actor, signer: Signer) -> Result<(), Stop> {
-    let at = ledger.find(actor.sender, Name::Account)?;
-    let Some(record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
-    ledger.write(at, Leaf::Account(AccountRecord2 { signer, ..record }))
 }
 
 fn require<'a>(ledger: &mut Ledger<'a>, actor: Actor, condition: &'a Condition) -> Result<(), Stop> {
@@ -198,6 +199,7 @@ fn credit(
 /// Writes a grant in place of the sender's earlier one to the same account. One that allows nothing takes it back (V34).
 pub(crate) fn grant(ledger: &mut Ledger<'_>, actor: Actor, to: AccountId, grant: &Grant) -> Result<(), Stop> {
     check_exists(ledger, to)?;
+    let grant = Grant { era: grants_era(ledger, actor.sender, actor.time_ms)?, ..grant.clone() };
     let at = ledger.find(actor.sender, Name::Grant(to))?;
     let leaf = grant.to_bytes(actor.time_ms).map_or(Leaf::Absent, |bytes| Leaf::Bytes(Cow::Owned(bytes)));
     store(ledger, actor.sender, at, leaf)
@@ -222,7 +224,8 @@ fn check_writer(
     let Some(bytes) = ledger.bytes(at)? else { return fail(FailureCode::NotAllowed) };
     let grant = Grant::from_bytes(&bytes)
         .map_err(|error| Stop::Read(StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
-    if grant.allows(right, key, actor.time_ms) { Ok(()) } else { fail(FailureCode::NotAllowed) }
+    let era = grants_era(ledger, namespace, actor.time_ms)?;
+    if grant.allows(right, key, actor.time_ms, era) { Ok(()) } else { fail(FailureCode::NotAllowed) }
 }
 
 /// Writes a leaf. `payer` pays for the bytes that it gains, or gets those that it loses.

@@ -3,20 +3,42 @@
 //! *Invariants:* a record in the form of version 1 has 64 bytes, and one in the form of version 2 never has, so the length
 //! tells the form; both forms are read alike, and the second one is written.
 
+use super::custody::CustodyState;
+use super::quota::COMMON;
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{DecodeError, Parameters, Signer, decode, encode};
+use rustorium_types::{DecodeError, Signer, decode, encode};
 
 /// First byte of a record in the form of version 2.
 const TAG: u8 = 2;
 /// Bytes of a record in the form of version 2.
-pub const RECORD2_BYTES: usize = 66;
+pub const RECORD2_BYTES: usize = 83;
 /// Storage bytes that a new account's record is charged for with its key, whatever bytes it has. A record from version 1
 /// was charged for `LEAF_KEY_BYTES + RECORD_BYTES`, and isn't charged again.
 pub const NEW_RECORD_STORAGE: u64 = 192;
 
-// The constant leaves room for the fields that come with delayed changes and prices.
 const _: () = assert!(RECORD2_BYTES != RECORD_BYTES && LEAF_KEY_BYTES + RECORD2_BYTES as u64 <= NEW_RECORD_STORAGE);
+
+/// Units that an account drew and didn't use yet, and its pace of drawing them (V58).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Allowance {
+    /// Units that were drawn and not used.
+    pub left: u32,
+    /// Header time up to which the account's own credit is taken, Unix µs.
+    pub at_us: u64,
+}
+
+impl Allowance {
+    /// Returns the allowance of an account that begins at `now_ms` and has nothing.
+    pub(crate) fn from_now(now_ms: u64) -> Self {
+        Self { left: 0, at_us: now_ms.saturating_mul(1_000) }
+    }
+
+    /// Returns what is left after `units` are used; `None` if fewer are left.
+    pub(crate) fn less(self, units: u64) -> Option<Self> {
+        Some(Self { left: self.left.checked_sub(u32::try_from(units).ok()?)?, ..self })
+    }
+}
 
 /// An account's own leaf.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
@@ -25,12 +47,18 @@ pub struct AccountRecord2 {
     pub signer: Signer,
     /// The nonce of the account's next transaction.
     pub nonce: u64,
-    /// Work quota left at `quota_at_ms`.
-    pub quota_left: u64,
-    /// Header time up to which growth of the quota is counted, Unix ms.
-    pub quota_at_ms: u64,
     /// Bytes that the account may still store.
     pub storage_bytes_left: u64,
+    /// Number of the sponsor that the account draws from.
+    pub sponsor: u32,
+    /// Work, in units.
+    pub work: Allowance,
+    /// History, in bytes.
+    pub history: Allowance,
+    /// Tells if the account has a custody leaf.
+    pub custody: CustodyState,
+    /// Number of times that the account's grants became void. A grant of another era allows nothing (V33).
+    pub grants_era: u32,
 }
 
 impl AccountRecord2 {
@@ -49,30 +77,16 @@ impl AccountRecord2 {
             (tag, _) => Err(DecodeError::Malformed(format!("there is no account record of version {tag}"))),
         }
     }
-
-    /// Returns the work quota at header time `now_ms`: the quota left then and its growth since, up to the cap.
-    pub fn quota(&self, parameters: &Parameters, now_ms: u64) -> u64 {
-        self.in_first_form().quota(parameters, now_ms)
-    }
-
-    /// Takes `work` from the quota at `now_ms`; `None` if there is less.
-    #[must_use]
-    pub(crate) fn spend(self, parameters: &Parameters, now_ms: u64, work: u64) -> Option<Self> {
-        let AccountRecord { quota_left, quota_at_ms, .. } = self.in_first_form().spend(parameters, now_ms, work)?;
-        Some(Self { quota_left, quota_at_ms, ..self })
-    }
-
-    /// Returns the record with its numbers alone, as both versions count a quota alike.
-    fn in_first_form(&self) -> AccountRecord {
-        let Self { nonce, quota_left, quota_at_ms, storage_bytes_left, .. } = *self;
-        AccountRecord { public_key: [0; 32], nonce, quota_left, quota_at_ms, storage_bytes_left }
-    }
 }
 
 impl From<AccountRecord> for AccountRecord2 {
+    /// Reads a record of version 1: the common sponsor stands for the account, whose own credit is full.
     fn from(first: AccountRecord) -> Self {
-        let AccountRecord { public_key, nonce, quota_left, quota_at_ms, storage_bytes_left } = first;
-        Self { signer: Signer::Single(public_key), nonce, quota_left, quota_at_ms, storage_bytes_left }
+        let AccountRecord { public_key, nonce, storage_bytes_left, .. } = first;
+        let (work, history) = (Allowance::default(), Allowance::default());
+        let (custody, grants_era) = (CustodyState::Absent, 0);
+        let signer = Signer::Single(public_key);
+        Self { signer, nonce, storage_bytes_left, sponsor: COMMON, work, history, custody, grants_era }
     }
 }
 
@@ -82,25 +96,38 @@ mod tests {
     use rustorium_types::Hash;
 
     fn record(signer: Signer) -> AccountRecord2 {
-        AccountRecord2 { signer, nonce: 3, quota_left: 4, quota_at_ms: 5, storage_bytes_left: 6 }
+        let (work, history) = (Allowance { left: 4, at_us: 5 }, Allowance { left: 7, at_us: 8 });
+        let (custody, grants_era) = (CustodyState::Absent, 0);
+        AccountRecord2 { signer, nonce: 3, storage_bytes_left: 6, sponsor: 9, work, history, custody, grants_era }
+    }
+
+    fn first(public_key: [u8; 32]) -> AccountRecord {
+        AccountRecord { public_key, nonce: 3, quota_left: 4, quota_at_ms: 5, storage_bytes_left: 6 }
     }
 
     #[test]
     fn a_record_is_read_in_either_form_and_written_in_the_second() {
         for signer in [Signer::Single([7; 32]), Signer::Many(Hash([7; 32]))] {
-            let bytes = record(signer).to_bytes();
-            assert_eq!((bytes.len(), bytes[0]), (RECORD2_BYTES, TAG));
-            assert_eq!(AccountRecord2::from_bytes(&bytes), Ok(record(signer)));
+            for custody in [CustodyState::Absent, CustodyState::Settled, CustodyState::Pending] {
+                let record = AccountRecord2 { custody, grants_era: 7, ..record(signer) };
+                let bytes = record.to_bytes();
+                assert_eq!((bytes.len(), bytes[0]), (RECORD2_BYTES, TAG));
+                assert_eq!(AccountRecord2::from_bytes(&bytes), Ok(record));
+            }
         }
-        let first = record(Signer::Single([0; 32])).in_first_form();
-        assert_eq!(AccountRecord2::from_bytes(&first.to_bytes()), Ok(record(Signer::Single([0; 32]))));
+        let read = AccountRecord2::from_bytes(&first([0; 32]).to_bytes()).unwrap();
+        let none = Allowance::default();
+        assert_eq!(
+            read,
+            AccountRecord2 { sponsor: COMMON, work: none, history: none, ..record(Signer::Single([0; 32])) }
+        );
     }
 
     /// V27: a record of version 1 may begin with any byte, also with that of version 2.
     #[test]
     fn the_length_tells_the_form() {
-        let first = AccountRecord { public_key: [TAG; 32], ..record(Signer::Single([0; 32])).in_first_form() };
-        assert_eq!(AccountRecord2::from_bytes(&first.to_bytes()), Ok(record(Signer::Single([TAG; 32]))));
+        let read = AccountRecord2::from_bytes(&first([TAG; 32]).to_bytes()).unwrap();
+        assert_eq!(read.signer, Signer::Single([TAG; 32]));
     }
 
     #[test]
@@ -113,7 +140,7 @@ mod tests {
         };
         let shorter = bytes[..RECORD2_BYTES - 1].to_vec();
         let longer = [&bytes[..], &[0]].concat();
-        for wrong in [vec![], vec![TAG], shorter, longer, changed(0, 1), changed(0, 3), changed(1, 2)] {
+        for wrong in [vec![], vec![TAG], shorter, longer, changed(0, 1), changed(0, 3), changed(1, 2), changed(78, 3)] {
             assert!(AccountRecord2::from_bytes(&wrong).is_err(), "{wrong:?}");
         }
     }

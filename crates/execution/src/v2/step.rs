@@ -2,8 +2,9 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
+use super::authority::Change;
 use super::grant::Grant;
-use rustorium_types::{AccountId, Authority, Operation, Operation2};
+use rustorium_types::{AccountId, Authority, GovernanceChange, Hash, Operation, Operation2, SystemSender};
 
 /// An operation.
 pub(crate) enum Step<'a> {
@@ -27,13 +28,64 @@ pub(crate) enum Step<'a> {
         /// The rights that it gets.
         grant: Box<Grant>,
     },
-    /// Another authority of the sender, at once (V29).
+    /// A change of the authority of the sender or of an account that it recovers (V29 to V31).
+    Authority(Change<'a>),
+    /// An operation of a seat, or one that its sender may not do (V36).
+    Seat(SeatStep<'a>),
+}
+
+/// An operation of a seat.
+pub(crate) enum SeatStep<'a> {
+    /// A proposal, which is void from a header time on.
+    Propose {
+        /// The change.
+        change: &'a GovernanceChange,
+        /// Header time from which it is void, Unix ms.
+        until_ms: u64,
+    },
+    /// An approval of a proposal.
+    Approve {
+        /// The proposal's number.
+        number: u64,
+        /// Hash of the change.
+        change: &'a Hash,
+    },
+    /// The end of an approval.
+    Withdraw {
+        /// The proposal's number.
+        number: u64,
+    },
+    /// Another authority of the seat.
     SetAuthority(&'a Authority),
+    /// An operation of accounts that a seat sends, or one of seats that an account sends.
+    Wrong,
+}
+
+impl<'a> SeatStep<'a> {
+    /// Reads an operation that a seat sends, or that only seats send; `None` if it is another one.
+    fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
+        let is_seat = SystemSender::of(sender).is_some();
+        if !is_seat {
+            return operation.is_of_seats().then_some(Self::Wrong);
+        }
+        Some(match operation {
+            Operation2::Propose { change, until_ms } => Self::Propose { change, until_ms: *until_ms },
+            Operation2::Approve { number, change } => Self::Approve { number: *number, change },
+            Operation2::Withdraw { number } => Self::Withdraw { number: *number },
+            Operation2::SetAuthority { settings, void_grants } if settings.change_at_once() && !void_grants => {
+                Self::SetAuthority(&settings.authority)
+            }
+            _ => Self::Wrong,
+        })
+    }
 }
 
 impl<'a> Step<'a> {
-    /// Reads an operation in the form of version 2, as this account sends it; `None` if it isn't built.
+    /// Reads an operation in the form of version 2, as this account sends it; `None` if these rules don't know it.
     pub(crate) fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
+        if let Some(step) = SeatStep::of(sender, operation) {
+            return Some(Self::Seat(step));
+        }
         if let Some(first) = operation.as_first(sender) {
             return Some(Self::Read(Box::new(first)));
         }
@@ -42,12 +94,17 @@ impl<'a> Step<'a> {
                 Some(Self::CreateAccount { region: *region, authority, storage_bytes: *storage_bytes })
             }
             Operation2::Grant { to, rights, prefixes, until_ms } => {
-                let grant = Grant { rights: *rights, until_ms: *until_ms, prefixes: prefixes.clone() };
+                let grant = Grant { rights: *rights, until_ms: *until_ms, ..Grant::of_all(prefixes.clone()) };
                 Some(Self::Grant { to: *to, grant: Box::new(grant) })
             }
-            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
-                Some(Self::SetAuthority(&settings.authority))
-            }
+            other => Change::of(other).map(Self::Authority),
+        }
+    }
+
+    /// Returns the change of an authority, if the operation is one.
+    pub(crate) fn change(&self) -> Option<&Change<'a>> {
+        match self {
+            Self::Authority(change) => Some(change),
             _ => None,
         }
     }
@@ -57,7 +114,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::Grant { .. } | Self::SetAuthority(_) => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::Authority(_) | Self::Seat(_) => None,
         }
     }
 }
@@ -65,37 +122,29 @@ impl<'a> Step<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Recovery, Rights};
+    use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Hash, Rights};
 
-    /// Batches may have the operations that are executed, and no others.
+    /// What batches may have is what is executed.
     #[test]
-    fn each_operation_that_is_built_is_read() {
+    fn each_operation_is_read() {
         let (account, authority) = (AccountId([1; 32]), || Authority::of_key([7; 32]).expect("not of small order"));
-        let recovery = Recovery { account, delay_ms: 0, is_final: false };
-        let settings = |delay_ms, recovery| AuthoritySettings { authority: authority(), delay_ms, recovery };
-        let change = |settings, void_grants| Operation2::SetAuthority { settings, void_grants };
-        let grant =
-            |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
-        for (operation, built) in [
-            (Operation2::EndEpoch { epoch: Epoch(0) }, true),
-            (Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 }, true),
-            (grant(Rights::ALL, None), true),
-            (grant(Rights::ALL, Some(1)), true),
-            (grant(Rights::default(), None), true),
-            (change(settings(0, None), false), true),
-            (change(settings(1, None), false), false),
-            (change(settings(0, Some(recovery)), false), false),
-            (change(settings(0, None), true), false),
-            (Operation2::CancelAuthority, false),
-            (Operation2::ApproveAuthority { account }, false),
-            (Operation2::Recover { account, authority: authority() }, false),
-            (Operation2::WithdrawRecovery { account }, false),
+        let settings = AuthoritySettings { authority: authority(), delay_ms: 1, recovery: None };
+        let prefixes = BoundedVec::default;
+        for operation in [
+            Operation2::EndEpoch { epoch: Epoch(0) },
+            Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 },
+            Operation2::Grant { to: account, rights: Rights::ALL, prefixes: prefixes(), until_ms: None },
+            Operation2::Grant { to: account, rights: Rights::default(), prefixes: prefixes(), until_ms: Some(1) },
+            Operation2::SetAuthority { settings, void_grants: true },
+            Operation2::CancelAuthority,
+            Operation2::ApproveAuthority { account, change: Hash::ZERO },
+            Operation2::Recover { account, authority: authority() },
+            Operation2::WithdrawRecovery { account },
+            Operation2::Withdraw { number: 0 },
         ] {
-            assert_eq!(
-                (operation.is_built(), Step::of(&account, &operation).is_some()),
-                (built, built),
-                "{operation:?}"
-            );
+            for sender in [account, SystemSender::Seat(0).id()] {
+                assert!(Step::of(&sender, &operation).is_some(), "{operation:?}");
+            }
         }
     }
 }

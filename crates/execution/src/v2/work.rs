@@ -6,15 +6,16 @@
 //!
 //! *Invariants:* costs depend on the transaction's bytes and on the lengths of the values that it reads; sums saturate.
 
+use super::custody::CUSTODY_BYTES_MAX;
 use super::grant::GRANT_BYTES_MAX;
 use super::record::RECORD2_BYTES;
-use super::step::Step;
+use super::step::{SeatStep, Step};
 use crate::v1::record::FRONTIER_BYTES_MAX;
 use crate::v1::work::{
     POOL_LEAVES, POOL_TREE, PROOF_BLS12_381, PROOF_BN254, PROOF_INPUT, RETIRED_LEAVES, VERIFYING_KEY,
     VERIFYING_KEY_BYTE,
 };
-use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
+use rustorium_types::limits::{AUTHORITY_KEYS_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES as POOL_RECORD_BYTES;
@@ -57,14 +58,28 @@ const RECORD_BYTES: u64 = RECORD2_BYTES as u64;
 
 /// Cost of a new account. The new leaf may split two nodes of the tree.
 pub const CREATE_ACCOUNT: u64 = read(0) + 2 * write(RECORD_BYTES);
-/// Bytes of an account's settings, at most: two authorities of eight keys each, and what else waits with them.
+/// Bytes of an account's custody leaf, at most: two authorities of eight keys each, and what else waits with them.
 const CUSTODY_BYTES: u64 = 1024;
-/// Cost of a change of an account's authority.
+const _: () = assert!(CUSTODY_BYTES_MAX as u64 <= CUSTODY_BYTES);
+/// Cost of a change of an account's authority: its custody leaf, and its record if another account changes it. A change of
+/// the account's own pays so for the write that notes its effect later.
 pub const SET_AUTHORITY: u64 = read(CUSTODY_BYTES) + write(CUSTODY_BYTES) + RECORD;
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
 /// Cost of the proofs of possession of two keys, and of the leaves of retired ones.
 pub const POSSESSION: u64 = 2 * CHECK + RETIRED_LEAVES * (READ + WRITE);
+
+/// Bytes of the largest governance record, and of a proposal.
+pub(crate) const GOVERNANCE_BYTES: u64 = 12 * 1024;
+/// Cost of the governance record and of a proposal.
+pub const SEATS: u64 = 2 * (read(GOVERNANCE_BYTES) + write(GOVERNANCE_BYTES));
+/// Cost of a proposal or an approval, which may make its change: the records, the committee's, and proofs of possession.
+pub const GOVERN: u64 = SEATS + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
+/// Cost of the dearest transaction with one proposal or approval, by eight signatures (V8).
+pub(crate) const GOVERNING: u64 =
+    BASE + AUTHORITY_KEYS_MAX as u64 * SIGNATURE + RECORD + GOVERNING_BYTES.div_ceil(BYTES_PER_UNIT) + GOVERN;
+/// Bytes of the largest transaction with one proposal, rounded up.
+const GOVERNING_BYTES: u64 = 2_560;
 
 /// Returns the cost of reading a value of so many bytes.
 pub const fn read(bytes: u64) -> u64 {
@@ -83,23 +98,35 @@ pub const fn write(bytes: u64) -> u64 {
 
 /// Returns the cost of a transaction without its operations.
 pub fn transaction_work(body: &TransactionBody) -> u64 {
-    let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
-    (BASE + SIGNATURE + RECORD).saturating_add(encoded.saturating_add(SIGNATURE_BYTES).div_ceil(BYTES_PER_UNIT))
+    base_work(1, encoded_bytes(body))
+}
+
+/// Returns the encoded length of a transaction in the form of version 1 with its signature.
+pub(crate) fn encoded_bytes(body: &TransactionBody) -> u64 {
+    borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64).saturating_add(SIGNATURE_BYTES)
+}
+
+/// Returns the cost of a transaction of so many signatures and bytes without its operations.
+pub(crate) fn base_work(signatures: u64, encoded: u64) -> u64 {
+    (BASE + SIGNATURE * signatures + RECORD).saturating_add(encoded.div_ceil(BYTES_PER_UNIT))
 }
 
 /// Returns the cost of a transaction in the form of version 2 without its operations (V21).
 pub fn transaction_work2(body: &TransactionBody2) -> u64 {
-    let signatures = u64::from(body.authority.threshold());
+    base_work(body.authority.threshold().into(), encoded_bytes2(body))
+}
+
+/// Returns the encoded length of a transaction in the form of version 2 with its signatures.
+pub(crate) fn encoded_bytes2(body: &TransactionBody2) -> u64 {
     let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
-    let bytes = encoded.saturating_add(1 + SIGNATURE2_BYTES * signatures);
-    (BASE + SIGNATURE * signatures + RECORD).saturating_add(bytes.div_ceil(BYTES_PER_UNIT))
+    encoded.saturating_add(1 + SIGNATURE2_BYTES * u64::from(body.authority.threshold()))
 }
 
 /// Returns the cost of a transaction in the form of version 2, if each value whose length it doesn't tell has `unknown`
 /// bytes.
 pub fn work2(body: &TransactionBody2, unknown: u64) -> u64 {
     let steps = body.data.iter().map(|operation| Step::of(&body.sender, operation));
-    // Those that aren't built cost more than any batch may.
+    // Those that these rules don't know cost more than any batch may.
     let cost = |step: Option<Step<'_>>| step.map_or(u64::MAX, |step| step_work(&body.sender, &step, unknown));
     steps.map(cost).fold(transaction_work2(body), u64::saturating_add)
 }
@@ -118,7 +145,9 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::CreateAccount { .. } => CREATE_ACCOUNT,
         // At no time has it more bytes.
         Step::Grant { grant, .. } => grant_work(grant.to_bytes(0).map_or(0, |bytes| bytes.len() as u64)),
-        Step::SetAuthority(_) => SET_AUTHORITY,
+        Step::Authority(_) => SET_AUTHORITY,
+        Step::Seat(SeatStep::SetAuthority(_) | SeatStep::Withdraw { .. }) => SEATS,
+        Step::Seat(_) => GOVERN,
     }
 }
 

@@ -49,5 +49,6 @@ pub fn genesis_of(accounts: usize, storage_bytes: u64, parameters: Parameters) -
         validators: BoundedVec::new(validators.collect()).unwrap(),
         accounts: BoundedVec::new(accounts).unwrap(),
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     }
 }

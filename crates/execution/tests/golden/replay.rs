@@ -258,5 +258,9 @@ fn skip_bytes(skip: &Skip) -> (u8, u64) {
         Skip::NonceUsed { expected } => (5, expected),
         Skip::NonceAhead { expected } => (6, expected),
         Skip::QuotaTooSmall { left } => (7, left),
+        Skip::WorkTooSmall { left, .. } => (8, left),
+        Skip::HistoryTooSmall { left, .. } => (9, left),
+        Skip::Frozen { until_ms } => (10, until_ms),
+        Skip::Paused { until_ms } => (11, until_ms),
     }
 }

@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use rustorium_api::Code;
-use rustorium_api::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
+use rustorium_api::json::{
+    AtView, ChainAnswer, CommitteeAnswer, Finding, GovernanceAnswer, HealthAnswer, StatusAnswer,
+};
 use serde_json::json;
 
 /// Returns the node's report about itself.
@@ -32,6 +34,14 @@ pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
 pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Problem> {
     let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
     Ok(Json(CommitteeAnswer::new(&app.backend.committee()?, at)))
+}
+
+/// Returns the operators' seats, their open proposals, the pauses, and the parameters that seats want. On a chain of version 1
+/// no seat can act yet.
+#[utoipa::path(get, path = "/v1/governance", responses((status = 200, body = GovernanceAnswer)))]
+pub async fn governance(State(app): Shared) -> Result<Json<GovernanceAnswer>, Problem> {
+    let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
+    Ok(Json(GovernanceAnswer::new(&app.backend.governance()?, at)))
 }
 
 /// Returns the genesis' canonical bytes. Their hash, with its domain string, is the chain's id.

@@ -11,7 +11,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use rustorium_api::json::{
-    AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ReadAnswer, SubjectViews, ValueAnswer,
+    AccountAnswer, AtView, AuthorityAnswer, BalanceAnswer, ClaimedBy, ProofAnswer, ReadAnswer, SubjectViews,
+    ValueAnswer,
 };
 use rustorium_api::{BackendError, Code, ProveAt, Proven, ReadAt};
 use rustorium_crypto::block_digest;
@@ -156,9 +157,34 @@ pub async fn balance(
         ReadAnswer::Balance { account, asset, balance } => {
             PreparedAnswer::fresh(&BalanceAnswer { account, asset, balance, proof_hex, at })
         }
-        ReadAnswer::Account { .. } | ReadAnswer::Value { .. } => Err(other_kind()),
+        _ => Err(other_kind()),
     };
     one(&app, caller, Subject::Balance(account, asset), &params, view).await
+}
+
+/// Returns an account's settings: its keys, and how they can change. Without a delay, a recovery account or a waiting change
+/// there are none: the account's record names its keys.
+#[utoipa::path(
+    get, path = "/v1/accounts/{address}/authority", params(("address" = String, Path, description = "An account's address, `rs1…`"), StateParams),
+    responses(
+        (status = 200, body = AuthorityAnswer),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
+    )
+)]
+pub async fn authority(
+    State(app): Shared,
+    caller: Caller,
+    Segments(text): Segments<String>,
+    Params(params): Params<StateParams>,
+) -> Result<Response, Problem> {
+    let id = address(&text)?;
+    let view = |SubjectAnswer { value, proof_hex, at }| match value {
+        ReadAnswer::Authority { account, custody } => {
+            PreparedAnswer::fresh(&AuthorityAnswer { account, custody, proof_hex, at })
+        }
+        _ => Err(other_kind()),
+    };
+    one(&app, caller, Subject::Custody(id), &params, view).await
 }
 
 fn other_kind() -> Problem {
@@ -217,7 +243,7 @@ async fn read_value(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProofQuestion {
-    /// The subjects to prove: 1 to 1,024 accounts, balances and keys.
+    /// The subjects to prove: 1 to 1,024 accounts, balances, keys and settings.
     #[schema(value_type = Vec<rustorium_api::json::SubjectView>)]
     items: SubjectViews,
     /// `proven` (the default): the newest certified root. `current`: waits until a certified root covers everything

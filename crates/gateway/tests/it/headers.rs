@@ -47,6 +47,7 @@ pub fn chain(shard: ShardId) -> ChainInfo {
         validators: BoundedVec::default(),
         accounts: BoundedVec::default(),
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     };
     ChainInfo {
         id: chain_id(&genesis),

@@ -1,8 +1,12 @@
-//! Pages of keys, balances and versions of the node in memory.
+//! Pages of keys, balances and versions of the node in memory, and who governs it.
 
 use rustorium_api::*;
 use rustorium_crypto::value_hash;
-use rustorium_types::{AccountId, AssetId, Height, Operation, Receipt, Transaction};
+use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, SeatApproval};
+use rustorium_types::{
+    AccountId, AssetId, BoundedVec, Epoch, Genesis, GovernanceChange, Height, Operation, Parameters, PauseScope,
+    Receipt, Transaction,
+};
 use std::collections::BTreeMap;
 
 /// Values by namespace and key.
@@ -74,4 +78,29 @@ pub fn version_page<'a>(
     versions.truncate(asked.limit);
     let next = versions.last().filter(|_| more).map(|last| last.height);
     KeyHistory { versions, next, kept_from: Height(0), at }
+}
+
+/// The change that a seat of the node in memory proposes.
+pub fn proposed() -> GovernanceChange {
+    GovernanceChange::Resume { scope: PauseScope::All }
+}
+
+/// Two seats; the first proposed the end of a pause, and another proposal is void.
+pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
+    let operators = BoundedVec::new(vec![[1; 32], [2; 32]]).unwrap();
+    let in_force = Parameters { operators, operator_quorum: 2, ..genesis.parameters.clone() };
+    let open = |number, until_ms| OpenProposal { number, seat: 0, generation: 0, until_ms };
+    let (now_ms, hour_ms) = (genesis.time_ms, 3_600_000);
+    let record = GovernanceRecord {
+        open: BoundedVec::new(vec![open(3, now_ms + hour_ms), open(4, now_ms)]).unwrap(),
+        pauses: BoundedVec::new(vec![Pause { scope: PauseScope::All, until_ms: now_ms + hour_ms }]).unwrap(),
+        ..GovernanceRecord::first(&in_force)
+    };
+    // The second approval is of an authority that the seat no longer has.
+    let approvals = [(0, 0), (1, 7)].map(|(seat, generation)| SeatApproval { seat, generation });
+    let approvals = BoundedVec::new(approvals.to_vec()).unwrap();
+    let proposal = ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals };
+    let wanted = Parameters { epoch_ms: 7_200_000, ..in_force.clone() };
+    let proposals = vec![(3, proposal.clone()), (4, proposal)];
+    Ok(Governance { epoch: Epoch(0), record, proposals, in_force, wanted, time_ms: now_ms })
 }

@@ -7,6 +7,7 @@ mod caches;
 mod client;
 mod events;
 mod fuzz;
+mod governance;
 mod headers;
 mod http2;
 mod key_pages;

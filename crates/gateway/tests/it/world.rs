@@ -1,9 +1,8 @@
 //! A node in memory: executes puts at once, one block per submission.
 
 use crate::headers::{chain, header, proof};
-use crate::key_pages::{balance_page, key_page, version_page};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use crate::key_pages::{balance_page, governance, key_page, version_page};
+use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
@@ -12,9 +11,8 @@ use rustorium_execution::AccountRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::{net::IpAddr, sync::Arc};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -265,6 +263,7 @@ impl Inner {
             }
             Subject::Balance(_, asset) => (asset.0[0] == 1).then(|| encode(&u128::MAX))?,
             Subject::Value(namespace, key) => self.values.get(&(*namespace, key.as_slice().to_vec())).cloned()?,
+            Subject::Custody(_) => None?,
         };
         BoundedBytes::new(bytes).ok()
     }
@@ -450,6 +449,10 @@ impl Backend for World {
     fn committee(&self) -> Result<Committee, BackendError> {
         let validators = self.chain.genesis.validators.clone();
         Ok(Committee { epoch: Epoch(0), validators: Arc::new(validators), next: ValidatorSet::default() })
+    }
+
+    fn governance(&self) -> Result<Governance, BackendError> {
+        governance(&self.chain.genesis)
     }
 
     fn status(&self) -> Status {

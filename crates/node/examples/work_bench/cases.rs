@@ -4,13 +4,16 @@ use crate::Outcome;
 use crate::chain::{account, signer};
 use rustorium_crypto::{SigningKey, asset_id, domain, hash, signed_bytes, value_hash, verifier_id};
 use rustorium_execution::record::{VerifierRecord, encode_amount};
-use rustorium_execution::{AccountRecord, hashes};
+use rustorium_execution::{
+    AccountRecord, AccountRecord2, Allowance, COMMON, ChangedBy, CustodyRecord, CustodyState, PendingChange, hashes,
+};
 use rustorium_types::Outcome as Expected;
 use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, PUBLIC_INPUTS_MAX, VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, ChainId, Condition, FailureCode, Genesis, GenesisAccount,
-    GenesisPool, Key, LeafWrite, NamedInput, Operation, Parameters, PoolTransfer, Possession, PossessionBody,
-    PublicKey, Rules, ShardId, StateKey, Symbol, Validator, Value, VerifierId, encode, limits,
+    AccountId, AssetId, Authority, AuthoritySettings, BoundedBytes, BoundedVec, ChainId, Condition, FailureCode,
+    Genesis, GenesisAccount, GenesisPool, Key, LeafWrite, NamedInput, Operation, Operation2, Parameters, PoolTransfer,
+    Possession, PossessionBody, PublicKey, Recovery, Rules, ShardId, Signer, SignerKey, StateKey, Symbol, Validator,
+    Value, VerifierId, encode, limits,
 };
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::prove::DEVNET_VERIFYING_KEY;
@@ -26,6 +29,10 @@ const BALANCE: u8 = 1;
 const DATA: u8 = 2;
 const GRANT: u8 = 3;
 const VERIFIER: u8 = 6;
+const CUSTODY: u8 = 10;
+
+/// Makes the operations in the form of version 2 of a sender, by its number, in a round.
+type Second = fn(usize, usize) -> Outcome<Vec<Operation2>>;
 
 /// An operation under measurement: what it is called, how many senders send it in a block, and what it needs.
 pub struct Case {
@@ -37,6 +44,8 @@ pub struct Case {
     pub genesis: fn(&Case, Rules) -> Outcome<Genesis>,
     /// Returns the operations of a sender's transaction in a round.
     pub make: fn(usize, usize) -> Outcome<Vec<Operation>>,
+    /// Does so in the form of version 2, where version 1 has no such operations.
+    pub second: Option<Second>,
     /// Returns the leaves that they find.
     pub leaves: fn(usize, usize) -> Outcome<Vec<LeafWrite>>,
 }
@@ -55,13 +64,14 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         outcome: Expected::Ok,
         genesis: small,
         make,
+        second: None,
         leaves,
     };
     let refused =
         |name, senders, make: Make, leaves: Leaves| Case { outcome: REFUSED, ..case(name, senders, 1, make, leaves) };
     let none: Leaves = |_, _| Ok(Vec::new());
     let replace = if rules == Rules::V1 { replace_key as Make } else { replace_proven };
-    vec![
+    let mut all = vec![
         case("nothing", 400, 0, |_, _| Ok(Vec::new()), none),
         case("create_account", 100, 8, create_accounts, none),
         case("put_256", 400, 1, |s, r| each(1, |n| put(account(s), name(s, r, n), fill(256, s, r)?)), none),
@@ -106,7 +116,12 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         ),
         Case { genesis: with_pool, ..refused("shielded_refused", 24, shielded, none) },
         Case { genesis: large_committee, ..case("replace_key", 12, 1, replace, none) },
-    ]
+    ];
+    if rules == Rules::V2 {
+        let recoveries = case("recover_8_keys", 60, 4, |_, _| Ok(Vec::new()), waiting_changes);
+        all.push(Case { second: Some(recoveries_of), ..recoveries });
+    }
+    all
 }
 
 fn each<T>(count: usize, make: impl Fn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {
@@ -221,6 +236,46 @@ fn own_grants(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
         Ok([record_of(to), leaf_of(account(sender), GRANT, &account(to).0, rights)])
     };
     Ok(each(4, grant)?.into_iter().flatten().collect())
+}
+
+fn eight_keys(first: usize) -> Outcome<Authority> {
+    let mut keys: Vec<SignerKey> = (first..first + 8).map(|n| SignerKey::Ed25519(signer(n).public())).collect();
+    keys.sort_unstable();
+    Ok(Authority::new(8, keys)?)
+}
+
+fn recoveries_of(sender: usize, round: usize) -> Outcome<Vec<Operation2>> {
+    let authority = eight_keys(1_000)?;
+    each(4, |n| {
+        let account = account(elsewhere(sender, round, n));
+        Ok(Operation2::Recover { account, authority: authority.clone() })
+    })
+}
+
+/// Accounts that the sender recovers, each with the largest custody leaf: a change waits that the recovery replaces.
+fn waiting_changes(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
+    let recovery = Some(Recovery { account: account(sender), delay_ms: 3_600_000, is_final: true });
+    let settings =
+        |first| -> Outcome<_> { Ok(AuthoritySettings { authority: eight_keys(first)?, delay_ms: 1, recovery }) };
+    let pending =
+        PendingChange { by: ChangedBy::Keys, settings: settings(2_000)?, void_grants: true, due_ms: u64::MAX };
+    let custody = CustodyRecord { settings: settings(3_000)?, pending: Some(pending) }.to_bytes();
+    let leaves = |n: usize| -> Outcome<_> {
+        let owner = elsewhere(sender, round, n);
+        let record = AccountRecord2 {
+            signer: Signer::Single(signer(owner).public()),
+            nonce: 0,
+            storage_bytes_left: STORAGE_BYTES,
+            sponsor: COMMON,
+            work: Allowance::default(),
+            history: Allowance::default(),
+            custody: CustodyState::Pending,
+            grants_era: 0,
+        };
+        let record = leaf_of(account(owner), ACCOUNT, &[], record.to_bytes());
+        Ok([record, leaf_of(account(owner), CUSTODY, &[], custody.clone())])
+    };
+    Ok(each(4, leaves)?.into_iter().flatten().collect())
 }
 
 fn require_hash(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
@@ -373,6 +428,7 @@ fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genesis> 
         validators: BoundedVec::new((0..validators).map(validator).collect::<Outcome<_>>()?)?,
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
     })
 }
 

@@ -17,9 +17,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig, TreeRow, TreeStore};
 use rustorium_types::limits::BATCH_BYTES_MAX;
 use rustorium_types::{
-    AccountId, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Epoch, Genesis, Hash, Header, LeafWrite,
-    Receipt, ResultLink, Rules, ShardId, TRANSACTION_VERSION, Transaction, TransactionBody, ValidatorIndex, decode,
-    encode,
+    AccountId, Authority, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Epoch, Genesis, Hash, Header,
+    LeafWrite, Receipt, ResultLink, Rules, ShardId, TRANSACTION_VERSION, Transaction, Transaction2, TransactionBody,
+    TransactionBody2, ValidatorIndex, decode, encode,
 };
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -109,20 +109,7 @@ impl Chain {
     pub fn sign(&mut self, case: &Case, round: usize) -> Outcome<Vec<Vec<u8>>> {
         let (mut batches, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
         for sender in 0..case.senders {
-            let key = signer(sender);
-            let body = TransactionBody {
-                version: TRANSACTION_VERSION,
-                chain: self.id,
-                sender: account(sender),
-                public_key: key.public(),
-                nonce: round as u64,
-                expires_at_ms: u64::MAX,
-                work_limit: self.made.parameters.batch_work_max,
-                shard_hint: None,
-                location: None,
-                data: BoundedVec::new((case.make)(sender, round)?)?,
-            };
-            let transaction = key.sign_transaction(body).into_inner();
+            let transaction = self.transaction(case, sender, round)?;
             let more = encode(&transaction).len();
             if bytes + more > BATCH_BYTES {
                 batches.push(self.batch(std::mem::take(&mut open))?);
@@ -133,6 +120,39 @@ impl Chain {
         }
         batches.push(self.batch(open)?);
         Ok(batches)
+    }
+
+    fn transaction(&self, case: &Case, sender: usize, round: usize) -> Outcome<Transaction> {
+        let (key, work_limit) = (signer(sender), self.made.parameters.batch_work_max);
+        let (nonce, expires_at_ms) = (round as u64, u64::MAX);
+        let (sender_id, shard_hint, location) = (account(sender), None, None);
+        if let Some(make) = case.second {
+            let body = TransactionBody2 {
+                authority: Authority::of_key(key.public())?,
+                sender: sender_id,
+                nonce,
+                expires_at_ms,
+                work_limit,
+                shard_hint,
+                location,
+                data: BoundedVec::new(make(sender, round)?)?,
+            };
+            let signature = key.sign_body2(&self.id, &body);
+            return Ok(Transaction2::new(body, vec![(0, signature)])?.into());
+        }
+        let body = TransactionBody {
+            version: TRANSACTION_VERSION,
+            chain: self.id,
+            sender: sender_id,
+            public_key: key.public(),
+            nonce,
+            expires_at_ms,
+            work_limit,
+            shard_hint,
+            location,
+            data: BoundedVec::new((case.make)(sender, round)?)?,
+        };
+        Ok(key.sign_transaction(body).into_inner())
     }
 
     fn batch(&mut self, transactions: Vec<Transaction>) -> Outcome<Vec<u8>> {

@@ -4,9 +4,9 @@ use crate::hosts::HostEnd;
 use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, History,
-    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
-    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, Governance,
+    History, InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven,
+    ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -172,6 +172,10 @@ impl Backend for StatelessBackend {
     }
 
     fn committee(&self) -> Result<Committee, BackendError> {
+        self.not_yet()
+    }
+
+    fn governance(&self) -> Result<Governance, BackendError> {
         self.not_yet()
     }
 

@@ -299,6 +299,7 @@ impl Opened {
             capacity: process.config.pool_transactions_max,
             store: self.replica.store.clone(),
             gauges: self.gauges.clone(),
+            parameters: self.replica.parameters.clone(),
         };
         let server = Server::new(offers, questions, transport.clone(), self.replica.store.clone());
         let server = server.with_intake(intake, self.replica.events.clone());

@@ -3,6 +3,7 @@
 use crate::shard_thread::ShardGauges;
 use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit, signer_of};
 use rustorium_stages::clients::account_view;
+use rustorium_stages::executor::ParametersInForce;
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{ChainId, Transaction};
@@ -28,6 +29,8 @@ pub(crate) struct Intake {
     pub(crate) capacity: usize,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) gauges: Arc<ShardGauges>,
+    /// The chain's parameters in the epoch of the next block.
+    pub(crate) parameters: Arc<ParametersInForce>,
 }
 
 impl Intake {
@@ -50,7 +53,7 @@ impl Intake {
         if bytes > self.pool.transaction_bytes_max || transaction.expires_at_ms() <= header_ms {
             return false;
         }
-        let Some(account) = account_view(&*self.store, transaction.sender()) else { return false };
+        let Some(account) = account_view(&*self.store, &self.parameters, transaction.sender()) else { return false };
         let ahead = transaction.nonce().checked_sub(account.nonce);
         account.signer == signer_of(transaction) && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
     }
@@ -95,7 +98,8 @@ pub(crate) mod tests {
         let store: Arc<dyn Store> = Arc::new(MemStore::new());
         rustorium_stages::journal_records::tip_of(&*store, &genesis(), ShardId::ROOT).unwrap();
         let chain = rustorium_crypto::chain_id(&genesis());
-        Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default() }
+        let parameters = Arc::new((&Parameters::default()).into());
+        Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default(), parameters }
     }
 
     /// Gives the transaction a false signature, so that a check of it shows.

@@ -147,7 +147,7 @@ pub struct Executed {
     pub time_ms: u64,
     /// Result root at the height.
     pub root: Hash,
-    /// Accounts whose nonce moved, with their state after the block.
+    /// Accounts whose nonce moved or that got another authority, with their state after the block.
     pub touched: Vec<(AccountId, AccountView)>,
     /// Listed transactions that execution skipped.
     pub skipped: Vec<(TxId, Skip)>,

@@ -22,6 +22,7 @@ mod durability;
 mod epochs;
 mod extremes;
 mod finality;
+mod governed;
 mod homes;
 mod journal;
 mod lanes;

@@ -10,7 +10,7 @@ use rustorium_api::Submitted;
 use rustorium_crypto::{
     batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes,
 };
-use rustorium_execution::{AccountRecord2, Keys, account_key};
+use rustorium_execution::Keys;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
@@ -19,6 +19,7 @@ use rustorium_shard::senders::Payer;
 use rustorium_shard::{EndReason, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_stages::activating::Activating;
+use rustorium_stages::clients::account_view;
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
@@ -170,7 +171,7 @@ impl TestPorts {
             progress: Arc::<Progress>::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: Some(self.roots.clone()),
-            parameters: (&self.context.parameters).into(),
+            parameters: Arc::new((&self.context.parameters).into()),
             activating: self.activating(),
             keys: Keys::default(),
             provers: Scoped(2),
@@ -410,9 +411,7 @@ impl Ports for TestPorts {
     }
 
     fn account(&self, account: &AccountId) -> Option<AccountView> {
-        let bytes = self.store.state(&account_key(*account)).unwrap()?;
-        let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(&bytes).unwrap();
-        Some(AccountView { nonce, signer })
+        account_view(&*self.store, &(&self.context.parameters).into(), account)
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

@@ -133,6 +133,38 @@ fn transactions_of_former_keys_leave_the_pools_with_a_change_of_keys() {
     assert!(net.ports(0).refused.iter().any(|(refused, why)| *refused == id && why.code() == "wrong-key"));
 }
 
+/// V24, V31: the recovery account begins a final recovery. What the account's keys signed leaves the pools at once, and its
+/// transactions are refused until the recovery takes effect.
+#[test]
+fn transactions_of_a_frozen_account_leave_the_pools() {
+    let mut net = net();
+    let recovery = Some(Recovery { account: account(2), delay_ms: 3_600_000, is_final: true });
+    let settings = AuthoritySettings { authority: authority_of(1, &[1]), delay_ms: 0, recovery };
+    let set = Operation2::SetAuthority { settings, void_grants: false };
+    let id = send(&mut net, 1, 0, set);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    let waiting = send(&mut net, 1, 2, put(2).remove(0));
+    assert!(net.ports(0).given_up.is_empty());
+    let recover = Operation2::Recover { account: account(1), authority: authority_of(2, &HOLDERS) };
+    let id = send(&mut net, 2, 0, recover);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    assert!(net.ports(0).given_up.contains(&waiting));
+    let frozen = send(&mut net, 1, 1, Operation2::CancelAuthority);
+    assert!(net.ports(0).refused.iter().any(|(refused, why)| *refused == frozen && why.code() == "frozen"));
+    let id = send(&mut net, 2, 1, Operation2::WithdrawRecovery { account: account(1) });
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    let thawed = send(&mut net, 1, 1, put(1).remove(0));
+    assert_eq!(outcome(&net, &thawed), Some(Outcome::Ok));
+}
+
+/// An account of one key sends an operation by node 0, and two seconds pass.
+fn send(net: &mut Net, number: usize, nonce: u64, operation: Operation2) -> TxId {
+    let transaction = second_of(&net.genesis, (&[number], &[number]), account(number), nonce, vec![operation]);
+    let id = submit(net, 0, &transaction);
+    net.advance(2_000_000);
+    id
+}
+
 /// Returns the bytes with one part in place of another.
 fn with(bytes: &[u8], part: &[u8], other: &[u8]) -> Vec<u8> {
     let at = bytes.windows(part.len()).position(|window| window == part).unwrap();

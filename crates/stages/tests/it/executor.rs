@@ -50,7 +50,7 @@ impl SingleExecutor {
             progress: Arc::<Progress>::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: None,
-            parameters: (&genesis.parameters).into(),
+            parameters: Arc::new((&genesis.parameters).into()),
             activating: None,
             keys: Keys::default(),
             provers: Scoped(1),

@@ -29,6 +29,7 @@ mod steps;
 #[path = "../../../shard/tests/it/witness.rs"]
 mod witness;
 
+mod accounts;
 mod activating;
 mod executor;
 mod filled;

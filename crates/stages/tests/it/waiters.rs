@@ -94,7 +94,8 @@ fn one_whose_nonce_another_used_is_refused_at_once_and_one_that_was_executed_is_
     let (told, done) = sink();
     let store = Arc::new(MemStore::new());
     let (prove, inbox) = (Arc::new(|id: &TxId| Submitted::TimedOut(*id)), Arc::<Inbox>::default());
-    let clients = Clients { store, waiters: Arc::default(), inbox, prove };
+    let parameters = Arc::new((&rustorium_types::Parameters::default()).into());
+    let clients = Clients { store, waiters: Arc::default(), inbox, prove, parameters };
     let waits = [(1, Wait::Final), (2, Wait::Certified), (3, Wait::Final)];
     let all = waits.iter().enumerate().map(|(index, (number, wait))| (id(*number), waiter(*wait, index, &done)));
     clients.waiters.register(all.collect());

@@ -1,5 +1,6 @@
 //! A pool's bounds, and the types of its interface.
 
+use rustorium_execution::{COMMON, NextSigner, TRANSACTION_HISTORY_MAX};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{Parameters, Rules, Signer, TxId};
 
@@ -18,6 +19,8 @@ pub struct PoolConfig {
     pub transaction_bytes_max: usize,
     /// Declared work of one transaction.
     pub transaction_work_max: u64,
+    /// Bytes of history that one transaction may cause.
+    pub transaction_history_max: u64,
     /// Signatures of a batch, and so of one transaction (V20).
     pub batch_signatures_max: usize,
     /// Longest time by which an expiry may be ahead.
@@ -35,7 +38,15 @@ impl PoolConfig {
             per_sender_max: 4096,
             gap_max: 1024,
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
-            transaction_work_max: parameters.batch_work_max,
+            transaction_work_max: match rules {
+                Rules::V1 => parameters.batch_work_max,
+                // Nobody could ever pay for more.
+                Rules::V2 => parameters.batch_work_max.min(parameters.quota_work_max),
+            },
+            transaction_history_max: match rules {
+                Rules::V1 => u64::MAX,
+                Rules::V2 => TRANSACTION_HISTORY_MAX,
+            },
             batch_signatures_max: parameters.batch_transactions_max as usize,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
             rules,
@@ -62,6 +73,19 @@ pub struct AccountView {
     pub nonce: u64,
     /// The account's authority.
     pub signer: Signer,
+    /// Number of the sponsor that the account draws from.
+    pub sponsor: u32,
+    /// The authority that takes its place, if a change of it waits (V28).
+    pub next: Option<NextSigner>,
+    /// Header time until which no account's transactions are executed, Unix ms (V43). `None` if they are, and for seats.
+    pub paused_until_ms: Option<u64>,
+}
+
+impl AccountView {
+    /// Returns the view of an account of the common sponsor that nothing stops, and whose authority stays.
+    pub fn new(nonce: u64, signer: Signer) -> Self {
+        Self { nonce, signer, sponsor: COMMON, next: None, paused_until_ms: None }
+    }
 }
 
 /// A node's clocks at the moment of an admission.

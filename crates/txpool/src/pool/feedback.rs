@@ -3,15 +3,16 @@
 use super::{AccountView, Pool};
 use crate::batch::encoded_bytes;
 use crate::sender::{Entry, Sender};
-use rustorium_crypto::{CheckedBatch, signer_of};
+use rustorium_crypto::CheckedBatch;
 use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
-use std::collections::hash_map::Entry::Vacant;
 
 /// Wait before a transaction that was skipped for lack of quota is listed again for the first time, and number of times
 /// that the wait doubles.
 const QUOTA_RETRY_MS: u64 = 1_000;
 const QUOTA_DOUBLES_MAX: u32 = 8;
+/// Number of times that a transaction is listed under version 2 although its quota is too small (V24).
+const QUOTA_SKIPS_MAX: u32 = 8;
 
 impl Pool {
     /// Notes that a block listed the transaction and execution skipped it. It is dropped, or waits to be listed again,
@@ -26,31 +27,37 @@ impl Pool {
                 let wait_ms = QUOTA_RETRY_MS << skips.saturating_sub(1).min(QUOTA_DOUBLES_MAX);
                 self.reopen(account, nonce, self.now_ms.saturating_add(wait_ms));
             }
+            Skip::WorkTooSmall { ready_at_ms, .. } | Skip::HistoryTooSmall { ready_at_ms, .. } => {
+                self.wait_for_quota(account, nonce, *ready_at_ms);
+            }
             Skip::Expired => {
                 let expired = self.remove(account, nonce);
                 self.dropped.expired.extend(expired);
             }
-            Skip::WrongChain | Skip::WrongVersion | Skip::UnknownSender | Skip::WrongKey => {
-                self.give_up(account, nonce)
-            }
+            Skip::WrongChain
+            | Skip::WrongVersion
+            | Skip::UnknownSender
+            | Skip::WrongKey
+            | Skip::Frozen { .. }
+            | Skip::Paused { .. } => self.give_up(account, nonce),
         }
     }
 
-    /// Notes an account's state after an executed block, which `executed` was told of. Transactions of another authority
-    /// are dropped: they would be skipped (V24).
-    pub fn follow_authority(&mut self, account: AccountId, view: AccountView) {
-        // Each change of an authority uses a nonce. So a state with fewer used nonces is older than what is known here.
-        let Some(sender) = self.senders.get_mut(&account).filter(|sender| sender.next <= view.nonce) else { return };
-        if sender.signer == view.signer {
+    /// Lets a transaction wait until there may be quota for it, by header time. One that was listed in vain too often goes, as
+    /// its bytes cost its sender nothing.
+    fn wait_for_quota(&mut self, account: AccountId, nonce: u64, ready_at_ms: u64) {
+        let skips = self.edit(account, Sender::skip).unwrap_or_default();
+        let until_ready_ms = ready_at_ms.saturating_sub(self.header_time_ms);
+        if skips >= QUOTA_SKIPS_MAX || ready_at_ms == u64::MAX {
+            // Another node may still list it, so its outcome is open.
+            self.give_up(account, nonce);
+            let now_ms = self.now_ms;
+            self.edit(account, |sender| sender.forget_skips(now_ms));
             return;
         }
-        sender.signer = view.signer;
-        let of_another = |entry: &Entry| entry.transaction.as_ref().is_some_and(|t| signer_of(t) != view.signer);
-        let stale: Vec<u64> =
-            sender.entries.iter().filter(|(_, entry)| of_another(entry)).map(|(nonce, _)| *nonce).collect();
-        for nonce in stale {
-            self.give_up(account, nonce);
-        }
+        // Others that draw from the same sponsor wait for the same moment.
+        let crowded_ms = if skips > 1 { QUOTA_RETRY_MS << (skips - 2) } else { 1 };
+        self.reopen(account, nonce, self.now_ms.saturating_add(until_ready_ms.max(crowded_ms)));
     }
 
     pub(super) fn give_up(&mut self, account: AccountId, nonce: u64) {
@@ -121,9 +128,9 @@ impl Pool {
     pub fn restore(&mut self, batch: &CheckedBatch, mut account: impl FnMut(&AccountId) -> Option<AccountView>) {
         for (id, transaction) in batch.ids.iter().zip(batch.batch.body.transactions.as_slice()) {
             let sender = *transaction.sender();
-            if let Vacant(place) = self.senders.entry(sender) {
+            if !self.senders.contains_key(&sender) {
                 let Some(view) = account(&sender) else { continue };
-                place.insert(Sender::new(view.signer, view.nonce));
+                self.add_sender(sender, Sender::new(view));
             }
             self.restore_one(*id, transaction);
         }

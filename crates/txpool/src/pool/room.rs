@@ -7,9 +7,12 @@
 use super::{Pool, PoolConfig};
 use crate::refused::Refused;
 use crate::sender::{Sender, Totals};
-use rustorium_types::{AccountId, TxId};
+use rustorium_types::{AccountId, SystemSender, TxId};
 use std::collections::VecDeque;
 
+/// Transactions that a seat may hold however full the pool is (V24), and the bytes of each.
+const SEAT_TRANSACTIONS: usize = 16;
+const SEAT_BYTES: usize = 16 * 1024;
 /// Number of transactions that a sender may always hold.
 const SHARE_MIN: usize = 16;
 /// Divisor of the free room: one sender may hold this part of it.
@@ -31,6 +34,12 @@ pub(super) struct Ages {
     admitted: VecDeque<(u64, TxId)>,
     /// Time from which large holders may be searched for again.
     level_at_ms: u64,
+}
+
+/// V24: tells if a transaction of this size is admitted however full the pool is: one of a seat that holds few.
+pub(super) fn has_reserved_room(known: Option<&Sender>, sender: &AccountId, bytes: usize) -> bool {
+    let few = known.is_none_or(|sender| sender.totals().count < SEAT_TRANSACTIONS);
+    few && bytes <= SEAT_BYTES && SystemSender::of(sender).is_some()
 }
 
 /// A measure of a sender's size.

@@ -100,7 +100,7 @@ pub fn make(sender: usize, nonce: u64) -> (TxId, Shared) {
 }
 
 pub fn view(number: usize, nonce: u64) -> Option<AccountView> {
-    Some(AccountView { nonce, signer: Signer::Single(signer(number).public()) })
+    Some(AccountView::new(nonce, Signer::Single(signer(number).public())))
 }
 
 /// Admits a transaction of a sender whose account has executed nothing.

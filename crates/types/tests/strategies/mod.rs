@@ -330,8 +330,14 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
         |(region, public_key, storage_bytes, balances)| GenesisAccount { region, public_key, storage_bytes, balances },
     );
     let pool = (any::<u32>(), bytes(9)).prop_map(|(number, key)| GenesisPool { number, key });
-    (any::<u16>(), bytes(12), any::<u64>(), bounded(validator(), 4), bounded(account, 4), bounded(pool, 2)).prop_map(
-        |(version, name, time_ms, validators, accounts, pools)| Genesis {
+    let sponsor = (id(), any::<u32>(), any::<u32>()).prop_map(|(account, work_ppm, history_ppm)| GenesisSponsor {
+        account: AccountId(account),
+        work_ppm,
+        history_ppm,
+    });
+    let lists = (bounded(validator(), 4), bounded(account, 4), bounded(pool, 2), bounded(sponsor, 2));
+    (any::<u16>(), bytes(12), any::<u64>(), lists).prop_map(
+        |(version, name, time_ms, (validators, accounts, pools, sponsors))| Genesis {
             version,
             name,
             time_ms,
@@ -339,6 +345,7 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
             validators,
             accounts,
             pools,
+            sponsors: if version < 2 { BoundedVec::default() } else { sponsors },
         },
     )
 }

@@ -1,6 +1,6 @@
 //! Authorities and transactions of version 2.
 
-use super::{account, bounded, bytes, operation, signature};
+use super::{account, bounded, bytes, hash, id, operation, signature};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -44,9 +44,53 @@ fn new_operation() -> impl Strategy<Value = Operation2> {
         (settings(), any::<bool>())
             .prop_map(|(settings, void_grants)| Operation2::SetAuthority { settings, void_grants }),
         Just(Operation2::CancelAuthority),
-        account().prop_map(|account| Operation2::ApproveAuthority { account }),
+        (account(), hash()).prop_map(|(account, change)| Operation2::ApproveAuthority { account, change }),
         (account(), authority()).prop_map(|(account, authority)| Operation2::Recover { account, authority }),
         account().prop_map(|account| Operation2::WithdrawRecovery { account }),
+        (change(), any::<u64>())
+            .prop_map(|(change, until_ms)| Operation2::Propose { change: Box::new(change), until_ms }),
+        (any::<u64>(), id()).prop_map(|(number, change)| Operation2::Approve { number, change: Hash(change) }),
+        any::<u64>().prop_map(|number| Operation2::Withdraw { number }),
+    ]
+}
+
+/// Changes of the committee, as operations of version 1 have them.
+fn committee_change() -> impl Strategy<Value = GovernanceChange> {
+    operation().prop_filter_map("no change of the committee", |operation| {
+        Some(match operation {
+            Operation::AddProven { validator, possession } => GovernanceChange::AddValidator { validator, possession },
+            Operation::RemoveValidator { validator_key } => GovernanceChange::RemoveValidator { validator_key },
+            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
+                GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession }
+            }
+            Operation::EndEpoch { epoch } => GovernanceChange::EndEpoch { epoch },
+            _ => return None,
+        })
+    })
+}
+
+/// Changes that seats decide.
+pub fn change() -> impl Strategy<Value = GovernanceChange> {
+    let scope = || option::of(account()).prop_map(|account| account.map_or(PauseScope::All, PauseScope::Account));
+    let parameters = (any::<(u64, u64, u8)>(), bounded(id(), 4));
+    let parameters = parameters.prop_map(|((epoch_ms, quota_work_max, operator_quorum), operators)| Parameters {
+        epoch_ms,
+        quota_work_max,
+        operator_quorum,
+        operators,
+        ..Parameters::of(Rules::V2)
+    });
+    prop_oneof![
+        committee_change(),
+        (id(), parameters)
+            .prop_map(|(base, parameters)| GovernanceChange::SetParameters { base: Hash(base), parameters }),
+        (id(), bounded(id(), 4), any::<u8>()).prop_map(|(base, operators, quorum)| GovernanceChange::SetOperators {
+            base: Hash(base),
+            operators,
+            quorum
+        }),
+        (scope(), any::<u64>()).prop_map(|(scope, until_ms)| GovernanceChange::Pause { scope, until_ms }),
+        scope().prop_map(|scope| GovernanceChange::Resume { scope }),
     ]
 }
 

@@ -48,13 +48,45 @@ class AuthorityFacts(Result):
     file: str
 
 
+class RecoveryRow(Result):
+    """The account that may replace another one's keys."""
+
+    account: str
+    delay_ms: int
+    final: bool
+
+
+class KeysRow(Result):
+    """Keys, and how many of them must sign."""
+
+    threshold: int
+    keys: list[str]
+
+
+class PendingRow(Result):
+    """A change of an account's keys that waits."""
+
+    by: Literal["keys", "recovery"]
+    authority: KeysRow
+    delay_ms: int
+    recovery: RecoveryRow | None
+    void_grants: bool
+    due_ms: int
+    change: str
+
+
 class AccountAuthority(Result):
-    """The authority of an account, as the state proves it. Of several keys that is the hash alone."""
+    """The authority of an account and how it can change, as the state proves it. Of several keys of an account without
+    such settings that is the hash alone."""
 
     address: str
     threshold: int | None
     keys: list[str] | None
     authority_hash: str | None
+    delay_ms: int
+    recovery: RecoveryRow | None
+    pending: PendingRow | None
+    frozen_until_ms: int | None
     height: int
     proven: bool
 
@@ -131,6 +163,8 @@ class AccountRow(Result):
     public_key: str | None
     authority_hash: str | None
     quota_left: int
+    history_left: int | None
+    sponsor: int | None
     storage_bytes_left: int
     height: int
     root: str
@@ -335,6 +369,46 @@ class CeremonyKeys(Result):
     folder: str
     proving_key: str
     verifying_key: str
+
+
+class SeatRow(Result):
+    """A seat of an operator. One key acts for it, or an authority of several, which has a hash."""
+
+    number: int
+    first_key: str
+    public_key: str | None
+    authority_hash: str | None
+    generation: int
+    nonce: int
+    room: int
+
+
+class ProposalRow(Result):
+    """An open proposal, in words, with the seats that approved it and those that didn't."""
+
+    number: int
+    change: str
+    seat: int
+    approvals: list[int]
+    missing: int
+    not_approved: list[int]
+    until: str
+    effect: str
+    hash: str
+
+
+class ProposalFacts(ProposalRow, kw_only=True):
+    """An open proposal, with what it changes of what is wanted now."""
+
+    changes: list[str]
+
+
+class PlannedChange(Result):
+    """A change that was not proposed, and the number that its proposal would have."""
+
+    number: int
+    changes: list[str]
+    effect: str
 
 
 class GenesisFacts(Result):

@@ -44,6 +44,11 @@ def _list(*types: type) -> Shape:
     return Shape(Form.many, types)
 
 
+_PROPOSING = {
+    f"govern propose {kind}{option}": _one(shape)
+    for kind in ("parameters", "operators", "pause", "resume", "change")
+    for option, shape in (("", ledger.Sent), (" --unsigned", ledger.SigningState), (" --dry-run", ledger.PlannedChange))
+}
 SHAPES: Mapping[str, Shape] = {
     "init": _one(nodes.HomeMade),
     "upgrade": _list(nodes.UpgradeStep),
@@ -64,6 +69,11 @@ SHAPES: Mapping[str, Shape] = {
     "keys show": _one(ledger.KeyFacts),
     "keys authority new": _one(ledger.AuthorityFacts),
     "keys authority show": _one(ledger.AccountAuthority),
+    "keys authority set": _one(ledger.Sent),
+    "keys authority cancel": _one(ledger.Sent),
+    "keys authority approve": _one(ledger.Sent),
+    "keys authority recover": _one(ledger.Sent),
+    "keys authority withdraw": _one(ledger.Sent),
     "keys rotate": _one(nodes.RowsRotated, nodes.MasterRotated, nodes.BackupKeyRotated, nodes.PassphraseRotated),
     "keys rotation": _one(nodes.Rotation),
     "signer init": _one(nodes.SignerRecord),
@@ -82,6 +92,11 @@ SHAPES: Mapping[str, Shape] = {
     "tx grant": _one(ledger.Sent),
     "tx revoke": _one(ledger.Sent),
     "tx send": _one(ledger.Sent),
+    "keys authority set --unsigned": _one(ledger.SigningState),
+    "keys authority cancel --unsigned": _one(ledger.SigningState),
+    "keys authority approve --unsigned": _one(ledger.SigningState),
+    "keys authority recover --unsigned": _one(ledger.SigningState),
+    "keys authority withdraw --unsigned": _one(ledger.SigningState),
     "tx put --unsigned": _one(ledger.SigningState),
     "tx transfer --unsigned": _one(ledger.SigningState),
     "tx delete --unsigned": _one(ledger.SigningState),
@@ -98,6 +113,16 @@ SHAPES: Mapping[str, Shape] = {
     "node remove": _one(nodes.ValidatorRemoved),
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),
+    "govern seats": _list(ledger.SeatRow),
+    "govern list": _list(ledger.ProposalRow),
+    "govern show": _one(ledger.ProposalFacts),
+    "govern approve": _one(ledger.Sent),
+    "govern approve --unsigned": _one(ledger.SigningState),
+    "govern withdraw": _one(ledger.Sent),
+    "govern withdraw --unsigned": _one(ledger.SigningState),
+    "govern rotate": _one(ledger.Sent),
+    "govern rotate --unsigned": _one(ledger.SigningState),
+    **_PROPOSING,
     "followers list": _list(nodes.FollowerRow),
     "followers add": _list(nodes.FollowerRow),
     "followers remove": _list(nodes.FollowerRow),

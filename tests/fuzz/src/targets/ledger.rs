@@ -1,13 +1,16 @@
 //! Hashed and signed data: one encoding each, and no signature except the signer's.
 
 use super::canonical;
-use crate::corpus::{bytes_of, of_type, vectors};
+use crate::corpus::{bytes_of, listed, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
     SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
     verify_activation, verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
-use rustorium_execution::{AccountRecord2, Trust, check_genesis, check_term_change, term_of};
+use rustorium_execution::{
+    AccountRecord2, CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, NextSigner, SponsorRecord, Trust, check_genesis,
+    check_term_change, term_of,
+};
 use rustorium_types::limits::{
     ACTIVATION_BYTES_MAX, AUTHORITY_KEYS_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX,
     TRANSACTION_BYTES_MAX,
@@ -127,8 +130,34 @@ pub fn account_record(input: &[u8]) {
     assert_eq!(AccountRecord2::from_bytes(&written), Ok(record));
 }
 
+/// A custody leaf has one encoding, and no account is frozen without a recovery that waits.
+pub fn custody_record(input: &[u8]) {
+    let Ok(custody) = CustodyRecord::from_bytes(input) else { return };
+    assert!(custody.to_bytes() == input && input.len() <= CUSTODY_BYTES_MAX, "two encodings of one leaf");
+    sound(&custody.settings.authority);
+    let recovered = custody.pending.as_ref().is_some_and(|pending| pending.by == ChangedBy::Recovery);
+    assert!(recovered || custody.frozen_until_ms().is_none());
+    assert_eq!(NextSigner::of(&custody).is_some(), custody.pending.is_some());
+}
+
+pub fn custody_records() -> Vec<Vec<u8>> {
+    listed("records.json", "custody").iter().map(|case| bytes_of(case, "bytes")).collect()
+}
+
 pub fn account_records() -> Vec<Vec<u8>> {
     vectors("records.json").iter().map(|case| bytes_of(case, "bytes")).collect()
+}
+
+/// A sponsor's leaf has one encoding.
+pub fn sponsor_record(input: &[u8]) {
+    let Ok(record) = SponsorRecord::from_bytes(input) else { return };
+    assert_eq!(record.to_bytes(), input, "two encodings of one sponsor");
+}
+
+pub fn sponsor_records() -> Vec<Vec<u8>> {
+    let cases = vectors("quota.json");
+    let steps = cases.iter().filter_map(|case| case["steps"].as_array()).flatten();
+    steps.filter(|step| step["sponsor"].is_string()).map(|step| bytes_of(step, "sponsor")).collect()
 }
 
 pub fn batch(input: &[u8]) {

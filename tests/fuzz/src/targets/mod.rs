@@ -3,6 +3,7 @@
 mod backup;
 mod client_apis;
 mod disk;
+mod governance;
 mod ledger;
 mod light;
 mod peers;
@@ -46,6 +47,9 @@ pub const TARGETS: &[Target] = &[
     target("transaction_any", Middle, ledger::any_transaction, ledger::any_transactions),
     target("authority", Middle, ledger::authority, ledger::authorities),
     target("account_record", Low, ledger::account_record, ledger::account_records),
+    target("custody_record", Low, ledger::custody_record, ledger::custody_records),
+    target("sponsor_record", Low, ledger::sponsor_record, ledger::sponsor_records),
+    target("governance_record", Low, governance::record, governance::records),
     target("batch", Middle, ledger::batch, ledger::batches),
     target("block", Low, ledger::block, ledger::blocks),
     target("header", Low, ledger::header, ledger::headers),

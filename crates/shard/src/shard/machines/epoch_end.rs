@@ -10,7 +10,7 @@ use crate::shard::{EndedEpoch, Now};
 use bytes::Bytes;
 use rustorium_crypto::{domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
-use rustorium_types::{Epoch, Hash, Header, Height, Message, PublicKey};
+use rustorium_types::{Epoch, Hash, Header, Height, Message, Parameters, PublicKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of early messages kept per sender, and their bytes.
@@ -18,11 +18,20 @@ const EARLY_MESSAGES_MAX: usize = 64;
 const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The operators' wish as of a height.
-#[derive(Clone, Copy)]
-struct CommitteeWish {
+struct Wish {
     /// Hash of the next committee.
     set: Hash,
     end_asked: Option<Epoch>,
+    /// The parameters that seats want.
+    parameters: Option<Box<Parameters>>,
+}
+
+impl Wish {
+    /// Returns true if the next epoch is to differ from this one.
+    fn changes(&self, context: &Context) -> bool {
+        let other = |wanted: &Parameters| *wanted != context.parameters;
+        self.set != context.hashes.validator_set || self.parameters.as_deref().is_some_and(other)
+    }
 }
 
 /// One sender's early messages of the next epoch.
@@ -37,7 +46,7 @@ struct EarlyMessages {
 pub(crate) struct EpochEnd {
     /// Wishes by the height that wrote them. The newest one up to the tip's claim is there, except if the store was
     /// filled with a snapshot above it.
-    wanted: BTreeMap<Height, CommitteeWish>,
+    wanted: BTreeMap<Height, Wish>,
     /// Node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
     /// The end of the epoch, from the time when the boundary is executed and on disk.
@@ -54,7 +63,8 @@ impl EpochEnd {
     pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
         self.target = record.target.iter().map(|member| member.node_key).collect();
-        self.wanted.insert(height, CommitteeWish { set, end_asked: record.end_asked });
+        let wish = Wish { set, end_asked: record.end_asked, parameters: record.wanted.clone() };
+        self.wanted.insert(height, wish);
         &self.target
     }
 
@@ -79,8 +89,9 @@ impl EpochEnd {
         let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
         let by_time = time_ms >= end_ms;
         let asked = wanted.end_asked == Some(epoch);
-        let due = by_time || wanted.set != own && time_ms >= wish_ms(context) || asked;
-        Some((due, if due { context.names_next(wanted.set) } else { own }))
+        let due = by_time || wanted.changes(context) && time_ms >= wish_ms(context) || asked;
+        let next = || context.names_wanted(wanted.set, wanted.parameters.as_deref());
+        Some((due, if due { next() } else { own }))
     }
 
     /// R28: checks what a header says of the epoch's end against this node's own result.
@@ -158,7 +169,7 @@ impl EpochEnd {
     }
 }
 
-/// R45: returns the header time from which a wish for another committee ends the epoch. Under version 1 any time does.
+/// R45: returns the header time from which a wish for another committee or other parameters ends the epoch. Under version 1 any time does.
 fn wish_ms(context: &Context) -> u64 {
     let age_ms = context.parameters.min_epoch_ms;
     context.start_ms.saturating_add(age_ms.unwrap_or(0))

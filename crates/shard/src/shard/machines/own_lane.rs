@@ -105,10 +105,11 @@ impl OwnLane {
             self.pool.executed(account, view.nonce, time_ms);
             self.pool.follow_authority(account, view);
         }
+        // The pool learns the time first: waits for quota count from it.
+        self.pool.expire(time_ms);
         for (id, why) in skipped {
             self.pool.skipped(id, why);
         }
-        self.pool.expire(time_ms);
     }
 
     /// Takes the ids of the transactions that the pool dropped.

@@ -1,0 +1,370 @@
+//! The seats' operations: proposals, approvals, and a seat's own authority (V36 to V45).
+//!
+//! *Invariants:* a change is checked when it is proposed and again when the quorum makes it; nothing but the approvals of
+//! present seats under their present authorities counts; no account pays for what seats write.
+
+use super::call::Call;
+use super::committee::{Change, checked, record_of, write_change};
+use super::leaf::Leaf;
+use super::ledger::Ledger;
+use super::operations::Actor;
+use super::slots::At;
+use super::step::SeatStep;
+use crate::committee::{CommitteeRecord, corrupt};
+use crate::execute::Skip;
+use crate::governance::{
+    GovernanceRecord, OpenProposal, PAUSE_MS_MAX, PROPOSAL_MS_MAX, Pause, ProposalRecord, SEAT_PROPOSALS_MAX, Seat,
+    SeatApproval,
+};
+use crate::keys::Name;
+use crate::v1::ledger::{StateReadError, Stop};
+use crate::v1::operations::fail;
+use crate::wanted::check_wanted;
+use rustorium_crypto::{change_hash, is_small_order, parameters_hash, signer};
+use rustorium_types::limits::{PAUSES_MAX, PROPOSALS_MAX};
+use rustorium_types::{
+    Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters, PauseScope,
+    SYSTEM_ACCOUNT, SystemSender, encode,
+};
+use std::borrow::Cow;
+
+/// Void proposals that a seat's transaction removes.
+const REMOVED_MAX: usize = 8;
+
+/// The facts of a block that seats' operations depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) chain: ChainId,
+    /// The parameters in force.
+    pub(crate) parameters: &'a Parameters,
+}
+
+/// Returns the governance record as the parameters in force make it.
+pub(crate) fn governance_of(
+    ledger: &mut Ledger<'_>,
+    parameters: &Parameters,
+) -> Result<GovernanceRecord, StateReadError> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Governance)?;
+    GovernanceRecord::in_force(ledger.bytes(at)?.as_deref(), parameters).map_err(corrupt)
+}
+
+/// Returns the pauses of accounts at a header time.
+pub(crate) fn pauses_of(
+    ledger: &mut Ledger<'_>,
+    parameters: &Parameters,
+    now_ms: u64,
+) -> Result<Vec<Pause>, StateReadError> {
+    let pauses = governance_of(ledger, parameters)?.pauses.into_vec();
+    Ok(pauses.into_iter().filter(|pause| pause.until_ms > now_ms).collect())
+}
+
+/// Takes nonce and room of a seat's transaction and removes some void proposals, or returns why it is skipped. These writes
+/// can't be undone. Returns the seat's next nonce.
+pub(crate) fn admit_seat(
+    ledger: &mut Ledger<'_>,
+    header: &Header,
+    parameters: &Parameters,
+    number: u32,
+    call: &Call<'_>,
+) -> Result<Result<u64, Skip>, StateReadError> {
+    let record = governance_of(ledger, parameters)?;
+    let seat = match spend(header, record.seat(number), call) {
+        Ok(seat) => seat,
+        Err(skip) => return Ok(Err(skip)),
+    };
+    let next_nonce = seat.nonce;
+    let mut record = record.with_seat(seat);
+    let is_void = |open: &&OpenProposal| !record.is_live(open, header.time_ms);
+    let void: Vec<u64> = record.open.iter().filter(is_void).take(REMOVED_MAX).map(|open| open.number).collect();
+    for number in void {
+        record = record.without(number);
+        let at = ledger.find(SYSTEM_ACCOUNT, Name::Proposal(number))?;
+        ledger.write_unpaid(at, Leaf::Absent);
+    }
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Governance)?;
+    ledger.write_unpaid(at, leaf_of(&record));
+    Ok(Ok(next_nonce))
+}
+
+/// Returns the seat with nonce and room used, or the reason why its transaction is skipped.
+fn spend(header: &Header, seat: Option<&Seat>, call: &Call<'_>) -> Result<Seat, Skip> {
+    if call.expires_at_ms <= header.time_ms {
+        return Err(Skip::Expired);
+    }
+    let seat = seat.ok_or(Skip::UnknownSender)?;
+    if call.signer != seat.signer {
+        return Err(Skip::WrongKey);
+    }
+    if call.nonce < seat.nonce {
+        return Err(Skip::NonceUsed { expected: seat.nonce });
+    }
+    if call.nonce > seat.nonce || call.nonce == u64::MAX {
+        return Err(Skip::NonceAhead { expected: seat.nonce });
+    }
+    let (operations, left) = (call.operations.len().max(1) as u64, seat.room(header.time_ms));
+    let spent = seat.clone().spend(header.time_ms, operations).ok_or(Skip::QuotaTooSmall { left })?;
+    Ok(Seat { nonce: call.nonce + 1, ..spent })
+}
+
+/// Executes one operation of a seat.
+pub(crate) fn act(ledger: &mut Ledger<'_>, actor: Actor, rules: Rules<'_>, step: &SeatStep<'_>) -> Result<(), Stop> {
+    let Some(SystemSender::Seat(number)) = SystemSender::of(&actor.sender) else {
+        return fail(FailureCode::WrongSender);
+    };
+    let record = governance_of(ledger, rules.parameters)?;
+    let Some(seat) = record.seat(number).cloned() else { return fail(FailureCode::WrongSender) };
+    match step {
+        SeatStep::Propose { change, until_ms } => propose(ledger, actor, rules, (record, &seat), (*change, *until_ms)),
+        SeatStep::Approve { number, change } => approve(ledger, actor, rules, (record, &seat), (*number, *change)),
+        SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number),
+        SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority),
+        SeatStep::Wrong => fail(FailureCode::WrongSender),
+    }
+}
+
+fn propose(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    (record, seat): (GovernanceRecord, &Seat),
+    (change, until_ms): (&GovernanceChange, u64),
+) -> Result<(), Stop> {
+    check_ahead(until_ms, actor.time_ms, PROPOSAL_MS_MAX)?;
+    let prepared = prepare(ledger, actor, rules, &record, change)?;
+    let (number, next_proposal) = (record.next_proposal, record.next_proposal.saturating_add(1));
+    let record = GovernanceRecord { next_proposal, ..record };
+    if record.quorum <= 1 {
+        return make(ledger, actor, record, prepared);
+    }
+    let own = record.live(actor.time_ms).filter(|open| open.seat == seat.number).count();
+    if own >= SEAT_PROPOSALS_MAX || record.open.len() >= PROPOSALS_MAX {
+        return fail(FailureCode::TooManyProposals);
+    }
+    let generation = record.generation;
+    let mut open = record.open.into_vec();
+    open.push(OpenProposal { number, seat: seat.number, generation, until_ms });
+    let record = GovernanceRecord { open: BoundedVec::new(open).unwrap_or_default(), ..record };
+    let approvals = BoundedVec::new(vec![approval_of(seat)]).unwrap_or_default();
+    let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals };
+    write_proposal(ledger, number, Some(&proposal))?;
+    write_governance(ledger, &record)
+}
+
+fn approve(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    (record, seat): (GovernanceRecord, &Seat),
+    (number, change): (u64, &Hash),
+) -> Result<(), Stop> {
+    let proposal = live_proposal(ledger, actor, &record, number)?;
+    if change_hash(&proposal.change) != *change {
+        return fail(FailureCode::NoSuchProposal);
+    }
+    let mut approvals: Vec<SeatApproval> = proposal.counted(&record).copied().collect();
+    if approvals.contains(&approval_of(seat)) {
+        return fail(FailureCode::AlreadyApproved);
+    }
+    approvals.push(approval_of(seat));
+    if approvals.len() >= usize::from(record.quorum) {
+        let prepared = prepare(ledger, actor, rules, &record, &proposal.change)?;
+        write_proposal(ledger, number, None)?;
+        return make(ledger, actor, record.without(number), prepared);
+    }
+    let approvals = BoundedVec::new(approvals).unwrap_or_default();
+    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))
+}
+
+fn withdraw(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    (record, seat): (GovernanceRecord, &Seat),
+    number: u64,
+) -> Result<(), Stop> {
+    let proposal = live_proposal(ledger, actor, &record, number)?;
+    let approvals: Vec<SeatApproval> = proposal.counted(&record).copied().collect();
+    let others: Vec<SeatApproval> = approvals.iter().filter(|given| given.seat != seat.number).copied().collect();
+    let proposed = record.open.iter().any(|open| open.number == number && open.seat == seat.number);
+    if !proposed && others.len() == approvals.len() {
+        return fail(FailureCode::NoSuchProposal);
+    }
+    // What a seat proposed ends with it. Otherwise others could keep the seat's proposals open, so that it has no room for
+    // another one.
+    if proposed || others.is_empty() {
+        write_proposal(ledger, number, None)?;
+        return write_governance(ledger, &record.without(number));
+    }
+    let approvals = BoundedVec::new(others).unwrap_or_default();
+    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))
+}
+
+/// Gives the seat another authority. What it approved before counts no more (V40).
+fn set_authority(
+    ledger: &mut Ledger<'_>,
+    rules: Rules<'_>,
+    (record, seat): (GovernanceRecord, Seat),
+    authority: &Authority,
+) -> Result<(), Stop> {
+    // A transaction with more signatures fits no batch.
+    if u32::from(authority.threshold()) > rules.parameters.batch_transactions_max {
+        return fail(FailureCode::BadParameters);
+    }
+    let generation = seat.generation.saturating_add(1);
+    let seat = Seat { signer: signer(authority), generation, ..seat };
+    write_governance(ledger, &record.with_seat(seat))
+}
+
+fn approval_of(seat: &Seat) -> SeatApproval {
+    SeatApproval { seat: seat.number, generation: seat.generation }
+}
+
+/// Returns a proposal that still counts.
+fn live_proposal(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    record: &GovernanceRecord,
+    number: u64,
+) -> Result<ProposalRecord, Stop> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Proposal(number))?;
+    let Some(bytes) = ledger.bytes(at)? else { return fail(FailureCode::NoSuchProposal) };
+    let proposal = ProposalRecord::from_bytes(&bytes).map_err(corrupt)?;
+    if proposal.until_ms <= actor.time_ms {
+        return fail(FailureCode::NoSuchProposal);
+    }
+    if proposal.generation == record.generation { Ok(proposal) } else { fail(FailureCode::StaleProposal) }
+}
+
+/// The checked result of a change.
+enum Prepared {
+    /// What boundaries take.
+    Committee(At, Box<Change>),
+    /// The pauses from now on.
+    Pauses(Vec<Pause>),
+}
+
+/// Checks a change as a whole (V8, V44) and returns its result.
+fn prepare(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    governance: &GovernanceRecord,
+    change: &GovernanceChange,
+) -> Result<Prepared, Stop> {
+    if change.new_keys().into_iter().any(is_small_order) {
+        return fail(FailureCode::NotPossessed);
+    }
+    if let GovernanceChange::Pause { scope, until_ms } = change {
+        check_ahead(*until_ms, actor.time_ms, PAUSE_MS_MAX)?;
+        return paused(governance, actor.time_ms, Pause { scope: *scope, until_ms: *until_ms });
+    }
+    if let GovernanceChange::Resume { scope } = change {
+        return resumed(governance, actor.time_ms, *scope);
+    }
+    let (at, record) = record_of(ledger)?;
+    let change = match of_the_committee(change) {
+        Some(operation) => checked(ledger, record, actor.epoch, rules.chain, &operation)?,
+        None => wanting(record, rules.parameters, change).map(Change::of_no_key).map_err(Stop::Fail)?,
+    };
+    Ok(Prepared::Committee(at, Box::new(change)))
+}
+
+/// Returns the operation on the committee that a change is; `None` if it is none.
+fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
+    Some(match change.clone() {
+        GovernanceChange::AddValidator { validator, possession } => Operation::AddProven { validator, possession },
+        GovernanceChange::RemoveValidator { validator_key } => Operation::RemoveValidator { validator_key },
+        GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
+            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession }
+        }
+        GovernanceChange::EndEpoch { epoch } => Operation::EndEpoch { epoch },
+        GovernanceChange::SetParameters { .. }
+        | GovernanceChange::SetOperators { .. }
+        | GovernanceChange::Pause { .. }
+        | GovernanceChange::Resume { .. } => return None,
+    })
+}
+
+/// V12: returns the record that wants the parameters or operators of a change.
+fn wanting(
+    record: CommitteeRecord,
+    in_force: &Parameters,
+    change: &GovernanceChange,
+) -> Result<CommitteeRecord, FailureCode> {
+    let now = record.wanted(in_force);
+    let (base, wanted) = match change {
+        GovernanceChange::SetParameters { base, parameters } => {
+            let same = parameters.operators == now.operators && parameters.operator_quorum == now.operator_quorum;
+            if !same {
+                return Err(FailureCode::BadParameters);
+            }
+            (base, parameters.clone())
+        }
+        GovernanceChange::SetOperators { base, operators, quorum } => {
+            let operators = operators.clone();
+            (base, Parameters { operators, operator_quorum: *quorum, ..now.clone() })
+        }
+        _ => return Err(FailureCode::BadParameters),
+    };
+    if *base != parameters_hash(now) {
+        return Err(FailureCode::StaleProposal);
+    }
+    check_wanted(in_force, &wanted).map_err(|_| FailureCode::BadParameters)?;
+    Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), ..record })
+}
+
+fn paused(governance: &GovernanceRecord, now_ms: u64, pause: Pause) -> Result<Prepared, Stop> {
+    // Those who govern are never stopped.
+    if let PauseScope::Account(account) = pause.scope
+        && (account == SYSTEM_ACCOUNT || SystemSender::of(&account).is_some())
+    {
+        return fail(FailureCode::BadPause);
+    }
+    let mut pauses = others(governance, now_ms, pause.scope);
+    pauses.push(pause);
+    if pauses.len() > PAUSES_MAX { fail(FailureCode::BadPause) } else { Ok(Prepared::Pauses(pauses)) }
+}
+
+fn resumed(governance: &GovernanceRecord, now_ms: u64, scope: PauseScope) -> Result<Prepared, Stop> {
+    match governance.paused_until(scope, now_ms) {
+        Some(_) => Ok(Prepared::Pauses(others(governance, now_ms, scope))),
+        None => fail(FailureCode::BadPause),
+    }
+}
+
+/// Returns the pauses of other scopes that aren't over.
+fn others(governance: &GovernanceRecord, now_ms: u64, scope: PauseScope) -> Vec<Pause> {
+    let stays = |pause: &&Pause| pause.scope != scope && pause.until_ms > now_ms;
+    governance.pauses.iter().filter(stays).copied().collect()
+}
+
+/// Makes a checked change.
+fn make(ledger: &mut Ledger<'_>, actor: Actor, record: GovernanceRecord, prepared: Prepared) -> Result<(), Stop> {
+    let record = match prepared {
+        Prepared::Committee(at, change) => {
+            write_change(ledger, None, actor.epoch, at, *change)?;
+            record
+        }
+        Prepared::Pauses(pauses) => GovernanceRecord { pauses: BoundedVec::new(pauses).unwrap_or_default(), ..record },
+    };
+    write_governance(ledger, &record)
+}
+
+/// Checks that a time is ahead, and at most `max_ms`.
+fn check_ahead(until_ms: u64, now_ms: u64, max_ms: u64) -> Result<(), Stop> {
+    let ahead = until_ms > now_ms && until_ms - now_ms <= max_ms;
+    if ahead { Ok(()) } else { fail(FailureCode::BadTime) }
+}
+
+fn leaf_of<'a>(record: &GovernanceRecord) -> Leaf<'a> {
+    Leaf::Bytes(Cow::Owned(record.to_bytes()))
+}
+
+fn write_governance(ledger: &mut Ledger<'_>, record: &GovernanceRecord) -> Result<(), Stop> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Governance)?;
+    ledger.write(at, leaf_of(record))
+}
+
+fn write_proposal(ledger: &mut Ledger<'_>, number: u64, proposal: Option<&ProposalRecord>) -> Result<(), Stop> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Proposal(number))?;
+    ledger.write(at, proposal.map_or(Leaf::Absent, |proposal| Leaf::Bytes(Cow::Owned(encode(proposal)))))
+}

@@ -1,0 +1,35 @@
+//! Who governs, as the node in memory says it.
+
+use crate::client::{app, get};
+use crate::key_pages::{governance, proposed};
+use crate::world::World;
+use rustorium_crypto::{change_hash, parameters_hash};
+use rustorium_gateway::Backend;
+use rustorium_gateway::http::HttpLimits;
+use rustorium_types::*;
+use serde_json::json;
+
+#[tokio::test]
+async fn seats_proposals_pauses_and_what_is_wanted_are_shown() {
+    let world = World::new([1]);
+    let made = governance(&world.chain().genesis).unwrap();
+    let router = app(&world, HttpLimits::default());
+    let shown = get(&router, "/v1/governance").await.json();
+    assert_eq!((&shown["quorum"], shown["seats"].as_array().unwrap().len()), (&json!(2), 2));
+    let seat = &shown["seats"][1];
+    assert_eq!((&seat["number"], &seat["public_key"]), (&json!(1), &json!(hex::encode([2; 32]))));
+    assert_eq!(seat["sender"], SystemSender::Seat(1).id().to_string());
+    assert_eq!((&seat["room"], seat.get("authority_hash")), (&json!(120), None));
+    let proposals = shown["proposals"].as_array().unwrap();
+    assert_eq!(proposals.len(), 1, "a void one isn't shown");
+    let proposal = &proposals[0];
+    assert_eq!((&proposal["number"], &proposal["approvals"]), (&json!(3), &json!([0])));
+    assert_eq!(
+        (&proposal["change"], &proposal["hash"]),
+        (&json!({ "type": "resume" }), &json!(change_hash(&proposed())))
+    );
+    assert_eq!(shown["pauses"], json!([{ "until_ms": made.time_ms + 3_600_000 }]));
+    assert_eq!(shown["wanted"]["epoch_ms"], 7_200_000);
+    assert_eq!(shown["wanted_hash"], json!(parameters_hash(&made.wanted)));
+    assert_ne!(shown["wanted_hash"], shown["in_force_hash"]);
+}

@@ -1,0 +1,173 @@
+//! Seats of operators change a running net's parameters and operators, and pause its accounts (V10, V12, V43).
+
+use crate::chain::{self, START_MS, second_of, verified};
+use crate::net::Net;
+use crate::steps::{epoch, goes_on, governed, remove, settle, transition};
+use rustorium_crypto::{chain_id, change_hash, id_on, operators_hash, parameters_hash, set_hash};
+use rustorium_execution::{Light, Trust};
+use rustorium_shard::Event;
+use rustorium_shard::context::Context;
+use rustorium_storage::Store;
+use rustorium_types::*;
+
+const AGE_MS: u64 = 10_000;
+
+/// Account 0's key is the one operator's.
+fn net() -> Net {
+    Net::of(4, Parameters { min_epoch_ms: Some(AGE_MS), ..governed() })
+}
+
+/// Gives a seat's transaction to a node and runs what follows. The seat's authority is the key of an account.
+fn seat_does(net: &mut Net, (seat, number): (u32, usize), nonce: u64, operation: Operation2) -> TxId {
+    let chain = chain_id(&net.genesis);
+    let sender = SystemSender::Seat(seat).id();
+    let transaction = second_of(&net.genesis, (&[number], &[number]), sender, nonce, vec![operation]);
+    let id = id_on(&chain, &transaction);
+    let transactions = verified(chain, vec![transaction]);
+    net.ports(1).events.push_back(Event::Transactions { transactions, from_client: true });
+    settle(net);
+    id
+}
+
+fn propose(net: &Net, change: GovernanceChange) -> Operation2 {
+    Operation2::Propose { change: Box::new(change), until_ms: net.now.wall_ms + 3_600_000 }
+}
+
+fn outcome(net: &Net, id: &TxId) -> Option<Outcome> {
+    net.store(0).transaction(id).unwrap().map(|stored| stored.receipt.outcome)
+}
+
+/// Advances to the end of the epoch that began at this time.
+fn to_the_age(net: &mut Net, since_ms: u64) {
+    let at_ms = since_ms + AGE_MS + 100;
+    net.advance(at_ms.saturating_sub(net.now.wall_ms) * 1_000);
+    settle(net);
+}
+
+fn longer(net: &Net, epoch_ms: u64) -> GovernanceChange {
+    let base = parameters_hash(&net.genesis.parameters);
+    GovernanceChange::SetParameters { base, parameters: Parameters { epoch_ms, ..net.genesis.parameters.clone() } }
+}
+
+/// Returns the end of an epoch, which all nodes have.
+fn ended(net: &Net, number: u64) -> TermChange {
+    let EpochTransition::Term(change) = transition(net, 0, number) else { panic!("the epoch is of version 1") };
+    assert!((1..4).all(|index| transition(net, index, number).boundary() == &change.boundary));
+    *change
+}
+
+#[test]
+fn all_nodes_go_on_with_the_parameters_that_seats_want() {
+    let mut net = net();
+    goes_on(&mut net, 4);
+    let proposed = propose(&net, longer(&net, 7_200_000));
+    let id = seat_does(&mut net, (0, 0), 0, proposed);
+    assert_eq!((outcome(&net, &id), epoch(&net, 0)), (Some(Outcome::Ok), 0));
+    to_the_age(&mut net, START_MS);
+    assert_eq!((0..4).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 4]);
+    goes_on(&mut net, 4);
+    let change = ended(&net, 0);
+    let new = Parameters { epoch_ms: 7_200_000, ..net.genesis.parameters.clone() };
+    assert_eq!((change.term.change, change.term.parameters), (Change::Parameters, parameters_hash(&new)));
+    assert_eq!(change.boundary.parameters, parameters_hash(&net.genesis.parameters), "those that end");
+    let tip = net.store(2).tip().unwrap().header;
+    assert_eq!((tip.epoch, tip.parameters), (Epoch(1), parameters_hash(&new)));
+    // A node that starts again, and a light client.
+    let again = Context::at(&net.genesis, None, &**net.store(0), &tip).unwrap();
+    assert_eq!((again.parameters, again.parameters_since), (new.clone(), Epoch(1)));
+    let mut light = Light::new(Trust::genesis(&net.genesis), None);
+    assert_eq!(light.follow(&change.into(), net.now.wall_ms), Ok(Epoch(1)));
+    assert_eq!((light.newest().parameters, light.newest().epoch_ms), (parameters_hash(&new), Some(7_200_000)));
+    // Nothing is wanted any more, so nothing ends the epoch.
+    net.advance(2 * AGE_MS * 1_000);
+    settle(&mut net);
+    assert_eq!(epoch(&net, 0), 1);
+}
+
+/// V10, V37: one thing a boundary; the operators' own epoch begins with the boundary that names them.
+#[test]
+fn operators_change_hands_and_the_committee_follows() {
+    let mut net = net();
+    goes_on(&mut net, 4);
+    let base = parameters_hash(&net.genesis.parameters);
+    let operators = BoundedVec::new(vec![chain::signer(7).public()]).unwrap();
+    let change = GovernanceChange::SetOperators { base, operators, quorum: 1 };
+    let id = {
+        let proposed = propose(&net, change);
+        seat_does(&mut net, (0, 0), 0, proposed)
+    };
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    let Operation::RemoveValidator { validator_key } = remove(3) else { unreachable!("so it is made") };
+    let proposed = propose(&net, GovernanceChange::RemoveValidator { validator_key });
+    let id = seat_does(&mut net, (0, 0), 1, proposed);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok), "until the boundary the old seat governs");
+    to_the_age(&mut net, START_MS);
+    assert_eq!(epoch(&net, 0), 1);
+    let first = ended(&net, 0);
+    assert_eq!(first.term.change, Change::Operators);
+    assert_eq!(set_hash(&first.validators), set_hash(&net.genesis.validators), "the committee stays");
+    let new =
+        decode::<Parameters>(first.parameters.as_ref().unwrap().as_slice(), limits::PARAMETERS_BYTES_MAX).unwrap();
+    assert_eq!((operators_hash(&new), new.epoch_ms), (first.term.operators, net.genesis.parameters.epoch_ms));
+    // The former seat is unknown, and the new one acts.
+    let proposed = propose(&net, GovernanceChange::EndEpoch { epoch: Epoch(1) });
+    let id = seat_does(&mut net, (0, 0), 2, proposed.clone());
+    let refused: Vec<_> = net.ports(1).refused.drain(..).map(|(one, why)| (one, why.code())).collect();
+    assert_eq!(refused, [(id, "unknown-account")]);
+    seat_does(&mut net, (1, 7), 0, proposed);
+    assert_eq!(epoch(&net, 0), 2);
+    let second = ended(&net, 1);
+    assert_eq!((second.term.change, second.validators.len()), (Change::Committee, 3));
+    assert!(second.parameters.is_none());
+    let mut light = Light::new(Trust::genesis(&net.genesis), None);
+    assert_eq!(light.follow(&first.into(), net.now.wall_ms), Ok(Epoch(1)));
+    assert_eq!(light.follow(&second.into(), net.now.wall_ms), Ok(Epoch(2)));
+    assert_eq!((light.newest().operators, light.newest().validators.len()), (operators_hash(&new), 3));
+}
+
+/// A boundary that seats' wishes don't lead to is refused, though it changes one thing.
+#[test]
+fn a_shown_boundary_of_operators_changes_no_other_parameter() {
+    let net = net();
+    let context = Context::new(&net.genesis, ShardId::ROOT, None);
+    let operators = BoundedVec::new(vec![chain::signer(7).public()]).unwrap();
+    let wanted = Parameters { operators, epoch_ms: 7_200_000, ..net.genesis.parameters.clone() };
+    let check = |change, new: &Parameters| rustorium_execution::check_new_parameters(&context.parameters, change, new);
+    let first = Parameters { operators: context.parameters.operators.clone(), ..wanted.clone() };
+    assert_eq!(check(Change::Parameters, &first), Ok(()));
+    for (change, new) in [(Change::Operators, &wanted), (Change::Parameters, &wanted), (Change::Operators, &first)] {
+        assert!(check(change, new).is_err(), "{change:?}");
+    }
+    assert!(check(Change::Parameters, &context.parameters).is_err(), "nothing changes");
+}
+
+/// V43: pools refuse what would be skipped, and take it again when the pause is over.
+#[test]
+fn accounts_wait_while_they_are_paused() {
+    let mut net = net();
+    goes_on(&mut net, 4);
+    let until_ms = net.now.wall_ms + 5_000;
+    let proposed = propose(&net, GovernanceChange::Pause { scope: PauseScope::All, until_ms });
+    let id = seat_does(&mut net, (0, 0), 0, proposed);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    let put = |net: &mut Net| {
+        let chain = chain_id(&net.genesis);
+        let transaction = chain::second(&net.genesis, 1, &[], 0);
+        let transactions = verified(chain, vec![transaction.clone()]);
+        net.ports(1).events.push_back(Event::Transactions { transactions, from_client: true });
+        settle(net);
+        id_on(&chain, &transaction)
+    };
+    net.ports(1).refused.clear();
+    let id = put(&mut net);
+    let refused: Vec<_> = net.ports(1).refused.drain(..).map(|(one, why)| (one, why.code())).collect();
+    assert_eq!(refused, [(id, "paused")]);
+    // Seats go on, and what they did last is not what a change of another hash would be.
+    let resume = GovernanceChange::Resume { scope: PauseScope::All };
+    assert_ne!(change_hash(&resume), change_hash(&GovernanceChange::EndEpoch { epoch: Epoch(0) }));
+    let proposed = propose(&net, resume);
+    let ended = seat_does(&mut net, (0, 0), 1, proposed);
+    assert_eq!(outcome(&net, &ended), Some(Outcome::Ok));
+    let id = put(&mut net);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+}

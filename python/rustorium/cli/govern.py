@@ -1,0 +1,408 @@
+"""`govern`: operators' seats propose changes of a chain of version 2, approve them and look at them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rustorium.cli.options import (
+    GenesisOption,
+    NetOption,
+    NodeOption,
+    PassphraseOption,
+    TimeoutOption,
+    TokenFileOption,
+    client_of,
+    content_of,
+    duration,
+    key_of,
+    parameters_of,
+)
+from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.cli.sending import read_authority, signing_row, submitted_row
+
+if TYPE_CHECKING:
+    from rustorium.client import Client
+
+group = typer.Typer(help="Change the chain as its operators: propose, approve, look.", no_args_is_help=True)
+propose = typer.Typer(help="Propose a change, which is its proposer's approval.", no_args_is_help=True)
+group.add_typer(propose, name="propose")
+
+KeyOption = Annotated[
+    Path | None, typer.Option("--key", help="Key file of an operator whose key acts for its seat alone.")
+]
+UnsignedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--unsigned",
+        help="For a seat of several keys: write the transaction to this new file, which `tx sign --offline` signs and "
+        "`tx send` sends.",
+    ),
+]
+AuthorityOption = Annotated[
+    Path | None, typer.Option("--authority", help="With --unsigned: file of the seat's authority.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and send nothing.")]
+OpenOption = Annotated[float, duration("--open-for", text="Time for which the proposal is open, up to 7d.")]
+PauseOption = Annotated[float, duration("--for", text="Time for which the pause lasts, up to 7d.")]
+AccountArgument = Annotated[
+    str | None, typer.Argument(help="Account, verifier or pool. Without it: all accounts.", show_default=False)
+]
+NumberArgument = Annotated[int, typer.Argument(min=1, help="The proposal's number.")]
+DAY_S = 24 * 3600.0
+FILE_VALID_S = 12 * 3600.0
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who acts for which seat, of which net."""
+
+    key: Path | None
+    passphrase_file: Path | None
+    unsigned: Path | None
+    authority: Path | None
+    net: Path | None
+    node: list[str] | None
+    genesis: Path | None
+    token_file: Path | None
+    timeout_s: float
+
+    def client(self) -> "Client":
+        """Returns a client of the named net or nodes. Errors: UsageError."""
+        return client_of(self.net, self.node, self.genesis, self.timeout_s, token_file=self.token_file)
+
+    def finish(self, client: "Client", operation: dict[str, Any]) -> dict[str, object]:
+        """Sends the operation, or writes it to the file of --unsigned. Returns the row to print. Errors: UsageError,
+        FileExists, and those of the client."""
+        from rustorium.access.files import write_new
+        from rustorium.errors import UsageError
+        from rustorium.net.governing import prepare, send
+
+        if self.unsigned is not None:
+            if self.key is not None or self.authority is None:
+                raise UsageError("--unsigned needs --authority, and no --key: the keys sign the file later")
+            file = prepare(client, operation, read_authority(self.authority), FILE_VALID_S)
+            write_new(self.unsigned, file.to_bytes())
+            note(f"The transaction is in {self.unsigned}. `rustorium tx sign --offline` adds a signature.")
+            return signing_row(file, self.unsigned)
+        if self.key is None:
+            raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --authority FILE to sign later")
+        return submitted_row(send(client, operation, key_of(self.key, self.passphrase_file)))
+
+
+def _propose(
+    acting: Acting, change: dict[str, Any], client: "Client", open_s: float, dry_run: bool, output: Format
+) -> None:
+    """Shows a change, and proposes it unless this is a dry run."""
+    from rustorium.net.governing import differences, effect
+
+    answer = client.governance()
+    lines = differences(answer["wanted"], change)
+    for line in lines or ["Nothing changes."]:
+        note(line)
+    if dry_run:
+        note("Nothing was sent.")
+        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(change)}, output)
+        return
+    until_ms = max(time.time_ns() // 1_000_000, int(answer["time_ms"])) + int(1000 * open_s)
+    row = acting.finish(client, {"type": "propose", "change": change, "until_ms": until_ms})
+    if acting.unsigned is None:
+        _say_state(client, int(answer["next_proposal"]), int(answer["quorum"]), effect(change))
+    emit_one(row, output)
+
+
+def _say_state(client: "Client", number: int, quorum: int, when: str) -> None:
+    """Says what came of a proposal of this number."""
+    from rustorium.net.governing import row
+
+    now = client.governance()
+    found = next((row(now, one) for one in now["proposals"] if one["number"] == number), None)
+    if found is not None:
+        note(
+            f"Proposal {number} has {quorum - found['missing']} of {quorum} approvals, and is open until "
+            f"{found['until']}."
+        )
+    else:
+        note(f"The change is made, and takes effect {when}.")
+
+
+@group.command()
+def seats(
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """List the operators' seats, as a node reports them."""
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        answer = client.governance()
+    rows = [
+        {
+            "number": seat["number"],
+            "first_key": seat["first_key"],
+            "public_key": seat.get("public_key"),
+            "authority_hash": seat.get("authority_hash"),
+            "generation": seat["generation"],
+            "nonce": seat["nonce"],
+            "room": seat["room"],
+        }
+        for seat in answer["seats"]
+    ]
+    emit(rows, output, ["number", "public_key", "authority_hash", "room"])
+    note(f"{answer['quorum']} of {len(rows)} seats make a change.")
+
+
+@group.command("list")
+def list_(
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """List the open proposals, as a node reports them, and what is paused."""
+    from rustorium.client.moments import moment
+    from rustorium.net.governing import row
+
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        answer = client.governance()
+    emit([row(answer, one) for one in answer["proposals"]], output, ["number", "change", "missing", "until"])
+    for one in answer["pauses"]:
+        note(f"{one.get('account') or 'All accounts'}: paused until {moment(int(one['until_ms']))}")
+    if answer["wanted_hash"] != answer["in_force_hash"]:
+        note("Other parameters or operators are wanted, and come with the next epochs' ends.")
+
+
+@group.command()
+def show(
+    number: NumberArgument,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """Show an open proposal: what it changes, who approved it, and who is missing."""
+    from rustorium.net.governing import differences, proposal_of, row
+
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        answer = client.governance()
+    found = proposal_of(answer, number)
+    changes = differences(answer["wanted"], found["change"])
+    for line in changes:
+        note(line)
+    emit_one(row(answer, found) | {"changes": changes}, output)
+
+
+@group.command()
+def approve(
+    number: NumberArgument,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Approve an open proposal. It shows what changes first. The approval that makes the quorum makes the change."""
+    from rustorium.net.governing import differences, effect, proposal_of
+
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    with acting.client() as client:
+        answer = client.governance()
+        found = proposal_of(answer, number)
+        for line in differences(answer["wanted"], found["change"]):
+            note(line)
+        row = acting.finish(client, {"type": "approve", "number": number, "change": found["hash"]})
+        if unsigned is None:
+            _say_state(client, number, int(answer["quorum"]), effect(found["change"]))
+    emit_one(row, output)
+
+
+@group.command()
+def withdraw(
+    number: NumberArgument,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Take an approval back. A proposal ends with its proposer's."""
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    with acting.client() as client:
+        row = acting.finish(client, {"type": "withdraw", "number": number})
+    emit_one(row, output)
+
+
+@group.command()
+def rotate(
+    to: Annotated[Path, typer.Option("--to", help="File of the new authority, which `keys authority new` made.")],
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Give a seat other keys, at once. What it approved before counts no more."""
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    new = read_authority(to)
+    keys = {"threshold": new.threshold, "keys": list(new.keys)}
+    with acting.client() as client:
+        row = acting.finish(client, {"type": "set_authority", "authority": keys})
+    emit_one(row, output)
+
+
+@propose.command("parameters")
+def propose_parameters(
+    set_: Annotated[list[str], typer.Option("--set", help="A parameter: NAME=VALUE, such as epoch_ms=3600000.")],
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    dry_run: DryRunOption = False,
+    open_s: OpenOption = DAY_S,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Propose other chain parameters. They come with an epoch's end."""
+    from rustorium.net.governing import set_parameters
+
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    with acting.client() as client:
+        change = set_parameters(client.governance(), parameters_of(set_))
+        _propose(acting, change, client, open_s, dry_run, output)
+
+
+@propose.command("operators")
+def propose_operators(
+    operator: Annotated[list[str], typer.Option("--operator", help="Public key of an operator, hex; all of them.")],
+    quorum: Annotated[int, typer.Option("--quorum", min=1, help="Number of seats that must approve a change.")],
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    dry_run: DryRunOption = False,
+    open_s: OpenOption = DAY_S,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Propose other operators. A key that stays keeps its seat; they govern from an epoch's end on."""
+    from rustorium.net.governing import set_operators
+
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    if len(operator) == quorum:
+        note("If one of these operators loses its keys, nobody can change the chain any more.")
+    with acting.client() as client:
+        change = set_operators(client.governance(), operator, quorum)
+        _propose(acting, change, client, open_s, dry_run, output)
+
+
+@propose.command("pause")
+def propose_pause(
+    account: AccountArgument = None,
+    for_s: PauseOption = DAY_S,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    dry_run: DryRunOption = False,
+    open_s: OpenOption = DAY_S,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Propose to stop accounts' transactions for a time. It ends by itself."""
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    with acting.client() as client:
+        now_ms = max(time.time_ns() // 1_000_000, int(client.governance()["time_ms"]))
+        scope = {} if account is None else {"account": account}
+        change = {"type": "pause", "until_ms": now_ms + int(1000 * for_s), **scope}
+        _propose(acting, change, client, open_s, dry_run, output)
+
+
+@propose.command("resume")
+def propose_resume(
+    account: AccountArgument = None,
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    dry_run: DryRunOption = False,
+    open_s: OpenOption = DAY_S,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Propose to end a pause."""
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    scope = {} if account is None else {"account": account}
+    with acting.client() as client:
+        _propose(acting, {"type": "resume", **scope}, client, open_s, dry_run, output)
+
+
+@propose.command("change")
+def propose_change(
+    file: Annotated[Path, typer.Argument(help="JSON file of a change, such as the one that `node apply` writes.")],
+    key: KeyOption = None,
+    unsigned: UnsignedOption = None,
+    authority: AuthorityOption = None,
+    dry_run: DryRunOption = False,
+    open_s: OpenOption = DAY_S,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Propose the change in a file: a validator more or less, other keys of one, an early end of the epoch."""
+    from rustorium.errors import UsageError
+
+    try:
+        found: Any = json.loads(content_of(file))
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        raise UsageError(f"{file} is no change: give a JSON object with its type, or a list of one")
+    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    with acting.client() as client:
+        _propose(acting, found, client, open_s, dry_run, output)

@@ -1,0 +1,128 @@
+"""Changes of a chain of version 2 that operators' seats propose and approve.
+
+Invariants: SYNC; a seat signs only a change that was read from the bytes that it signs; an approval names the change by
+the hash of what was shown.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rustorium import _native
+from rustorium.client import SigningFile
+from rustorium.client.moments import moment
+from rustorium.client.words import change_words
+from rustorium.errors import NotFound, UsageError
+from rustorium.net.generate import quorum_bounds
+from rustorium.types import Authority
+
+if TYPE_CHECKING:
+    from rustorium.client import Client, Key
+    from rustorium.types import Submitted
+
+VALID_S = 600.0
+"""Time until a seat's transaction that is sent at once can't be executed any more."""
+
+
+def seat_of(answer: Mapping[str, Any], authority: Authority) -> Mapping[str, Any]:
+    """Returns the seat for which an authority acts. Errors: UsageError."""
+    _, digest = _native.authority_names(0, authority.threshold, list(authority.keys))
+    alone = authority.keys[0] if len(authority.keys) == 1 else None
+    for seat in answer["seats"]:
+        if seat.get("public_key", seat.get("authority_hash")) in (alone, digest):
+            return dict(seat)
+    raise UsageError("no operator's seat has this authority: `rustorium-node govern seats` shows whose they are")
+
+
+def prepare(
+    client: "Client", operation: Mapping[str, Any], authority: Authority, valid_s: float = VALID_S
+) -> SigningFile:
+    """Returns a seat's transaction without signatures.
+
+    Errors: UsageError if no seat has the authority, and those of the client."""
+    answer = client.governance()
+    seat = seat_of(answer, authority)
+    if seat["room"] == 0:
+        raise UsageError("the seat did as much as it may in an hour: wait half a minute for each operation")
+    expires_at_ms = max(time.time_ns() // 1_000_000, int(answer["time_ms"])) + int(1000 * valid_s)
+    parts = (client.chain(), authority, str(seat["sender"]), int(seat["nonce"]), expires_at_ms)
+    return SigningFile.build(*parts, [operation])
+
+
+def send(client: "Client", operation: Mapping[str, Any], key: "Key") -> "Submitted":
+    """Sends an operation of the seat for which the key acts alone, and waits until it is final. Errors: UsageError, and
+    those of the client, also if the operation fails."""
+    file = prepare(client, operation, Authority(1, [key.public_key]))
+    return client.send_file(file.sign(key))
+
+
+def proposal_of(answer: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    """Returns an open proposal. Errors: NotFound."""
+    for one in answer["proposals"]:
+        if one["number"] == number:
+            return dict(one)
+    raise NotFound(f"proposal {number} isn't open: `rustorium-node govern list` shows those that are")
+
+
+def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[str]:
+    """Returns what a change makes of the parameters that are wanted now, a line each; of another change, its words."""
+    if change["type"] == "set_parameters":
+        new = change["parameters"]
+        names = [name for name in sorted(wanted.keys() | new.keys()) if wanted.get(name) != new.get(name)]
+        return [f"{name}: {json.dumps(wanted.get(name))} -> {json.dumps(new.get(name))}" for name in names]
+    if change["type"] == "set_operators":
+        before, after = list(wanted["operators"]), list(change["operators"])
+        lines = [f"operator {key} goes" for key in before if key not in after]
+        lines += [f"operator {key} comes" for key in after if key not in before]
+        if wanted["operator_quorum"] != change["quorum"]:
+            lines.append(f"quorum: {wanted['operator_quorum']} -> {change['quorum']}")
+        return lines
+    return [change_words(change)]
+
+
+def effect(change: Mapping[str, Any]) -> str:
+    """Returns when a change takes effect once it is made, as the end of a sentence."""
+    at_once = change["type"] in ("end_epoch", "pause", "resume")
+    return "at once" if at_once else "from an epoch's end on"
+
+
+def row(answer: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a proposal as commands show it."""
+    given = list(proposal["approvals"])
+    return {
+        "number": proposal["number"],
+        "change": change_words(proposal["change"]),
+        "seat": proposal["seat"],
+        "approvals": given,
+        "missing": max(0, int(answer["quorum"]) - len(given)),
+        "not_approved": [seat["number"] for seat in answer["seats"] if seat["number"] not in given],
+        "until": moment(int(proposal["until_ms"])),
+        "effect": effect(proposal["change"]),
+        "hash": proposal["hash"],
+    }
+
+
+def set_parameters(answer: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the change of some of the parameters that are wanted now. A name with a dot is that of a part, such as
+    `capacity.work_per_s`. Errors: UsageError."""
+    wanted = dict(answer["wanted"])
+    known = wanted.keys() | {
+        f"{name}.{part}" for name, value in wanted.items() if isinstance(value, Mapping) for part in value
+    }
+    unknown = sorted(changes.keys() - known)
+    if unknown or not changes:
+        names = ", ".join(unknown) or "none"
+        raise UsageError(f"no chain parameter is named so: {names}; `rustorium-node genesis show` lists them")
+    for name, value in changes.items():
+        whole, _, part = name.partition(".")
+        wanted[whole] = wanted[whole] | {part: value} if part else value
+    return {"type": "set_parameters", "base": answer["wanted_hash"], "parameters": wanted}
+
+
+def set_operators(answer: Mapping[str, Any], keys: Sequence[str], quorum: int) -> dict[str, Any]:
+    """Returns the change of operators to these keys. Errors: UsageError if their quorum isn't possible (V45)."""
+    least, most = quorum_bounds(len(keys))
+    if not keys or not least <= quorum <= most:
+        raise UsageError(f"a quorum of {quorum} of {len(keys)} operators isn't possible: take {least} to {most}")
+    return {"type": "set_operators", "base": answer["wanted_hash"], "operators": list(keys), "quorum": quorum}

@@ -1,0 +1,98 @@
+"""What operators are shown of proposals before they sign, and the changes that commands make."""
+
+import re
+from typing import Any
+
+import pytest
+
+from rustorium import _native
+from rustorium.client.words import change_words, shown
+from rustorium.errors import NotFound, UsageError
+from rustorium.net.governing import differences, proposal_of, row, seat_of, set_operators, set_parameters
+from rustorium.types import Authority
+
+KEYS = [_native.public_key(bytes([number]) * 32).hex() for number in (1, 2, 3)]
+WANTED = {"epoch_ms": 86_400_000, "claim_lag_max": 64, "operators": KEYS[:2], "operator_quorum": 2}
+_, SHARED = _native.authority_names(0, 2, KEYS)
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    seats = [
+        {"number": 0, "public_key": KEYS[0], "room": 120},
+        {"number": 4, "authority_hash": SHARED, "room": 3},
+    ]
+    pause = {"type": "pause", "until_ms": 1_800_000_000_000}
+    proposal = {"number": 7, "seat": 0, "until_ms": 1_800_000_000_000, "change": pause, "hash": "ab", "approvals": [4]}
+    found = {"quorum": 2, "seats": seats, "proposals": [proposal], "wanted": WANTED, "wanted_hash": "cd" * 32}
+    return found | changes
+
+
+def test_a_seat_is_found_by_the_authority_that_acts_for_it() -> None:
+    assert seat_of(answer(), Authority(1, [KEYS[0]]))["number"] == 0
+    assert seat_of(answer(), Authority(2, KEYS))["number"] == 4
+    for authority in (Authority(1, [KEYS[1]]), Authority(3, KEYS), Authority(1, KEYS)):
+        with pytest.raises(UsageError, match="no operator's seat"):
+            seat_of(answer(), authority)
+
+
+def test_a_proposal_says_who_approved_and_who_is_missing() -> None:
+    found = row(answer(), proposal_of(answer(), 7))
+    assert (found["approvals"], found["missing"], found["not_approved"]) == ([4], 1, [0])
+    assert (found["change"], found["effect"]) == ("pause all accounts until 2027-01-15T08:00:00Z", "at once")
+    with pytest.raises(NotFound):
+        proposal_of(answer(), 8)
+
+
+def test_a_part_of_a_parameter_changes_alone() -> None:
+    capacity = {"work_per_s": 30, "common_ppm": 5}
+    wanted = WANTED | {"capacity": capacity}
+    change = set_parameters(answer(wanted=wanted), {"capacity.work_per_s": 40})
+    assert change["parameters"] == WANTED | {"capacity": {"work_per_s": 40, "common_ppm": 5}}
+    assert capacity == {"work_per_s": 30, "common_ppm": 5}
+    for wrong in ({"capacity.work": 1}, {"epoch_ms.x": 1}):
+        with pytest.raises(UsageError, match="no chain parameter"):
+            set_parameters(answer(wanted=wanted), wrong)
+
+
+def test_changes_are_shown_as_differences() -> None:
+    change = set_parameters(answer(), {"claim_lag_max": 100})
+    assert (change["base"], change["parameters"]) == ("cd" * 32, WANTED | {"claim_lag_max": 100})
+    assert differences(WANTED, change) == ["claim_lag_max: 64 -> 100"]
+    for wrong in ({}, {"claims": 1}):
+        with pytest.raises(UsageError, match="no chain parameter"):
+            set_parameters(answer(), wrong)
+    change = set_operators(answer(), KEYS, 2)
+    assert differences(WANTED, change) == [f"operator {KEYS[2]} comes"]
+    change = set_operators(answer(), [KEYS[1]], 1)
+    assert differences(WANTED, change) == [f"operator {KEYS[0]} goes", "quorum: 2 -> 1"]
+    for keys, quorum in (([], 0), (KEYS, 1), (KEYS, 3), (KEYS[:2], 1)):
+        with pytest.raises(UsageError, match="isn't possible"):
+            set_operators(answer(), keys, quorum)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"type": "pause", "account": "rs1x", "until_ms": 0}, "pause the account rs1x until 1970-01-01T00:00:00Z"),
+        ({"type": "resume"}, "end the pause of all accounts"),
+        ({"type": "end_epoch", "epoch": 3}, "end epoch 3 as soon as it can end"),
+        ({"type": "remove_validator", "validator_key": "ab"}, "remove the validator with key ab"),
+        ({"type": "add_validator", "name": "a\x1b[31m", "region": 1}, r"add validator: name = "),
+        ({"type": "set_operators", "operators": KEYS, "quorum": 2, "base": "cd"}, f"make 2 of these keys .*{KEYS[2]}"),
+        ({"type": "set_parameters", "parameters": WANTED, "base": "cd"}, "claim_lag_max = 64, epoch_ms = 86400000"),
+    ],
+)
+def test_each_change_has_words(change: dict[str, Any], says: str) -> None:
+    said = change_words(change)
+    assert re.search(says, said)
+    assert "\x1b" not in said
+
+
+def test_operations_of_seats_have_words() -> None:
+    change = {"type": "resume"}
+    said = shown({"type": "propose", "change": change, "until_ms": 0}, "")
+    assert said == "propose, until 1970-01-01T00:00:00Z, to end the pause of all accounts"
+    assert shown({"type": "approve", "number": 7, "change": "ab"}, "") == (
+        "approve proposal 7, if its change has the hash ab"
+    )
+    assert shown({"type": "withdraw", "number": 7}, "") == "take the approval of proposal 7 back"

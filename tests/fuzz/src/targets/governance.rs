@@ -1,0 +1,71 @@
+//! The system account's records of who governs: one encoding each, and what they lead to holds.
+
+use super::canonical;
+use rustorium_execution::{
+    CommitteeRecord, GovernanceRecord, OpenProposal, Pause, ProposalRecord, SeatApproval, genesis, next_term_of,
+    term_of,
+};
+use rustorium_types::limits::VALUE_BYTES_MAX;
+use rustorium_types::*;
+
+/// Three operators, two of whom decide.
+fn parameters() -> Parameters {
+    let operators = BoundedVec::new(vec![[1; 32], [2; 32], [3; 32]]).unwrap_or_default();
+    Parameters { operators, operator_quorum: 2, ..Parameters::of(Rules::V2) }
+}
+
+/// A record of seats, of a proposal or of the committee. Parameters in force give each operator one seat.
+pub fn record(input: &[u8]) {
+    if let Some(record) = canonical::<GovernanceRecord>(input, VALUE_BYTES_MAX) {
+        let in_force = GovernanceRecord::in_force(Some(input), &parameters()).unwrap_or_else(|error| panic!("{error}"));
+        let keys = in_force.seats.iter().map(|seat| seat.first_key);
+        assert!(keys.eq(parameters().operators.iter().copied()), "each operator has a seat");
+        assert!(in_force.generation >= record.generation && in_force.next_seat >= record.next_seat);
+    }
+    canonical::<ProposalRecord>(input, VALUE_BYTES_MAX);
+    if let Ok(record) = CommitteeRecord::from_bytes(input) {
+        assert_eq!(record.to_bytes(), input, "two encodings of one record");
+        let now = term_of(&header(), &parameters());
+        let (next, new) = next_term_of(&now, &parameters(), (now.validators, record.wanted.as_deref()));
+        assert_eq!(next.check_follows(&now), Ok(()), "a term that no light client follows");
+        assert_eq!(new.is_some(), next.parameters != now.parameters);
+    }
+}
+
+fn made() -> Genesis {
+    Genesis {
+        version: 2,
+        name: BoundedBytes::default(),
+        time_ms: 1,
+        parameters: parameters(),
+        validators: BoundedVec::default(),
+        accounts: BoundedVec::default(),
+        pools: BoundedVec::default(),
+        sponsors: BoundedVec::default(),
+    }
+}
+
+fn header() -> Header {
+    genesis(&made(), ShardId::ROOT).header
+}
+
+pub fn records() -> Vec<Vec<u8>> {
+    let first = GovernanceRecord::first(&parameters());
+    let open = OpenProposal { number: 1, seat: 2, generation: 0, until_ms: 9 };
+    let pause = Pause { scope: PauseScope::Account(AccountId([7; 32])), until_ms: 9 };
+    let acted = GovernanceRecord {
+        open: BoundedVec::new(vec![open]).unwrap_or_default(),
+        pauses: BoundedVec::new(vec![pause]).unwrap_or_default(),
+        ..first.clone()
+    };
+    let proposal = ProposalRecord {
+        change: GovernanceChange::Resume { scope: PauseScope::All },
+        generation: 0,
+        until_ms: 9,
+        approvals: BoundedVec::new(vec![SeatApproval { seat: 2, generation: 0 }]).unwrap_or_default(),
+    };
+    let plain = CommitteeRecord::of_genesis(&made());
+    let wanted = Some(Box::new(Parameters { epoch_ms: 7_200_000, ..parameters() }));
+    let wanting = CommitteeRecord { wanted, ..plain.clone() };
+    vec![first.to_bytes(), acted.to_bytes(), encode(&proposal), plain.to_bytes(), wanting.to_bytes()]
+}
