@@ -17,8 +17,11 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The name of an account's own leaf: its kind.
 const ACCOUNT: [u8; 1] = [0];
-/// Length of the end of an account's record: the bytes that the account may still store, little-endian.
-const LEFT_BYTES: usize = 8;
+/// Length of an account's record of version 1. It ends with the bytes that the account may still store.
+const FIRST_BYTES: usize = 64;
+const FIRST_LEFT_AT: usize = FIRST_BYTES - 8;
+/// Offset of these bytes in a record of version 2: after its form, the signer and the nonce (V27).
+const LEFT_AT: usize = 2 + 32 + 8;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,8 +65,8 @@ fn change(home: &Path, passphrase: &Path, chain: &str) -> Outcome<()> {
 fn turn(diff: &mut [LeafWrite]) -> Outcome<()> {
     let record = diff.iter_mut().find(|write| write.name == ACCOUNT).and_then(|write| write.value.as_mut());
     let record = record.ok_or("the height changed no account")?;
-    let at = record.len().checked_sub(LEFT_BYTES).ok_or("the record is too short")?;
-    record[at] ^= 1;
+    let at = if record.len() == FIRST_BYTES { FIRST_LEFT_AT } else { LEFT_AT };
+    *record.get_mut(at).ok_or("the record is too short")? ^= 1;
     Ok(())
 }
 
