@@ -1,13 +1,17 @@
 """What operators are shown of proposals before they sign, and the changes that commands make."""
 
+import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rustorium import _native
+from rustorium.client.governance import check_hashes
 from rustorium.client.words import change_words, shown
-from rustorium.errors import NotFound, UsageError
+from rustorium.errors import NotFound, ProofRefused, UsageError
 from rustorium.net.governing import differences, proposal_of, row, seat_of, set_operators, set_parameters
 from rustorium.types import Authority
 
@@ -43,12 +47,46 @@ def test_a_proposal_says_who_approved_and_who_is_missing() -> None:
         proposal_of(answer(), 8)
 
 
+def vectors() -> Iterator[dict[str, Any]]:
+    """Proposals in the vectors, whose hashes an oracle computes from the specification."""
+    cases = json.loads((Path(__file__).parents[1] / "vectors" / "transactions2.json").read_text())["cases"]
+    for case in cases:
+        for one in case.get("value", {}).get("operations", []):
+            if one.get("type") == "propose":
+                yield one
+
+
+def test_a_hash_is_that_of_the_change_that_is_shown() -> None:
+    proposals = list(vectors())
+    assert len(proposals) >= 8
+    for one in proposals:
+        assert _native.change_hash(json.dumps(one["change"])) == one["change_hash"]
+
+
+def test_a_node_that_shows_another_change_than_the_one_of_its_hash_is_refused() -> None:
+    pause, other = ({"type": "pause", "until_ms": until_ms} for until_ms in (1_800_000_000_000, 1_800_000_000_001))
+    wanted = next(one["change"]["parameters"] for one in vectors() if "parameters" in one["change"])
+    proposal = {"number": 7, "change": pause, "hash": _native.change_hash(json.dumps(pause))}
+    said = {"proposals": [proposal], "wanted": wanted, "wanted_hash": _native.parameters_hash(json.dumps(wanted))}
+    check_hashes(said)
+    for wrong in (
+        said | {"proposals": [proposal | {"change": other}]},
+        said | {"proposals": [proposal | {"hash": "ab" * 32}]},
+        said | {"wanted": wanted | {"epoch_ms": wanted["epoch_ms"] + 1}},
+    ):
+        with pytest.raises(ProofRefused, match="beside the hash of something else"):
+            check_hashes(wrong)
+    with pytest.raises(ProofRefused, match="can't check"):
+        check_hashes(said | {"proposals": [proposal | {"change": {"type": "later"}}]})
+
+
 def test_a_part_of_a_parameter_changes_alone() -> None:
     capacity = {"work_per_s": 30, "common_ppm": 5}
     wanted = WANTED | {"capacity": capacity}
     change = set_parameters(answer(wanted=wanted), {"capacity.work_per_s": 40})
     assert change["parameters"] == WANTED | {"capacity": {"work_per_s": 40, "common_ppm": 5}}
     assert capacity == {"work_per_s": 30, "common_ppm": 5}
+    assert differences(wanted, change) == ["capacity.work_per_s: 30 -> 40"]
     for wrong in ({"capacity.work": 1}, {"epoch_ms.x": 1}):
         with pytest.raises(UsageError, match="no chain parameter"):
             set_parameters(answer(wanted=wanted), wrong)

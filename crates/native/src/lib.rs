@@ -6,6 +6,7 @@
 mod activation;
 mod ceremony;
 mod errors;
+mod governing;
 mod ledger;
 mod light;
 mod parts;
@@ -57,6 +58,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     activation::register(module)?;
     module.add_class::<unsigned::UnsignedTransaction>()?;
     module.add_function(wrap_pyfunction!(unsigned::authority_names, module)?)?;
+    module.add_function(wrap_pyfunction!(governing::change_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(governing::parameters_hash, module)?)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;

@@ -1,7 +1,7 @@
 """`govern`: operators' seats propose changes of a chain of version 2, approve them and look at them."""
 
 import json
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,9 +74,9 @@ class Acting:
         """Returns a client of the named net or nodes. Errors: UsageError."""
         return client_of(self.net, self.node, self.genesis, self.timeout_s, token_file=self.token_file)
 
-    def finish(self, client: "Client", operation: dict[str, Any]) -> dict[str, object]:
-        """Sends the operation, or writes it to the file of --unsigned. Returns the row to print. Errors: UsageError,
-        FileExists, and those of the client."""
+    def finish(self, client: "Client", answer: Mapping[str, Any], operation: dict[str, Any]) -> dict[str, object]:
+        """Sends the operation, or writes it to the file of --unsigned. Returns the row to print. `answer`: the client's
+        `governance()`. Errors: UsageError, FileExists, and those of the client."""
         from rustorium.access.files import write_new
         from rustorium.errors import UsageError
         from rustorium.net.governing import prepare, send
@@ -84,22 +84,27 @@ class Acting:
         if self.unsigned is not None:
             if self.key is not None or self.authority is None:
                 raise UsageError("--unsigned needs --authority, and no --key: the keys sign the file later")
-            file = prepare(client, operation, read_authority(self.authority), FILE_VALID_S)
+            file = prepare(client, answer, operation, read_authority(self.authority), FILE_VALID_S)
             write_new(self.unsigned, file.to_bytes())
             note(f"The transaction is in {self.unsigned}. `rustorium tx sign --offline` adds a signature.")
             return signing_row(file, self.unsigned)
         if self.key is None:
             raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --authority FILE to sign later")
-        return submitted_row(send(client, operation, key_of(self.key, self.passphrase_file)))
+        return submitted_row(send(client, answer, operation, key_of(self.key, self.passphrase_file)))
 
 
 def _propose(
-    acting: Acting, change: dict[str, Any], client: "Client", open_s: float, dry_run: bool, output: Format
+    acting: Acting,
+    change: dict[str, Any],
+    client: "Client",
+    answer: Mapping[str, Any],
+    open_s: float,
+    dry_run: bool,
+    output: Format,
 ) -> None:
     """Shows a change, and proposes it unless this is a dry run."""
-    from rustorium.net.governing import differences, effect
+    from rustorium.net.governing import differences, effect, in_ms
 
-    answer = client.governance()
     lines = differences(answer["wanted"], change)
     for line in lines or ["Nothing changes."]:
         note(line)
@@ -107,8 +112,7 @@ def _propose(
         note("Nothing was sent.")
         emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(change)}, output)
         return
-    until_ms = max(time.time_ns() // 1_000_000, int(answer["time_ms"])) + int(1000 * open_s)
-    row = acting.finish(client, {"type": "propose", "change": change, "until_ms": until_ms})
+    row = acting.finish(client, answer, {"type": "propose", "change": change, "until_ms": in_ms(answer, open_s)})
     if acting.unsigned is None:
         _say_state(client, int(answer["next_proposal"]), int(answer["quorum"]), effect(change))
     emit_one(row, output)
@@ -224,7 +228,7 @@ def approve(
         found = proposal_of(answer, number)
         for line in differences(answer["wanted"], found["change"]):
             note(line)
-        row = acting.finish(client, {"type": "approve", "number": number, "change": found["hash"]})
+        row = acting.finish(client, answer, {"type": "approve", "number": number, "change": found["hash"]})
         if unsigned is None:
             _say_state(client, number, int(answer["quorum"]), effect(found["change"]))
     emit_one(row, output)
@@ -247,7 +251,7 @@ def withdraw(
     """Take an approval back. A proposal ends with its proposer's."""
     acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
-        row = acting.finish(client, {"type": "withdraw", "number": number})
+        row = acting.finish(client, client.governance(), {"type": "withdraw", "number": number})
     emit_one(row, output)
 
 
@@ -270,7 +274,7 @@ def rotate(
     new = read_authority(to)
     keys = {"threshold": new.threshold, "keys": list(new.keys)}
     with acting.client() as client:
-        row = acting.finish(client, {"type": "set_authority", "authority": keys})
+        row = acting.finish(client, client.governance(), {"type": "set_authority", "authority": keys})
     emit_one(row, output)
 
 
@@ -295,8 +299,9 @@ def propose_parameters(
 
     acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
-        change = set_parameters(client.governance(), parameters_of(set_))
-        _propose(acting, change, client, open_s, dry_run, output)
+        answer = client.governance()
+        change = set_parameters(answer, parameters_of(set_))
+        _propose(acting, change, client, answer, open_s, dry_run, output)
 
 
 @propose.command("operators")
@@ -323,8 +328,9 @@ def propose_operators(
     if len(operator) == quorum:
         note("If one of these operators loses its keys, nobody can change the chain any more.")
     with acting.client() as client:
-        change = set_operators(client.governance(), operator, quorum)
-        _propose(acting, change, client, open_s, dry_run, output)
+        answer = client.governance()
+        change = set_operators(answer, operator, quorum)
+        _propose(acting, change, client, answer, open_s, dry_run, output)
 
 
 @propose.command("pause")
@@ -345,12 +351,14 @@ def propose_pause(
     output: Output = Format.table,
 ) -> None:
     """Propose to stop accounts' transactions for a time. It ends by itself."""
+    from rustorium.net.governing import in_ms
+
     acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
+    scope = {} if account is None else {"account": account}
     with acting.client() as client:
-        now_ms = max(time.time_ns() // 1_000_000, int(client.governance()["time_ms"]))
-        scope = {} if account is None else {"account": account}
-        change = {"type": "pause", "until_ms": now_ms + int(1000 * for_s), **scope}
-        _propose(acting, change, client, open_s, dry_run, output)
+        answer = client.governance()
+        change = {"type": "pause", "until_ms": in_ms(answer, for_s), **scope}
+        _propose(acting, change, client, answer, open_s, dry_run, output)
 
 
 @propose.command("resume")
@@ -373,7 +381,7 @@ def propose_resume(
     acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     scope = {} if account is None else {"account": account}
     with acting.client() as client:
-        _propose(acting, {"type": "resume", **scope}, client, open_s, dry_run, output)
+        _propose(acting, {"type": "resume", **scope}, client, client.governance(), open_s, dry_run, output)
 
 
 @propose.command("change")
@@ -405,4 +413,4 @@ def propose_change(
         raise UsageError(f"{file} is no change: give a JSON object with its type, or a list of one")
     acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
-        _propose(acting, found, client, open_s, dry_run, output)
+        _propose(acting, found, client, client.governance(), open_s, dry_run, output)

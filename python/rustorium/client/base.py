@@ -19,6 +19,7 @@ from rustorium.access.tls import Tls
 from rustorium.client import wire
 from rustorium.client.events import EventStream
 from rustorium.client.floors import Floors
+from rustorium.client.governance import check_hashes
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
@@ -123,8 +124,12 @@ class ClientBase:
 
     async def governance(self) -> wire.Answer:
         """Returns who governs the chain as a node reports it: the operators' `seats` and their `quorum`, the open
-        `proposals`, the `pauses`, and the `wanted` parameters with their hash."""
-        return await self._read(wire.governance, "/v1/governance")
+        `proposals`, the `pauses`, and the `wanted` parameters with their hash.
+
+        Errors: ProofRefused if a change or the parameters stand beside another hash than theirs."""
+        answer = await self._read(wire.governance, "/v1/governance")
+        check_hashes(answer)
+        return answer
 
     async def parameters(self) -> wire.Answer:
         """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's

@@ -35,25 +35,32 @@ def seat_of(answer: Mapping[str, Any], authority: Authority) -> Mapping[str, Any
     raise UsageError("no operator's seat has this authority: `rustorium-node govern seats` shows whose they are")
 
 
+def in_ms(answer: Mapping[str, Any], seconds: float) -> int:
+    """Returns the time so many seconds from now, Unix ms, by the later one of this clock and the chain's."""
+    return max(time.time_ns() // 1_000_000, int(answer["time_ms"])) + int(1000 * seconds)
+
+
 def prepare(
-    client: "Client", operation: Mapping[str, Any], authority: Authority, valid_s: float = VALID_S
+    client: "Client",
+    answer: Mapping[str, Any],
+    operation: Mapping[str, Any],
+    authority: Authority,
+    valid_s: float = VALID_S,
 ) -> SigningFile:
-    """Returns a seat's transaction without signatures.
+    """Returns a seat's transaction without signatures. `answer`: the client's `governance()`.
 
     Errors: UsageError if no seat has the authority, and those of the client."""
-    answer = client.governance()
     seat = seat_of(answer, authority)
     if seat["room"] == 0:
         raise UsageError("the seat did as much as it may in an hour: wait half a minute for each operation")
-    expires_at_ms = max(time.time_ns() // 1_000_000, int(answer["time_ms"])) + int(1000 * valid_s)
-    parts = (client.chain(), authority, str(seat["sender"]), int(seat["nonce"]), expires_at_ms)
+    parts = (client.chain(), authority, str(seat["sender"]), int(seat["nonce"]), in_ms(answer, valid_s))
     return SigningFile.build(*parts, [operation])
 
 
-def send(client: "Client", operation: Mapping[str, Any], key: "Key") -> "Submitted":
+def send(client: "Client", answer: Mapping[str, Any], operation: Mapping[str, Any], key: "Key") -> "Submitted":
     """Sends an operation of the seat for which the key acts alone, and waits until it is final. Errors: UsageError, and
     those of the client, also if the operation fails."""
-    file = prepare(client, operation, Authority(1, [key.public_key]))
+    file = prepare(client, answer, operation, Authority(1, [key.public_key]))
     return client.send_file(file.sign(key))
 
 
@@ -65,12 +72,23 @@ def proposal_of(answer: Mapping[str, Any], number: int) -> Mapping[str, Any]:
     raise NotFound(f"proposal {number} isn't open: `rustorium-node govern list` shows those that are")
 
 
+def parts(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parameters by their names; a part of one has a name with a dot, such as `capacity.work_per_s`."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{part}": held for part, held in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
 def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[str]:
     """Returns what a change makes of the parameters that are wanted now, a line each; of another change, its words."""
     if change["type"] == "set_parameters":
-        new = change["parameters"]
-        names = [name for name in sorted(wanted.keys() | new.keys()) if wanted.get(name) != new.get(name)]
-        return [f"{name}: {json.dumps(wanted.get(name))} -> {json.dumps(new.get(name))}" for name in names]
+        old, new = parts(wanted), parts(change["parameters"])
+        names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+        return [f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}" for name in names]
     if change["type"] == "set_operators":
         before, after = list(wanted["operators"]), list(change["operators"])
         lines = [f"operator {key} goes" for key in before if key not in after]
@@ -107,10 +125,7 @@ def set_parameters(answer: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
     """Returns the change of some of the parameters that are wanted now. A name with a dot is that of a part, such as
     `capacity.work_per_s`. Errors: UsageError."""
     wanted = dict(answer["wanted"])
-    known = wanted.keys() | {
-        f"{name}.{part}" for name, value in wanted.items() if isinstance(value, Mapping) for part in value
-    }
-    unknown = sorted(changes.keys() - known)
+    unknown = sorted(changes.keys() - parts(wanted).keys() - wanted.keys())
     if unknown or not changes:
         names = ", ".join(unknown) or "none"
         raise UsageError(f"no chain parameter is named so: {names}; `rustorium-node genesis show` lists them")
