@@ -372,7 +372,7 @@ pub struct Committee {
     pub next: ValidatorSet,
 }
 
-/// Who governs the chain, and what they consider.
+/// The seats that govern the chain, their open proposals and the pauses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Governance {
     /// Current epoch.

@@ -46,7 +46,7 @@ impl Wanted {
 enum Act {
     Set(Wanted, bool),
     Cancel,
-    /// Of the change that waits before the transaction, or of this one.
+    /// Names the change that waits before the transaction, or this one.
     Approve(Option<(Wanted, bool)>),
     Recover(usize),
     Withdraw,
@@ -254,7 +254,7 @@ fn run(world: &mut World, model: &mut Model, block: &[(usize, usize, Vec<Act>)])
     }
 }
 
-/// What the leaves say is what the model says, whether it was written down or not.
+/// Checks that the leaves say the same as the model, whether a change was written down or not.
 fn compare(world: &World, model: &mut Model) {
     let now_ms = world.header.time_ms;
     model.tick(now_ms);

@@ -66,7 +66,7 @@ fn a_pause_acts_from_the_next_transaction_on() {
     assert_eq!((execution.receipts.len(), execution.skipped.len()), (2, 0));
 }
 
-/// What ends epochs and replaces keys passes: R33 needs it.
+/// R33: a transaction that ends an epoch or replaces keys passes.
 #[test]
 fn changes_of_the_committee_pass_each_pause() {
     for scope in [PauseScope::All, of(0)] {

@@ -93,20 +93,24 @@ impl Clients {
     }
 }
 
-/// Returns the executed state of an account or a seat.
+/// Returns the executed state of an account or a seat, with the pause that stops it.
 pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
-    if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
-        return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+    let view = unpaused_view(store, parameters, account)?;
+    if SystemSender::of(account).is_some() {
+        return Some(view);
     }
-    let view = executed_view(store, account)?;
-    // What isn't written pauses nobody.
+    // A record that isn't written pauses nobody.
     let stored = store.state(&governance_key()).ok().flatten();
     let record = stored.and_then(|bytes| GovernanceRecord::from_bytes(&bytes).ok());
     let paused_until_ms = record.and_then(|record| record.paused_until(PauseScope::All, 0));
     Some(AccountView { paused_until_ms, ..view })
 }
 
-fn executed_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
+/// Returns the executed state of an account or a seat, without looking for pauses.
+pub fn unpaused_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
+    if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
+        return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+    }
     let record = store.state(&account_key(*account)).ok().flatten()?;
     if !has_waiting_change(&record) {
         return view_of(&record, None);

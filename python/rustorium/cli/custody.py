@@ -6,7 +6,7 @@ recovered, and whether its keys can cancel that, has no default.
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,32 +45,6 @@ CHOICE = (
 FileArgument = Annotated[Path, typer.Argument(help="File of the next keys, which `keys authority new` made.")]
 AddressArgument = Annotated[str, typer.Argument(help="Address of the account that --key's account recovers.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Send without asking.")]
-
-
-class Named(NamedTuple):
-    """The options that name a net or its nodes."""
-
-    net: Path | None
-    node: list[str] | None
-    genesis: Path | None
-    token_file: Path | None
-
-
-class Unsigned(NamedTuple):
-    """The options of a file to be signed."""
-
-    out: Path | None
-    account: str | None
-    authority: Path | None
-    nonce: int | None
-    valid_s: float
-
-
-def _sending(signer: tuple[Path | None, Path | None], names: Named, wait: tuple[str, float], file: Unsigned) -> Sending:
-    """Returns who sends a change to which net, or to which file it is written."""
-    (key, passphrase_file), (reached, timeout_s) = signer, wait
-    net, node, genesis, token_file = names
-    return Sending(key, passphrase_file, net, node, genesis, token_file, reached, timeout_s, *file)
 
 
 def set_(
@@ -117,9 +91,21 @@ def set_(
     helper = _recovery(recovery, no_recovery, recovery_delay, final)
     delay_ms = int(1000 * (delay or 0))
     operation = operations.set_authority(keys, delay_ms=delay_ms, recovery=helper, void_grants=void_grants)
-    names = Named(net, node, genesis, token_file)
-    later = Unsigned(unsigned, account, authority, nonce, valid_for)
-    sending = _sending((key, passphrase_file), names, (wait, timeout_s), later)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_for,
+    )
     _finish(sending, operation, yes, output, [] if helper is None else [CHOICE])
 
 
@@ -143,9 +129,21 @@ def cancel(
     """Cancel the change of an account's keys that waits, or its recovery if that isn't final."""
     from rustorium.client import operations
 
-    names = Named(net, node, genesis, token_file)
-    later = Unsigned(unsigned, account, authority, nonce, valid_for)
-    sending = _sending((key, passphrase_file), names, (wait, timeout_s), later)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_for,
+    )
     _finish(sending, operations.cancel_authority(), yes, output)
 
 
@@ -173,9 +171,21 @@ def approve(
     """As the recovery account: let the change of keys that an account began take effect at once."""
     from rustorium.client import operations
 
-    names = Named(net, node, genesis, token_file)
-    later = Unsigned(unsigned, account, authority, nonce, valid_for)
-    sending = _sending((key, passphrase_file), names, (wait, timeout_s), later)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_for,
+    )
     found, said = _pending(sending, address, change)
     _finish(sending, operations.approve_authority(address, found), yes, output, said)
 
@@ -202,9 +212,21 @@ def recover(
     """As the recovery account: give an account other keys after its recovery delay."""
     from rustorium.client import operations
 
-    names = Named(net, node, genesis, token_file)
-    later = Unsigned(unsigned, account, authority, nonce, valid_for)
-    sending = _sending((key, passphrase_file), names, (wait, timeout_s), later)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_for,
+    )
     _finish(sending, operations.recover(address, read_authority(file)), yes, output)
 
 
@@ -229,9 +251,21 @@ def withdraw(
     """As the recovery account: withdraw the recovery of an account that it began."""
     from rustorium.client import operations
 
-    names = Named(net, node, genesis, token_file)
-    later = Unsigned(unsigned, account, authority, nonce, valid_for)
-    sending = _sending((key, passphrase_file), names, (wait, timeout_s), later)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_for,
+    )
     _finish(sending, operations.withdraw_recovery(address), yes, output)
 
 

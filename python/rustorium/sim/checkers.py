@@ -23,6 +23,7 @@ from rustorium.sim.frames import (
 )
 from rustorium.sim.memories import Memories, VoteKey
 from rustorium.sim.ondisk import OnDisk, block_digest
+from rustorium.sim.shadow import FIRST_RECORD_BYTES
 
 KINDS = ("notarize", "nullify", "finalize")
 ACCOUNT, BALANCE, SPONSOR, GOVERNANCE, PROPOSAL = 0, 1, 13, 16, 17
@@ -30,8 +31,6 @@ ACCOUNT, BALANCE, SPONSOR, GOVERNANCE, PROPOSAL = 0, 1, 13, 16, 17
 UNPAID = (ACCOUNT, SPONSOR, GOVERNANCE, PROPOSAL)
 """Leaves whose bytes no account pays for, or not by their length."""
 LEAF_KEY_BYTES = 64
-FIRST_RECORD_BYTES = 64
-"""Bytes of an account's record of version 1; none of version 2 has as many."""
 RECORD_STORAGE = {1: 128, 2: 192}
 """Storage bytes that a new account's record takes, by protocol version, whatever its length (V27)."""
 ASKED_MAX = 100

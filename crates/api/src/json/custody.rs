@@ -9,7 +9,7 @@ use rustorium_execution::{ChangedBy, CustodyRecord, CustodyState, PendingChange}
 use rustorium_types::{AuthoritySettings, Hash};
 use serde::Serialize;
 
-/// What an account's record says of its settings.
+/// The state of an account's settings, as its record says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CustodyStateView {

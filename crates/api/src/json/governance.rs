@@ -7,13 +7,13 @@ use super::fields::pair;
 use super::operation::OperationView;
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use super::signers::PossessionView;
+use super::signers::{PossessionView, key_or_hash};
 use super::view_error::ViewError;
 use crate::answers::Governance;
 use rustorium_crypto::{change_hash, parameters_hash};
 use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord, Seat};
 use rustorium_types::{
-    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, Signer, SystemSender,
+    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, SystemSender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -285,7 +285,7 @@ pub struct PauseView {
     pub until_ms: u64,
 }
 
-/// Who governs the chain, and what they consider.
+/// The seats that govern the chain, their open proposals and the pauses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct GovernanceAnswer {
     /// The epoch.
@@ -344,10 +344,7 @@ impl GovernanceAnswer {
 
 impl SeatView {
     fn new(seat: &Seat, now_ms: u64) -> Self {
-        let (public_key, authority_hash) = match seat.signer {
-            Signer::Single(key) => (Some(Hex(key)), None),
-            Signer::Many(hash) => (None, Some(hash)),
-        };
+        let (public_key, authority_hash) = key_or_hash(seat.signer);
         Self {
             number: seat.number,
             sender: SystemSender::Seat(seat.number).id(),

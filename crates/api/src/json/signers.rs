@@ -5,7 +5,7 @@
 use super::scalar::Hex;
 use super::schema::ToSchema;
 use super::view_error::ViewError;
-use rustorium_types::{AccountId, Authority, Possession, Recovery, SignerKey};
+use rustorium_types::{AccountId, Authority, Hash, Possession, Recovery, Signer, SignerKey};
 use serde::{Deserialize, Serialize};
 
 /// The keys that may act for an account, and how many of them must sign.
@@ -33,6 +33,14 @@ impl TryFrom<&AuthorityView> for Authority {
     fn try_from(view: &AuthorityView) -> Result<Self, ViewError> {
         let keys = view.keys.iter().map(|key| SignerKey::Ed25519(key.0)).collect();
         Self::of_keys(view.threshold, keys).map_err(ViewError::Authority)
+    }
+}
+
+/// Returns the key of an authority of one key alone, or else the hash of the authority: a record has one of them.
+pub(super) fn key_or_hash(signer: Signer) -> (Option<Hex<32>>, Option<Hash>) {
+    match signer {
+        Signer::Single(key) => (Some(Hex(key)), None),
+        Signer::Many(hash) => (None, Some(hash)),
     }
 }
 

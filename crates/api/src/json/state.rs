@@ -5,6 +5,7 @@ use super::custody::{CustodyStateView, CustodyView};
 use super::fields::bytes;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
+use super::signers::key_or_hash;
 use super::view_error::ViewError;
 use rustorium_execution::{AccountRecord, AccountRecord2, CustodyRecord, decode_amount};
 use rustorium_types::{
@@ -68,10 +69,7 @@ impl RecordView {
     fn read(account: AccountId, value: &[u8]) -> Result<Self, DecodeError> {
         let record = AccountRecord2::from_bytes(value)?;
         let first = AccountRecord::from_bytes(value).ok();
-        let (public_key, authority_hash) = match record.signer {
-            Signer::Single(key) => (Some(Hex(key)), None),
-            Signer::Many(hash) => (None, Some(hash)),
-        };
+        let (public_key, authority_hash) = key_or_hash(record.signer);
         Ok(Self {
             nonce: record.nonce,
             public_key,

@@ -1,4 +1,4 @@
-//! How an account's keys change under version 2: its settings, and the change that waits (V28 to V33).
+//! The settings of an account under version 2, by which its keys change, and the change that waits (V28 to V33).
 //!
 //! *Invariants:* an account has this leaf only if it has a delay, a recovery account or a waiting change; a change takes
 //! effect at its time by header time and not before, except if the recovery account approves it; what is in effect

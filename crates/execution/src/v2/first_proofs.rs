@@ -53,11 +53,11 @@ pub(crate) fn verify_first<W: Workers>(
         return Ok(BTreeMap::new());
     }
     let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
-    // What other senders draw in this block isn't known here. So a sponsor's accounts can have at most as many proofs verified
+    // This pass doesn't know the draws of other senders in this block. So a sponsor's accounts can have at most as many proofs verified
     // in vain as it could pay for.
     let mut sponsors: BTreeMap<u32, SponsorRecord> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
-    // Whether a change of an authority succeeds, and which one is in effect while a change waits, is known to the run alone.
+    // The run alone knows whether a change of an authority succeeds, and which one is in effect while a change waits.
     // Proofs of a former authority are in vain: verified here, they would cost time that nobody pays for.
     let mut changing = BTreeSet::new();
     for (place, call) in calls() {

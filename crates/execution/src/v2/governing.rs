@@ -188,7 +188,7 @@ fn withdraw(
     if !proposed && others.len() == approvals.len() {
         return fail(FailureCode::NoSuchProposal);
     }
-    // What a seat proposed ends with it. Otherwise others could keep the seat's proposals open, so that it has no room for
+    // A proposal ends if its seat withdraws. Otherwise others could keep the seat's proposals open, so that it has no room for
     // another one.
     if proposed || others.is_empty() {
         write_proposal(ledger, number, None)?;
@@ -236,7 +236,7 @@ fn live_proposal(
 
 /// The checked result of a change.
 enum Prepared {
-    /// What boundaries take.
+    /// The record of the committee, whose changes boundaries take.
     Committee(At, Box<Change>),
     /// The pauses from now on.
     Pauses(Vec<Pause>),

@@ -88,7 +88,7 @@ mod tests {
             }
         }
 
-        /// What can't be taken now can be taken at the time that is named, and not a microsecond before it.
+        /// Units that can't be taken now can be taken at the named time, and not a microsecond before it.
         #[test]
         fn what_has_to_wait_is_possible_at_the_named_time_and_not_before(
             per_s: u64, units_max: u64, at_us in 0..u64::MAX / 2, now_us in 0..u64::MAX / 2, units: u64,

@@ -1,4 +1,4 @@
-//! What a transaction takes from its account and from the account's sponsor when it is admitted (V57 to V59).
+//! The charge that a transaction takes from its account and the account's sponsor when it is admitted (V57 to V59).
 //!
 //! An account draws work and bytes of history in small amounts, from its own pace and from its sponsor's. So an account that
 //! waits holds next to nothing of what its sponsor may use, and the sponsor's leaf isn't written by each transaction.
@@ -144,7 +144,7 @@ fn share(per_s: u64, ppm: u32, burst_ms: u64, largest: u64) -> Pace {
     Pace::new(fit(per_s), fit(burst).max(largest))
 }
 
-/// What is lacking: the units that there are, and the time at which there are enough.
+/// A lack of units: those that there are, and the time at which there are enough.
 struct Short {
     left: u64,
     ready_us: u64,

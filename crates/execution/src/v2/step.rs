@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Hash, Rights};
 
-    /// What batches may have is what is executed.
+    /// Each operation that batches may have is executed.
     #[test]
     fn each_operation_is_read() {
         let (account, authority) = (AccountId([1; 32]), || Authority::of_key([7; 32]).expect("not of small order"));

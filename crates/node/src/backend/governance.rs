@@ -4,7 +4,7 @@
 
 use super::BackendError;
 use rustorium_api::Governance;
-use rustorium_execution::{CommitteeRecord, GovernanceRecord, ProposalRecord, StateReadError, proposal_key};
+use rustorium_execution::{CommitteeRecord, GovernanceRecord, ProposalRecord, StateRead, StateReadError, proposal_key};
 use rustorium_shard::context::Context;
 use rustorium_stages::executor::StoredState;
 use rustorium_storage::Store;
@@ -18,8 +18,7 @@ pub(super) fn read(store: &dyn Store, context: &Context) -> Result<Governance, B
     let mut proposals = Vec::new();
     for open in &record.open {
         // One that was made since the record was read is gone.
-        let stored =
-            store.state(&proposal_key(open.number)).map_err(|error| BackendError::Storage(error.to_string()))?;
+        let stored = state.get(&proposal_key(open.number)).map_err(failed)?;
         if let Some(proposal) = stored.and_then(|bytes| ProposalRecord::from_bytes(&bytes).ok()) {
             proposals.push((open.number, proposal));
         }

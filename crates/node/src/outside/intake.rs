@@ -2,7 +2,7 @@
 
 use crate::shard_thread::ShardGauges;
 use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit, signer_of};
-use rustorium_stages::clients::account_view;
+use rustorium_stages::clients::unpaused_view;
 use rustorium_stages::executor::ParametersInForce;
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
@@ -53,7 +53,7 @@ impl Intake {
         if bytes > self.pool.transaction_bytes_max || transaction.expires_at_ms() <= header_ms {
             return false;
         }
-        let Some(account) = account_view(&*self.store, &self.parameters, transaction.sender()) else { return false };
+        let Some(account) = unpaused_view(&*self.store, &self.parameters, transaction.sender()) else { return false };
         let ahead = transaction.nonce().checked_sub(account.nonce);
         account.signer == signer_of(transaction) && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
     }
