@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rustorium import _native
+from rustorium.cli.govern import _say_state
 from rustorium.client.governance import check_hashes
 from rustorium.client.words import change_words, shown
 from rustorium.errors import NotFound, ProofRefused, UsageError
@@ -90,6 +92,20 @@ def test_a_part_of_a_parameter_changes_alone() -> None:
     for wrong in ({"capacity.work": 1}, {"epoch_ms.x": 1}):
         with pytest.raises(UsageError, match="no chain parameter"):
             set_parameters(answer(wanted=wanted), wrong)
+
+
+@pytest.mark.parametrize(("field", "value"), [("hash", "cd"), ("number", 8)])
+def test_what_came_of_a_proposal_is_said_of_that_one(
+    field: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other seat's proposal has the number that was the next one when this seat looked."""
+    [other] = answer()["proposals"]
+    now = answer(proposals=[other, other | {"number": 8, "hash": "cd"}])
+    _say_state(SimpleNamespace(governance=lambda: now), field, value, "at once")  # type: ignore[arg-type]
+    _say_state(SimpleNamespace(governance=lambda: now), field, "none", "at once")  # type: ignore[arg-type]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("Proposal 8 has 1 of 2 approvals")
+    assert second == "The change is made, and takes effect at once."
 
 
 def test_changes_are_shown_as_differences() -> None:

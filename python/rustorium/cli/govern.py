@@ -103,6 +103,7 @@ def _propose(
     output: Format,
 ) -> None:
     """Shows a change, and proposes it unless this is a dry run."""
+    from rustorium import _native
     from rustorium.net.governing import differences, effect, in_ms
 
     lines = differences(answer["wanted"], change)
@@ -114,19 +115,20 @@ def _propose(
         return
     row = acting.finish(client, answer, {"type": "propose", "change": change, "until_ms": in_ms(answer, open_s)})
     if acting.unsigned is None:
-        _say_state(client, int(answer["next_proposal"]), int(answer["quorum"]), effect(change))
+        # Another seat may have proposed meanwhile, so the number isn't known before.
+        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(change))
     emit_one(row, output)
 
 
-def _say_state(client: "Client", number: int, quorum: int, when: str) -> None:
-    """Says what came of a proposal of this number."""
+def _say_state(client: "Client", field: str, value: object, when: str) -> None:
+    """Says what came of the newest proposal with this number or hash."""
     from rustorium.net.governing import row
 
     now = client.governance()
-    found = next((row(now, one) for one in now["proposals"] if one["number"] == number), None)
+    found = next((row(now, one) for one in reversed(now["proposals"]) if one[field] == value), None)
     if found is not None:
         note(
-            f"Proposal {number} has {quorum - found['missing']} of {quorum} approvals, and is open until "
+            f"Proposal {found['number']} has {len(found['approvals'])} of {now['quorum']} approvals, and is open until "
             f"{found['until']}."
         )
     else:
@@ -230,7 +232,7 @@ def approve(
             note(line)
         row = acting.finish(client, answer, {"type": "approve", "number": number, "change": found["hash"]})
         if unsigned is None:
-            _say_state(client, number, int(answer["quorum"]), effect(found["change"]))
+            _say_state(client, "number", number, effect(found["change"]))
     emit_one(row, output)
 
 
