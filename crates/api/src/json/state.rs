@@ -9,8 +9,7 @@ use super::signers::key_or_hash;
 use super::view_error::ViewError;
 use rustorium_execution::{AccountRecord, AccountRecord2, CustodyRecord, decode_amount};
 use rustorium_types::{
-    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer,
-    Subject,
+    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Subject,
 };
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
