@@ -1,7 +1,7 @@
 //! The gateway's own counters, for the node's one registry.
 
 use crate::gate::{AccessDenied, Scope};
-use crate::http::HandshakeFailure;
+use crate::tls::HandshakeFailure;
 use crate::tls::Validity;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

@@ -5,5 +5,7 @@
 
 pub mod server;
 mod session;
+mod violation;
 
 pub use server::{QuicLimits, QuicServer};
+pub use violation::Violation;

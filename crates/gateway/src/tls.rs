@@ -7,6 +7,7 @@
 //! reported; a connection keeps the configuration that it began with; if authorities of clients are named, a client
 //! without a certificate of one of them is never served.
 
+mod failure;
 mod files;
 mod validity;
 
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use failure::HandshakeFailure;
 pub use files::TlsError;
 pub use validity::Validity;
 

@@ -1,6 +1,6 @@
-//! Checks a request's token before anything else is done for the request.
+//! Checks by which name a request asks, and its token, before anything else is done for the request.
 
-use super::Shared;
+use super::app::Shared;
 use super::caches::keep_private;
 use super::problem::Problem;
 use crate::gate::{AccessDenied, Scope, bearer};
@@ -19,6 +19,14 @@ pub(super) enum RequiredAccess {
     Read,
     /// A submission.
     Submit,
+}
+
+/// Lets requests through that name this node and don't come from a page of another site.
+pub(super) async fn own_site(State(app): Shared, request: Request, next: Next) -> Response {
+    match app.sites.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Lets readers through.

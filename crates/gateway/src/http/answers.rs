@@ -1,162 +1,31 @@
-//! Answers: made on threads for reads, and counted in bytes until their client has them.
+//! Answers: made on threads for reads, written once, and put into the room that they take.
 //!
-//! *Invariants:* the bytes of an answer are counted until its connection has passed the last of them to the system, or
-//! has ended; concurrent reads are bounded, in total and for each address; a client that finds no room gets an error.
+//! *Invariants:* every answer that isn't small takes room (`room.rs`) or is refused; a route that counted its answer
+//! itself marks it.
 
-use super::App;
+use super::app::App;
+use super::caches::IMMUTABLE;
 use super::params::{Caller, none_match};
 use super::problem::Problem;
-use super::read::IMMUTABLE;
+use super::room::{Room, SMALL_BYTES, body};
 use crate::backend::Backend;
-use crate::metrics::{AnswerBytes, GatewayMetrics};
-use crate::shares::{Share, Shares};
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rustorium_api::{BackendError, Code};
+use rustorium_api::BackendError;
 use serde::Serialize;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Limits of answers that clients haven't taken yet.
-#[derive(Clone, Debug)]
-pub struct AnswerLimits {
-    /// Bytes of answers to reads.
-    pub bytes_max: usize,
-    /// Bytes of answers to reads of one address.
-    pub bytes_per_address_max: usize,
-    /// Bytes of answers to submissions. They have their own bound, so that readers can't keep writers out.
-    pub result_bytes_max: usize,
-    /// Bytes of answers to submissions of one address.
-    pub result_bytes_per_address_max: usize,
-    /// Number of concurrent reads on their own threads.
-    pub reads_max: usize,
-    /// Number of concurrent reads for one address.
-    pub reads_per_address_max: usize,
-    /// Longest wait for room.
-    pub room_timeout: Duration,
-    /// Bytes of JSON after which a page of a listing ends.
-    pub page_bytes_max: usize,
-}
-
-impl Default for AnswerLimits {
-    fn default() -> Self {
-        Self {
-            bytes_max: 32 * 1024 * 1024,
-            bytes_per_address_max: 10 * 1024 * 1024,
-            result_bytes_max: 16 * 1024 * 1024,
-            result_bytes_per_address_max: 8 * 1024 * 1024,
-            reads_max: 16,
-            reads_per_address_max: 4,
-            room_timeout: Duration::from_secs(5),
-            page_bytes_max: 1024 * 1024,
-        }
-    }
-}
-
-/// Maximum size of an answer that isn't counted. The system takes such answers whole, so none of their bytes are held
-/// here.
-const SMALL_BYTES: usize = 16 * 1024;
 /// Niceness of threads for reads.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
-/// Time after which a client that found no room should ask again.
-const RETRY_AFTER_MS: u64 = 1_000;
-
-/// Room for answers, and the order of reads.
-pub(crate) struct Answers {
-    bytes: Shares,
-    results: Shares,
-    reads: Shares,
-    room_timeout: Duration,
-    metrics: GatewayMetrics,
-}
-
-/// Room for one answer.
-pub(crate) struct Room {
-    share: Share,
-    held: AnswerBytes,
-}
-
-impl Room {
-    /// Reduces the room to the size of the answer.
-    fn fit(&mut self, bytes: usize) {
-        self.share.shrink(bytes);
-        self.held.set(self.share.units());
-    }
-}
-
-impl Answers {
-    pub(crate) fn new(limits: &AnswerLimits, metrics: GatewayMetrics) -> Self {
-        Self {
-            bytes: Shares::new(limits.bytes_max, limits.bytes_per_address_max),
-            results: Shares::new(limits.result_bytes_max, limits.result_bytes_per_address_max),
-            reads: Shares::new(limits.reads_max, limits.reads_per_address_max),
-            room_timeout: limits.room_timeout,
-            metrics,
-        }
-    }
-
-    fn room(&self, share: Option<Share>) -> Result<Room, Problem> {
-        let Some(share) = share else {
-            self.metrics.refused_answer();
-            return Err(crowded());
-        };
-        let mut held = self.metrics.answer();
-        held.set(share.units());
-        Ok(Room { share, held })
-    }
-
-    /// Waits for room for an answer of about this many bytes to a read.
-    async fn wait(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
-        self.room(self.bytes.wait(caller.0, bytes, self.room_timeout).await)
-    }
-
-    /// Takes room that is free now, for an answer that exists already. It would be held in memory while it waits.
-    pub(super) fn take(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
-        self.room(self.bytes.take(caller.0, bytes))
-    }
-
-    /// Takes room for the answer to a submission before any of the submission is passed on.
-    pub(super) fn take_for_results(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
-        self.room(self.results.take(caller.0, bytes))
-    }
-}
-
-fn crowded() -> Problem {
-    let detail = "Too many answers are in progress, for your address or in total; read those, then ask again.";
-    Problem::new(Code::Busy, detail).retry_after(RETRY_AFTER_MS)
-}
-
 /// Marks a response that is counted already, or takes no memory.
 #[derive(Clone, Copy)]
 pub(super) struct AlreadyCounted;
-
-/// JSON with its room, which is freed when the connection has sent the JSON.
-struct HeldJson {
-    json: Bytes,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for HeldJson {
-    fn as_ref(&self) -> &[u8] {
-        &self.json
-    }
-}
-
-/// Returns a body that holds its room until it is sent.
-pub(super) fn body(json: impl Into<Bytes>, mut room: Room) -> Body {
-    let json = json.into();
-    if json.len() <= SMALL_BYTES {
-        return Body::from(json);
-    }
-    room.fit(json.len());
-    Body::from(Bytes::from_owner(HeldJson { json, _room: room }))
-}
 
 /// Counts every answer that its route didn't count. A large answer finds room, or is refused.
 pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, request: Request, next: Next) -> Response {
@@ -310,7 +179,7 @@ pub(super) async fn answer(
     make: impl FnOnce(&dyn Backend) -> Result<PreparedAnswer, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let room = app.answers.wait(caller, about).await?;
-    let held = room.share.units();
+    let held = room.bytes();
     let (made, room) = off_thread(app, caller, move |backend| (make(backend), room)).await?;
     let made = made?;
     let room = if made.json.len() > held.max(SMALL_BYTES) {
@@ -328,7 +197,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
     caller: Caller,
     read: impl FnOnce(&dyn Backend) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let turn = app.answers.reads.wait(caller.0, 1, app.answers.room_timeout).await.ok_or_else(crowded)?;
+    let turn = app.answers.turn(caller).await?;
     let backend = app.backend.clone();
     // The turn ends with the read, even if nobody waits for the result any more.
     let ran = tokio::task::spawn_blocking(move || {

@@ -5,6 +5,8 @@
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
+/// `Cache-Control` of final data.
+pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// The directive that lets a cache keep an answer for everybody, even one to a request with `Authorization`.
 const PUBLIC: &str = "public";
 

@@ -1,10 +1,11 @@
 //! One connection of a client: the TLS handshake, if the gateway speaks TLS, and then the version of HTTP that it
 //! speaks.
 
+use super::limits::HttpLimits;
+use super::multiplexed::{self, ended};
 use super::params::Caller;
 use super::secured::Secured;
 use super::stalling::StallGuard;
-use super::{HttpLimits, multiplexed};
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -82,11 +83,5 @@ impl ConnectionContext {
             _ = closed.wait_for(|closed| *closed) => connection.as_mut().graceful_shutdown(),
         }
         ended(connection.await);
-    }
-}
-
-pub(super) fn ended(result: hyper::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
     }
 }

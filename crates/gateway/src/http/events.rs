@@ -1,9 +1,9 @@
 //! Event streams: server-sent events and the same frames over a WebSocket.
 
+use super::app::{App, Shared};
 use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
 use super::params::Params;
 use super::problem::Problem;
-use super::{App, Shared};
 use crate::gate::Permission;
 use crate::metrics::OpenCount;
 use axum::Extension;

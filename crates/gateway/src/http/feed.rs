@@ -9,7 +9,7 @@
 //! everything and then falls too many blocks behind gets `too-slow` and nothing after it; a subscriber holds one block
 //! at most.
 
-use super::App;
+use super::app::App;
 use super::problem::Problem;
 use rustorium_api::{Code, EventId, FinalBlock, Newest, Place};
 use rustorium_types::{AccountId, Outcome, Receipt, ShardId, TxId};

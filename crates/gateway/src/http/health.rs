@@ -1,7 +1,7 @@
 //! The node's condition, the chain's genesis, health, and the metrics listener's one route.
 
-use super::Shared;
 use super::answers::AlreadyCounted;
+use super::app::Shared;
 use super::params::none_match;
 use super::problem::Problem;
 use axum::extract::State;
@@ -52,7 +52,7 @@ pub async fn governance(State(app): Shared) -> Result<Json<GovernanceAnswer>, Pr
 pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     let chain = app.backend.chain();
     let etag = format!("\"{}\"", chain.id);
-    let cache = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, super::read::IMMUTABLE.to_owned())];
+    let cache = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, super::caches::IMMUTABLE.to_owned())];
     if none_match(&headers, &etag) {
         return (StatusCode::NOT_MODIFIED, cache).into_response();
     }

@@ -1,9 +1,9 @@
 //! Lists the versions of a key.
 
 use super::answers::{PageBuilder, PreparedAnswer, answer};
+use super::app::{App, Shared};
 use super::params::{Caller, Params, Segments, address, height, key, page_limit};
 use super::problem::Problem;
-use super::{App, Shared};
 use crate::backend::Backend;
 use axum::extract::State;
 use axum::response::Response;

@@ -1,7 +1,7 @@
 //! Lists an account's balances.
 
-use super::Shared;
 use super::answers::{PreparedAnswer, answer};
+use super::app::Shared;
 use super::listing::{cursor_text, list_from};
 use super::params::{Caller, Params, Segments, address, page_limit};
 use super::problem::Problem;

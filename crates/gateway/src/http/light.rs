@@ -1,7 +1,7 @@
 //! Epoch changes, by which a light client follows from one committee to the next.
 
-use super::Shared;
 use super::answers::{PageBuilder, PreparedAnswer, answer};
+use super::app::Shared;
 use super::params::{Caller, Params, page_limit};
 use super::problem::Problem;
 use axum::extract::State;

@@ -1,7 +1,7 @@
 //! Listing the keys of a namespace.
 
-use super::Shared;
 use super::answers::{PageBuilder, PreparedAnswer, answer};
+use super::app::Shared;
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
 use super::problem::Problem;
 use crate::backend::Backend;

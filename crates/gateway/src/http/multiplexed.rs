@@ -6,7 +6,7 @@
 //! *Invariants:* a connection ends once a part of an answer has waited for `write_timeout`, or without requests for
 //! `head_timeout`; a client's unread bytes fit its window.
 
-use super::HttpLimits;
+use super::limits::{CLOSE_GRACE, HttpLimits};
 use super::params::Caller;
 use axum::Router;
 use axum::body::Body;
@@ -32,37 +32,6 @@ use tokio::time::{Instant, sleep_until};
 const REFUSED_MAX: usize = 256;
 /// Bytes of an answer that are taken out of its body before the client takes them.
 const SEND_BYTES_MAX: usize = 64 * 1024;
-
-/// Bounds of HTTP/2.
-#[derive(Clone, Copy, Debug)]
-pub struct Http2Limits {
-    /// Open connections that speak HTTP/2. Further ones are offered HTTP/1.1.
-    pub connections_max: usize,
-    /// Open connections that speak HTTP/2, for one address.
-    pub connections_per_address_max: usize,
-    /// Requests in progress on one connection.
-    pub streams_max: u32,
-    /// Bytes of unread request bodies that a connection may have sent.
-    pub window_bytes: u32,
-    /// Bytes of a request's head.
-    pub head_bytes_max: u32,
-    /// Number of requests that a client may withdraw before they were looked at. One more ends the connection.
-    pub resets_max: usize,
-}
-
-impl Default for Http2Limits {
-    fn default() -> Self {
-        Self {
-            // One address may have as many requests at a time as it may have connections of HTTP/1.1.
-            connections_max: 512,
-            connections_per_address_max: 64,
-            streams_max: 16,
-            window_bytes: 64 * 1024,
-            head_bytes_max: 16 * 1024,
-            resets_max: 16,
-        }
-    }
-}
 
 /// Requests in progress on one connection.
 struct Book(Mutex<Entries>);
@@ -220,9 +189,9 @@ pub(super) async fn serve<S>(
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service_fn(named)));
     let mut leaving = false;
     loop {
-        let idle = if leaving { super::server::CLOSE_GRACE } else { limits.head_timeout };
+        let idle = if leaving { CLOSE_GRACE } else { limits.head_timeout };
         tokio::select! {
-            result = connection.as_mut() => return super::connection::ended(result),
+            result = connection.as_mut() => return ended(result),
             end = book.over(idle, limits.write_timeout) => match end {
                 End::Idle if !leaving => {}
                 // The client doesn't read, so it can't be told.
@@ -236,6 +205,13 @@ pub(super) async fn serve<S>(
         leaving = true;
         book.touch();
         connection.as_mut().graceful_shutdown();
+    }
+}
+
+/// Notes a connection that ended with an error.
+pub(super) fn ended(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(event = "connection_ended", %error, "a client connection ended with an error");
     }
 }
 

@@ -1,12 +1,12 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, guarded_paths, health, history, holdings, light, listing, pools, read, sites, state, submit};
+use super::{events, health, history, holdings, light, listing, pools, read, sites, state, submit};
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 #[derive(OpenApi)]
@@ -45,43 +45,39 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::readyz,
         health::healthz,
         document,
-    ),
-    modifiers(&TokenScheme)
+    )
 )]
 struct Api;
 
 /// Name of the scheme in the document.
 const SCHEME: &str = "token";
 
-/// Adds to the document where a node may require a token.
-struct TokenScheme;
+/// Paths of the routes that may require a token, in the router's notation.
+#[derive(Clone, Copy)]
+pub(super) struct GuardedPaths(pub(super) fn() -> Vec<&'static str>);
 
-impl Modify for TokenScheme {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let about = "A token of the node's operator, if its configuration requires one: `[gateway] submit` and `read`";
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
-        // A request needs nothing, or a token.
-        let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
-        for path in guarded_paths() {
-            let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-                operation.security = Some(either.clone());
-            }
+/// Returns the OpenAPI document.
+pub(super) fn api(guarded: GuardedPaths) -> utoipa::openapi::OpenApi {
+    let mut document = Api::openapi();
+    let about = "A token of the node's operator, if its configuration requires one: `[gateway] submit` and `read`";
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
+    // A request needs nothing, or a token.
+    let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
+    for path in guarded.0() {
+        let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            operation.security = Some(either.clone());
         }
     }
-}
-
-/// The OpenAPI document.
-pub fn api() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+    document
 }
 
 /// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "The OpenAPI 3.1 document")))]
-pub async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(api())
+pub(super) async fn document(State(guarded): State<GuardedPaths>) -> Json<utoipa::openapi::OpenApi> {
+    Json(api(guarded))
 }
 
 /// The page runs only its own scripts. The scripts make some of its styles.

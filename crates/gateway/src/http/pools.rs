@@ -1,7 +1,7 @@
 //! Records of a pool of shielded value, which wallets scan.
 
-use super::Shared;
 use super::answers::{PreparedAnswer, answer};
+use super::app::Shared;
 use super::params::{Caller, Params, Segments};
 use super::problem::Problem;
 use axum::extract::State;

@@ -1,6 +1,7 @@
 //! Errors as clients see them: RFC 9457 problem details with a stable code each.
 
 use crate::gate::AccessDenied;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustorium_api::{At, BackendError, Code};
@@ -151,6 +152,12 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// Returns the problem of a path without a route.
+pub(super) async fn unknown_route(request: Request) -> Problem {
+    let detail = format!("There is nothing at {}; /openapi.json lists all paths.", request.uri().path());
+    Problem::new(Code::UnknownRoute, detail)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Reads of the chain: transactions, blocks and receipts.
 
-use super::Shared;
 use super::answers::{PreparedAnswer, answer};
+use super::app::Shared;
 use super::params::{
     AfterParams, BeforeParams, Caller, Params, ProofParams, Segments, address, cursor, digest, height, page_limit,
 };
@@ -15,9 +15,6 @@ use rustorium_api::json::{
 };
 use rustorium_api::{BlockRef, BlockView, Code, ProofStatus, TransactionStatus};
 use rustorium_types::{BlockDigest, TxId, encode};
-
-/// `Cache-Control` of final data.
-pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 fn tip(backend: &dyn Backend) -> AtView {
     AtView::new(backend.chain().shard, backend.status().executed)

@@ -3,16 +3,15 @@
 //! *Invariants:* a client that doesn't finish its handshake holds a connection for at most `handshake_timeout`; an
 //! address at its limit of HTTP/2 connections is offered HTTP/1.1.
 
+use super::app::App;
+use super::limits::HttpLimits;
 use super::problem::Problem;
 use super::stalling::StallGuard;
-use super::{App, HttpLimits};
 use crate::limit::{ConnectionsBySite, CountedConnection};
 use crate::metrics::GatewayMetrics;
-use crate::tls::{Tls, is_http_2};
-use rustls::{AlertDescription, Error as RustlsError};
+use crate::tls::{HandshakeFailure, Tls, is_http_2};
 use rustorium_api::Code;
 use rustorium_transport::handshakes::{HandshakeLimiter, Verdict};
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,63 +29,6 @@ const HANDSHAKE: u8 = 22;
 const REST_BYTES_MAX: u64 = 64 * 1024;
 /// Time limit for reading them.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Reason why a handshake failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum HandshakeFailure {
-    /// The address has too many handshakes in progress, or begins them too fast.
-    Crowded,
-    /// The handshake took too long.
-    Late,
-    /// The client speaks no TLS.
-    Plain,
-    /// The client showed no certificate, though it must.
-    NoCertificate,
-    /// The client's certificate isn't from one of the authorities, or isn't valid now.
-    BadCertificate,
-    /// The client doesn't accept the gateway's certificate.
-    Refused,
-    /// Anything else, such as another version of TLS.
-    Broken,
-}
-
-impl HandshakeFailure {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Crowded,
-        Self::Late,
-        Self::Plain,
-        Self::NoCertificate,
-        Self::BadCertificate,
-        Self::Refused,
-        Self::Broken,
-    ];
-
-    /// The value of the metric's label.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Crowded => "crowded",
-            Self::Late => "late",
-            Self::Plain => "no-tls",
-            Self::NoCertificate => "no-client-certificate",
-            Self::BadCertificate => "bad-client-certificate",
-            Self::Refused => "refused-by-client",
-            Self::Broken => "broken",
-        }
-    }
-
-    fn of(error: &io::Error) -> Self {
-        use AlertDescription as A;
-        let found = error.get_ref().and_then(|inner| inner.downcast_ref::<RustlsError>());
-        match found {
-            Some(RustlsError::NoCertificatesPresented) => Self::NoCertificate,
-            Some(RustlsError::InvalidCertificate(_)) => Self::BadCertificate,
-            Some(RustlsError::AlertReceived(
-                A::UnknownCA | A::BadCertificate | A::CertificateExpired | A::CertificateUnknown | A::DecryptError,
-            )) => Self::Refused,
-            _ => Self::Broken,
-        }
-    }
-}
 
 /// A TLS connection. Its client has shown a valid certificate, if the gateway requires one.
 pub(super) struct Connection {

@@ -2,11 +2,13 @@
 //!
 //! *Invariants:* at most `connections_max` connections are open, and fewer of one address; none outlives `close`.
 
+use super::app::App;
 use super::connection::ConnectionContext;
+use super::limits::{CLOSE_GRACE, HttpLimits};
 use super::params::Caller;
 use super::problem::Problem;
+use super::routes::{metrics_router, router};
 use super::secured::Secured;
-use super::{App, HttpLimits, metrics_router, router};
 use crate::backend::Backend;
 use crate::gate::Gate;
 use crate::limit::{ConnectionsBySite, CountedConnection};
@@ -78,9 +80,6 @@ pub struct HttpServer {
 /// Number of connections that an address may always hold. Beyond it, an address may hold half as many as are free, so
 /// that a few addresses that hold idle connections leave some to others.
 const SHARE_MIN: usize = 8;
-/// Time for requests in progress to end after `close`.
-pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
-
 /// Returns the answer to a connection over the limit, which is then closed.
 fn too_many() -> String {
     let detail = "Too many connections are open; close some or try another node.";

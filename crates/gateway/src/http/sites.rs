@@ -4,14 +4,12 @@
 //! (DNS rebinding); an address is not a name and can't be rebound; no page of another origin opens a WebSocket or
 //! posts.
 
-use super::Shared;
 use super::problem::Problem;
 use crate::gate::Rules;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use rustorium_api::Code;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -39,6 +37,14 @@ impl Sites {
         let all = |names: &[String]| names.iter().map(|name| plain(name)).collect();
         let any = rules.hosts.iter().any(|name| name == ANY);
         Self { hosts: all(&rules.hosts), own: all(&rules.own_names), any }
+    }
+
+    /// Passes requests that name this node and, if a page can send them, come from a page of this node.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
+        let (uri, headers) = (request.uri(), request.headers());
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
+        self.check_host(uri, headers)?;
+        if reads { Ok(()) } else { self.check_origin(uri, headers) }
     }
 
     /// Refuses a request that names another host.
@@ -111,18 +117,6 @@ fn plain(name: &str) -> String {
 
 fn authority_of(value: &HeaderValue) -> Option<Authority> {
     value.to_str().ok()?.parse().ok()
-}
-
-/// Passes requests that name this node and, if a page can send them, come from a page of this node.
-pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
-    let host = app.sites.check_host(request.uri(), headers);
-    let checked = host.and_then(|()| if reads { Ok(()) } else { app.sites.check_origin(request.uri(), headers) });
-    match checked {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    }
 }
 
 /// Sets the headers that restrict what a browser does with a page, whatever it contains. No other site may show it in a

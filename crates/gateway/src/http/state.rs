@@ -1,10 +1,10 @@
 //! Reads of the state: accounts, balances and keys, each with its proof on demand, and many of them with one proof.
 
 use super::answers::{PreparedAnswer, answer, off_thread};
+use super::app::{App, Shared};
+use super::bodies::{Media, read_body, reserve};
 use super::params::{Caller, Params, Segments, StateParams, StateQuestion, address, digest, height, key};
 use super::problem::Problem;
-use super::submit::{Media, media, read_body, reserve, timeout};
-use super::{App, Shared};
 use crate::backend::Backend;
 use axum::body::Body;
 use axum::extract::State;
@@ -43,7 +43,7 @@ async fn one(
     let shard = app.backend.chain().shard;
     match params.question()? {
         StateQuestion::Proof(at) => {
-            let deadline = Instant::now() + timeout(app, None)?;
+            let deadline = Instant::now() + app.timeout(None)?;
             let proven = app.backend.prove(vec![subject.clone()], at, deadline, caller.0).await?;
             proven_answer(app, caller, proven, move |Proven { proof, at, state_root }| {
                 let value = proof.entries.first().and_then(|(_, value)| value.clone());
@@ -295,7 +295,7 @@ impl ProofQuestion {
     )
 )]
 pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    if media(&headers)? != Media::Json {
+    if Media::of(&headers)? != Media::Json {
         return Err(Problem::new(Code::UnsupportedMediaType, "Ask in application/json."));
     }
     let question: ProofQuestion = {
@@ -306,7 +306,7 @@ pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body:
             Problem::new(Code::BadBody, detail)
         })?
     };
-    let deadline = Instant::now() + timeout(&app, question.timeout_ms)?;
+    let deadline = Instant::now() + app.timeout(question.timeout_ms)?;
     let at = question.at()?;
     let proven = app.backend.prove(question.subjects()?, at, deadline, caller.0).await?;
     let shard = app.backend.chain().shard;

@@ -1,17 +1,17 @@
 //! `POST /v1/transactions`: one transaction or up to 1,000, one result each, in order.
 
 use super::answers::sent;
+use super::app::{App, Shared};
+use super::bodies::{Media, read_body, reserve, too_large};
 use super::params::{Caller, Params};
 use super::problem::Problem;
-use super::{App, Shared, body_limit};
 use crate::metrics::HTTP;
 use crate::screen::{ScreenedItems, decode_transaction, merge, screen};
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
 use rustorium_api::json::{AtView, SubmissionView, SubmittedView};
 use rustorium_api::{ClientSession, Code, Refused, Submitted, Wait};
 use rustorium_transport::handshakes::site;
@@ -21,13 +21,8 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-
-const TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
 /// The milestone until which a submission waits.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -52,15 +47,6 @@ pub struct SubmitParams {
     pub wait: WaitParam,
     /// Maximum time to wait, ms: 10,000 by default, at most 60,000.
     pub timeout_ms: Option<u64>,
-}
-
-/// Formats of a submission.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Media {
-    /// A u32 (little-endian) count, then for each transaction a u32 length and its canonical bytes.
-    Binary,
-    /// `{"transactions": ["<canonical bytes as hex digits>", …]}`.
-    Json,
 }
 
 /// A submission as JSON.
@@ -91,8 +77,8 @@ pub async fn submit(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let timeout = timeout(&app, params.timeout_ms)?;
-    let media = media(&headers)?;
+    let timeout = app.timeout(params.timeout_ms)?;
+    let media = Media::of(&headers)?;
     let visit = ClientSession::of(site(caller.0));
     if let Some(retry_after_ms) = app.backend.busy(Some(visit.site())) {
         app.metrics.busy(HTTP, 1);
@@ -100,7 +86,7 @@ pub async fn submit(
     }
     let deadline = Instant::now() + timeout;
     let items = {
-        let limit = body_limit(media);
+        let limit = media.body_bytes_max();
         let _permit = reserve(&app, &headers, limit)?;
         let bytes = read_body(body, limit, app.limits.body_timeout).await?;
         parse(media, &bytes)?
@@ -121,69 +107,6 @@ pub async fn submit(
 /// Usual bytes of one transaction's result, without and with its proof.
 const RESULT_BYTES: usize = 512;
 const CERTIFIED_BYTES: usize = 8 * 1024;
-
-pub(super) fn timeout(app: &App, timeout_ms: Option<u64>) -> Result<Duration, Problem> {
-    let max = app.limits.wait_ms_max;
-    match timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT.min(max)) {
-        ms if (1..=max).contains(&ms) => Ok(Duration::from_millis(ms)),
-        ms => Err(Problem::new(Code::BadQuery, format!("`timeout_ms` is 1 to {max}, not {ms}."))),
-    }
-}
-
-pub(super) fn media(headers: &HeaderMap) -> Result<Media, Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = given.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/octet-stream" => Ok(Media::Binary),
-        "application/json" => Ok(Media::Json),
-        _ => {
-            let detail = "Send application/octet-stream or application/json, and name it in Content-Type.";
-            Err(Problem::new(Code::UnsupportedMediaType, detail))
-        }
-    }
-}
-
-fn too_large(limit: usize) -> Problem {
-    let detail = format!("A body has at most {limit} bytes here; send less at once.");
-    Problem::new(Code::BodyTooLarge, detail)
-}
-
-/// Takes room for the body from the budget of all bodies.
-pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let bytes: usize = announced.unwrap_or(limit);
-    if bytes > limit {
-        return Err(too_large(limit));
-    }
-    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-    app.bodies.clone().try_acquire_many_owned(permits).map_err(|_| Problem::busy(100))
-}
-
-pub(super) async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
-    let mut stream = body.into_data_stream();
-    let read = async {
-        // One chunk is the common case, and is used without a copy.
-        let mut whole: Option<Vec<u8>> = None;
-        let mut first: Option<Bytes> = None;
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| Problem::new(Code::BadBody, format!("The body broke off: {error}.")))?;
-            let so_far = whole.as_ref().map_or(first.as_ref().map_or(0, Bytes::len), Vec::len);
-            if so_far + chunk.len() > limit {
-                return Err(too_large(limit));
-            }
-            match (&mut whole, first.take()) {
-                (Some(whole), _) => whole.extend_from_slice(&chunk),
-                (None, None) => first = Some(chunk),
-                (None, Some(before)) => whole = Some([before, chunk].concat()),
-            }
-        }
-        Ok(whole.map(Bytes::from).or(first).unwrap_or_default())
-    };
-    match tokio::time::timeout(timeout, read).await {
-        Ok(result) => result,
-        Err(_) => Err(Problem::new(Code::BodyTooSlow, format!("The body must come within {} s.", timeout.as_secs()))),
-    }
-}
 
 type Items = Vec<Result<Transaction, Refused>>;
 

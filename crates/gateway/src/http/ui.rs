@@ -7,10 +7,11 @@
 //! *Invariants:* only the files of the table below are served, each by its exact name; the page may load nothing from
 //! anywhere else, and runs no inline script or style.
 
+use super::app::App;
+use super::caches::IMMUTABLE;
 use super::params::none_match;
-use super::problem::Problem;
-use super::read::IMMUTABLE;
-use super::{App, sites, unknown_route};
+use super::problem::{Problem, unknown_route};
+use super::sites;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};

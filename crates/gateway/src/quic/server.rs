@@ -1,6 +1,7 @@
 //! The QUIC server: connections, their limits, and one session each.
 
 use super::session::Session;
+use super::violation::Violation;
 use crate::backend::Backend;
 use crate::gate::{AccessDenied, Gate, Permission, Scope};
 use crate::http::server::StartError;
@@ -18,7 +19,6 @@ use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -53,47 +53,6 @@ impl Default for QuicLimits {
             hello_timeout: Duration::from_secs(5),
             write_stall_timeout: Duration::from_secs(20),
         }
-    }
-}
-
-/// Reason why the server ends a connection. QUIC's close frame carries the number and the text.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Violation {
-    /// The client submitted more transactions than its credit allows.
-    #[error("over-credit: more transactions are outstanding than the credit allows; wait for results")]
-    OverCredit,
-    /// The bytes are not a frame of this protocol.
-    #[error("malformed-frame: a frame is too large or isn't a canonical encoding")]
-    Malformed,
-    /// The client speaks another version.
-    #[error("unsupported-version: this node speaks version 1 of the QUIC API; use a client of that version")]
-    Version,
-    /// The client sent no hello in time, or didn't read its results.
-    #[error("too-slow: the client sent or read nothing for too long; connect again")]
-    TooSlow,
-    /// The client has no token that allows submissions.
-    #[error("{}: {}", .0.code(), .0.sentence())]
-    Denied(AccessDenied),
-    /// The node stops.
-    #[error("closing: the node is closing; connect to another")]
-    Closing,
-}
-
-impl Violation {
-    /// Returns the number in the close frame.
-    pub fn code(self) -> u32 {
-        match self {
-            Self::OverCredit => 1,
-            Self::Malformed => 2,
-            Self::Version => 3,
-            Self::TooSlow => 4,
-            Self::Closing => 5,
-            Self::Denied(_) => 6,
-        }
-    }
-
-    fn close(self, connection: &Connection) {
-        connection.close(VarInt::from_u32(self.code()), self.to_string().as_bytes());
     }
 }
 

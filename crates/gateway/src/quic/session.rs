@@ -3,7 +3,7 @@
 //! *Invariants:* a session holds at most as many results as the client has credit for; a thread that fills an empty
 //! outbox wakes the writer, and the writer sleeps only after it found the outbox empty.
 
-use super::server::Violation;
+use super::violation::Violation;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_api::Submitted;
