@@ -75,10 +75,18 @@ wheels *ARGUMENTS: venv
 
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
-    @# no examples: lint checks them, and tests compile the six that they start
-    {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native --tests
-    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ with }}
+    # no examples: lint checks them, and tests compile the six that they start
+    rust=(cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native --tests)
+    # Tests of whole nets mostly wait, so Rust's tests are compiled meanwhile.
+    nice "${rust[@]}" --quiet --no-run & compiler=$!
+    trap 'kill $compiler 2> /dev/null || true' EXIT
     {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nodes"
+    wait $compiler
+    {{ seed }} "${rust[@]}"
+    {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
     {{ python }} -m pytest -m "alone"
 
 # a command from Debian's package of that name, where the machine lacks it (needs root and apt)
