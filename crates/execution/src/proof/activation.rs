@@ -1,6 +1,7 @@
 //! The evidence that operators ended version 1.
 
-use super::{ProofRefused, check_read};
+use super::read::check_read;
+use super::refused::ProofRefused;
 use crate::activation::ActivationBasis;
 use rustorium_crypto::{block_digest, parameters_hash};
 use rustorium_types::{ACTIVATION_KEY, AccountId, ActivationBody, FirstTerm, Subject};

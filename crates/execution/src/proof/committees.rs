@@ -4,7 +4,8 @@
 //! epoch is known for longer than its committee is kept, so that no committee comes back without it; two different ends
 //! of one epoch are never both accepted.
 
-use super::{ProofRefused, Trust};
+use super::final_header::Trust;
+use super::refused::ProofRefused;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{BlockDigest, End, Epoch, EpochTransition, Header, HeaderProof, Height};
 use std::collections::BTreeMap;

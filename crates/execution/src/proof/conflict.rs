@@ -3,7 +3,8 @@
 //! *Invariants:* the same two headers convince everybody who trusts the committee, whoever shows them; the signers of
 //! both are named, and nothing else is concluded.
 
-use super::{Light, ProofRefused};
+use super::light::Light;
+use super::refused::ProofRefused;
 use rustorium_types::{BlockDigest, End, Header, HeaderProof, Validator, ValidatorIndex};
 
 impl Light {

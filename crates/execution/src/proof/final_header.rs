@@ -1,7 +1,7 @@
 //! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
-use super::ProofRefused;
 use super::activation::check_first_term;
+use super::refused::ProofRefused;
 use crate::genesis::{genesis as genesis_state, hashes, shard_map};
 use crate::terms::{check_term_change, first_term};
 use borsh::{BorshDeserialize, BorshSerialize};

@@ -4,7 +4,8 @@
 //! encoding; headers that were checked are not stored.
 
 use super::committees::{COMMITTEES_MAX, Committees, ENDS_MAX, EpochEnd};
-use super::{Light, Trust};
+use super::final_header::Trust;
+use super::light::Light;
 use borsh::io::{Read, Result, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{BoundedVec, DecodeError, Epoch, decode, encode};

@@ -6,8 +6,11 @@
 //! again.
 
 use super::committees::{Committees, EpochEnd};
+use super::final_header::Trust;
+use super::read::{ReadState, check_read};
+use super::receipt::{check_receipt, check_transaction};
+use super::refused::ProofRefused;
 use super::signers::CheckedHeader;
-use super::{ProofRefused, ReadState, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochTransition, Header, HeaderProof, Proof};
 use std::collections::VecDeque;

@@ -1,6 +1,7 @@
 //! Proofs of subjects' values in the state under a certified root.
 
-use super::{ProofRefused, Trust};
+use super::final_header::Trust;
+use super::refused::ProofRefused;
 use crate::genesis::shard_of;
 use crate::keys::{account_key, balance_key, custody_key, data_key};
 use rustorium_crypto::value_hash;

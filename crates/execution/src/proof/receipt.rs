@@ -1,6 +1,7 @@
 //! Proofs of receipts and transactions under a certified result root.
 
-use super::{ProofRefused, Trust, Unprovable};
+use super::final_header::Trust;
+use super::refused::{ProofRefused, Unprovable};
 use crate::genesis::shard_of;
 use rustorium_crypto::{id_on, merkle, receipt_leaf, result_root, verify_transactions};
 use rustorium_types::{

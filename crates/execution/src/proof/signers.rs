@@ -3,7 +3,8 @@
 //! *Invariants:* only checked signatures count; a label stands for one validator of the committee, and holds nothing that a
 //! terminal acts on or that a list of labels is divided by.
 
-use super::{Light, Trust};
+use super::final_header::Trust;
+use super::light::Light;
 use rustorium_crypto::verify_certificate;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, Header, PublicKey, Validator, ValidatorIndex};
 
