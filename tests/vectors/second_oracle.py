@@ -126,6 +126,11 @@ def _scope(r: Reader) -> str | None:
             raise ValueError(f"no pause has the scope {tag}")
 
 
+def _new_owner(r: Reader) -> dict[str, Any]:
+    fields = {"type": "set_owner", "validator_key": r.hex32(), "new_owner_key": r.hex32()}
+    return fields | {"possession": r.take(64).hex()}
+
+
 def _change(r: Reader) -> dict[str, Any]:
     """Reads a change that seats decide."""
     match tag := r.integer(1):
@@ -140,12 +145,14 @@ def _change(r: Reader) -> dict[str, Any]:
             return {"type": "pause", "account": _scope(r), "until_ms": r.integer(8)}
         case 7:
             return {"type": "resume", "account": _scope(r)}
+        case 13:
+            return _new_owner(r)
         case _:
             raise ValueError(f"no change has tag {tag}")
 
 
-def _of_a_seat(r: Reader, tag: int) -> dict[str, Any]:
-    """Reads an operation that only seats send."""
+def _of_the_system(r: Reader, tag: int) -> dict[str, Any]:
+    """Reads an operation that only seats or owners send."""
     match tag:
         case 21:
             begun = r.at
@@ -154,6 +161,8 @@ def _of_a_seat(r: Reader, tag: int) -> dict[str, Any]:
             return {"type": "propose", "change": change, "until_ms": r.integer(8), "change_hash": digest.hex()}
         case 22:
             return {"type": "approve", "number": r.integer(8), "change": r.hex32()}
+        case 24:
+            return _new_owner(r)
         case _:
             return {"type": "withdraw", "number": r.integer(8)}
 
@@ -182,8 +191,8 @@ def _operation(r: Reader) -> dict[str, Any]:
             return {"type": "recover", "account": r.account(), "authority": _shown(r)}
         case 20:
             return {"type": "withdraw_recovery", "account": r.account()}
-        case 21 | 22 | 23:
-            return _of_a_seat(r, tag)
+        case 21 | 22 | 23 | 24:
+            return _of_the_system(r, tag)
         case _ if tag in SAME:
             return operation(r, SAME[tag])
         case _:

@@ -5,7 +5,7 @@
 use crate::json::Finding;
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
-use rustorium_execution::{GovernanceRecord, ProposalRecord};
+use rustorium_execution::{CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord};
 use rustorium_types::{
     BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
     Transaction, TxId, ValidatorIndex, ValidatorSet, View,
@@ -379,6 +379,10 @@ pub struct Governance {
     pub epoch: Epoch,
     /// The seats, their open proposals and the pauses.
     pub record: GovernanceRecord,
+    /// The committee that is wanted, with the validators' numbers.
+    pub committee: CommitteeRecord,
+    /// What the validators' owners did as senders, in the wanted committee's order.
+    pub owners: Vec<OwnerRecord>,
     /// The open proposals, each with its number.
     pub proposals: Vec<(u64, ProposalRecord)>,
     /// The parameters in force.

@@ -3,6 +3,7 @@
 //! *Invariants:* the record always names a committee that can run an epoch.
 
 use crate::keys::committee_key;
+use crate::owners::Owners;
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
@@ -21,6 +22,8 @@ pub struct CommitteeRecord {
     /// The parameters that the seats want, with the operators that they want (V12). `None` if the seats never wanted others
     /// than the epoch's, as always under version 1.
     pub wanted: Option<Box<Parameters>>,
+    /// The validators' numbers. `None` if each one's number is its place, as always under version 1.
+    pub owners: Option<Box<Owners>>,
 }
 
 /// The keys that validators' owners alone brought in, in one epoch.
@@ -36,17 +39,18 @@ impl CommitteeRecord {
     /// Returns the record at height 0.
     pub fn of_genesis(genesis: &Genesis) -> Self {
         let replaced = genesis.rules().has_epoch_age().then(Replaced::default);
-        Self { target: genesis.validators.clone(), end_asked: None, replaced, wanted: None }
+        Self { target: genesis.validators.clone(), end_asked: None, replaced, wanted: None, owners: None }
     }
 
     /// Encodes the leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = encode(&(&self.target, &self.end_asked));
-        if let Some(replaced) = &self.replaced {
-            bytes.extend(encode(replaced));
+        let more = self.wanted.is_some() || self.owners.is_some();
+        if more || self.replaced.is_some() {
+            bytes.extend(encode(self.replaced.as_ref().unwrap_or(&Replaced::default())));
         }
-        if let Some(wanted) = &self.wanted {
-            bytes.extend(encode(wanted));
+        if more {
+            bytes.extend(encode(&(&self.wanted, &self.owners)));
         }
         bytes
     }
@@ -55,13 +59,13 @@ impl CommitteeRecord {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         // No bytes are valid in two forms: each continues where the one before it ends.
         if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: None, wanted: None });
+            return Ok(Self { target, end_asked, replaced: None, wanted: None, owners: None });
         }
         if let Ok((target, end_asked, replaced)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: Some(replaced), wanted: None });
+            return Ok(Self { target, end_asked, replaced: Some(replaced), wanted: None, owners: None });
         }
-        let (target, end_asked, replaced, wanted) = decode(bytes, VALUE_BYTES_MAX)?;
-        Ok(Self { target, end_asked, replaced: Some(replaced), wanted: Some(wanted) })
+        let (target, end_asked, replaced, wanted, owners) = decode(bytes, VALUE_BYTES_MAX)?;
+        Ok(Self { target, end_asked, replaced: Some(replaced), wanted, owners })
     }
 
     /// Returns the parameters that are wanted, if those in force are these.

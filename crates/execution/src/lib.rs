@@ -13,6 +13,7 @@ pub mod governance;
 pub mod keys;
 pub mod limited;
 pub mod order;
+pub mod owners;
 pub mod parameters;
 pub mod prices;
 pub mod proof;
@@ -37,6 +38,7 @@ pub use keys::{
 };
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
+pub use owners::{OwnerRecord, Owners, owner_key};
 pub use parameters::{check_parameters2, quorums};
 pub use prices::{ASSUMED_BYTES, declared_work, history_of, least_work, least_work_of, planned_work, worst_case_work};
 pub use proof::{

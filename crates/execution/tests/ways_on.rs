@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_crypto::parameters_hash;
+use rustorium_crypto::{SigningKey, parameters_hash};
 use rustorium_execution::*;
 use rustorium_types::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ enum Step {
     Withdraw(u8, u8),
     /// A seat gets another key.
     Rotate(u8),
+    /// The owner of a validator sets another one, or replaces the validator's key if true.
+    Own(u8, bool),
     /// So many seconds go by.
     Wait(u16),
     /// The next epoch begins.
@@ -35,6 +37,8 @@ enum Kind {
     Operators(u8, u8, bool),
     /// A pause of all accounts, for so many seconds.
     Pause(u16),
+    /// Another owner of a validator.
+    Owner(u8),
     /// A change that is never possible.
     Bad,
 }
@@ -44,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         (any::<u8>(), any::<bool>()).prop_map(|(hours, old)| Kind::Epochs(hours % 20, old)),
         (0..6u8, 1..5u8, any::<bool>()).prop_map(|(from, count, least)| Kind::Operators(from, count, least)),
         (1..1_000u16).prop_map(Kind::Pause),
+        any::<u8>().prop_map(Kind::Owner),
         Just(Kind::Bad),
     ];
     prop_oneof![
@@ -51,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => any::<(u8, u8)>().prop_map(|(seat, number)| Step::Approve(seat, number)),
         2 => any::<(u8, u8)>().prop_map(|(seat, number)| Step::Withdraw(seat, number)),
         1 => any::<u8>().prop_map(Step::Rotate),
+        3 => any::<(u8, bool)>().prop_map(|(validator, key)| Step::Own(validator, key)),
         1 => (1..900u16).prop_map(Step::Wait),
         2 => Just(Step::Boundary),
     ]
@@ -73,6 +79,19 @@ struct Open {
     approved: BTreeSet<(u32, u32)>,
 }
 
+/// A validator and its owner.
+struct Owned {
+    validator: SigningKey,
+    owner: SigningKey,
+    /// The owner's turns of this epoch: other keys, another owner.
+    turns: (bool, bool),
+}
+
+/// The key of a number, which nobody else has.
+fn fresh(number: usize) -> SigningKey {
+    SigningKey::from_seed(&rustorium_crypto::hash(b"ways on", &[&number.to_le_bytes()]))
+}
+
 /// Who governs, by the rules of the specification.
 struct Model {
     seats: Vec<Held>,
@@ -85,6 +104,11 @@ struct Model {
     in_force: Parameters,
     rotations: usize,
     pause_ms: u64,
+    owned: Vec<Owned>,
+    /// Number of keys that were made.
+    made: usize,
+    /// The keys of new owners by their numbers, with the keys of validator and owner for which they signed.
+    signed: BTreeMap<PublicKey, (usize, PublicKey, PublicKey)>,
 }
 
 const KEYS: usize = 10;
@@ -102,6 +126,11 @@ impl Model {
             in_force: parameters.clone(),
             rotations: 0,
             pause_ms: 0,
+            owned: (0..VALIDATORS)
+                .map(|index| Owned { validator: validator_key(index), owner: owner(index), turns: (false, false) })
+                .collect(),
+            made: 0,
+            signed: BTreeMap::new(),
         };
         model.take_seats();
         model
@@ -123,6 +152,7 @@ impl Model {
     }
 
     fn boundary(&mut self) {
+        self.owned.iter_mut().for_each(|one| one.turns = (false, false));
         let (operators, operator_quorum) = (self.in_force.operators.clone(), self.in_force.operator_quorum);
         let first = Parameters { operators, operator_quorum, ..self.wanted.clone() };
         self.in_force = if first == self.in_force { self.wanted.clone() } else { first };
@@ -149,6 +179,7 @@ impl Model {
             }
             GovernanceChange::SetOperators { base, .. } => based(base),
             GovernanceChange::RemoveValidator { .. } => Err(FailureCode::NoSuchValidator),
+            GovernanceChange::SetOwner { new_owner_key, .. } => self.place_of(new_owner_key).map(|_| ()),
             GovernanceChange::Pause { until_ms, .. } if *until_ms <= now_ms => Err(FailureCode::BadTime),
             _ => Ok(()),
         }
@@ -161,8 +192,20 @@ impl Model {
                 (self.wanted.operators, self.wanted.operator_quorum) = (operators, quorum);
             }
             GovernanceChange::Pause { until_ms, .. } => self.pause_ms = until_ms,
+            GovernanceChange::SetOwner { new_owner_key, .. } => {
+                let place = self.place_of(&new_owner_key).unwrap();
+                self.owned[place].owner = fresh(self.signed[&new_owner_key].0);
+            }
             _ => unreachable!("no history makes another one"),
         }
+    }
+
+    /// The validator that a new owner's signature is for.
+    fn place_of(&self, new: &PublicKey) -> Result<usize, FailureCode> {
+        let (_, validator, owner) = self.signed[new];
+        let place = self.owned.iter().position(|one| one.validator.public() == validator);
+        let place = place.ok_or(FailureCode::NoSuchValidator)?;
+        if self.owned[place].owner.public() == owner { Ok(place) } else { Err(FailureCode::NotPossessed) }
     }
 
     fn is_live(&self, open: &Open, now_ms: u64) -> bool {
@@ -259,7 +302,47 @@ impl Pair {
         usize::from(chosen) % self.model.seats.len()
     }
 
-    fn change(&self, kind: Kind) -> GovernanceChange {
+    /// Another owner's key for a validator.
+    fn new_owner(&mut self, place: usize) -> SigningKey {
+        let own = &self.model.owned[place];
+        let (number, keys) = (self.model.made, (own.validator.public(), own.owner.public()));
+        self.model.made += 1;
+        self.model.signed.insert(fresh(number).public(), (number, keys.0, keys.1));
+        fresh(number)
+    }
+
+    /// Has a validator's owner act, and compares with what its turns allow.
+    fn owner_acts(&mut self, place: usize, keys: bool) {
+        let number = place as u32;
+        let key = self.model.owned[place].owner.clone();
+        let node = SigningKey::from_seed(&[110 + place as u8; 32]);
+        let new = if keys { fresh(self.model.made) } else { self.new_owner(place) };
+        self.model.made += usize::from(keys);
+        let own = self.world.validator(number);
+        let operation = if keys {
+            Operation2::ReplaceKey {
+                validator_key: own.validator_key,
+                new_validator_key: new.public(),
+                new_node_key: own.node_key,
+                possession: possession(self.world.header.chain, own.owner_key, &new, &node),
+            }
+        } else {
+            self.world.set_owner(number, &new)
+        };
+        let held = &mut self.model.owned[place];
+        let (turn, code) = if keys {
+            (&mut held.turns.0, FailureCode::ReplacedAlready)
+        } else {
+            (&mut held.turns.1, FailureCode::TooSoon)
+        };
+        let wanted = if *turn { failed(code) } else { Ok(Outcome::Ok) };
+        if !std::mem::replace(turn, true) {
+            *(if keys { &mut held.validator } else { &mut held.owner }) = new;
+        }
+        assert_eq!(self.world.owner_does(number, &key, operation), wanted);
+    }
+
+    fn change(&mut self, kind: Kind) -> GovernanceChange {
         match kind {
             Kind::Epochs(hours, old) => {
                 let from = if old { &self.start } else { &self.model.wanted };
@@ -274,6 +357,11 @@ impl Pair {
             Kind::Pause(seconds) => {
                 let until_ms = self.now_ms() + u64::from(seconds) * 1_000;
                 GovernanceChange::Pause { scope: PauseScope::All, until_ms }
+            }
+            Kind::Owner(chosen) => {
+                let place = usize::from(chosen) % self.model.owned.len();
+                let new = self.new_owner(place);
+                by_seats(self.world.set_owner(place as u32, &new))
             }
             Kind::Bad => GovernanceChange::RemoveValidator { validator_key: [9; 32] },
         }
@@ -322,6 +410,7 @@ impl Pair {
                 let held = &mut self.model.seats[seat];
                 (held.key, held.generation) = (key, held.generation + 1);
             }
+            Step::Own(chosen, keys) => self.owner_acts(usize::from(chosen) % self.model.owned.len(), keys),
             Step::Wait(seconds) => self.world.header.time_ms += u64::from(seconds) * 1_000,
             Step::Boundary => {
                 self.world.next_epoch();
@@ -342,6 +431,10 @@ impl Pair {
         let live: BTreeSet<u64> = record.live(now_ms).map(|open| open.number).collect();
         let wanted = model.open.iter().filter(|(_, open)| model.is_live(open, now_ms));
         assert_eq!(live, wanted.map(|(number, _)| *number).collect());
+        let target = world.committee_record().target;
+        let keys: Vec<_> = target.iter().map(|one| (one.validator_key, one.owner_key)).collect();
+        let of = |one: &Owned| (one.validator.public(), one.owner.public());
+        assert_eq!(keys, model.owned.iter().map(of).collect::<Vec<_>>());
         let pause = record.paused_until(PauseScope::All, now_ms);
         assert_eq!(pause, Some(model.pause_ms).filter(|until_ms| *until_ms > now_ms));
         // Each leaf of a proposal has its place in the record, so that somebody removes it.

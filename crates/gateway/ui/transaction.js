@@ -39,6 +39,7 @@ const NAMES = {
   add_validator: "Add a validator",
   remove_validator: "Remove a validator",
   replace_key: "Replace a validator’s keys",
+  set_owner: "Set a validator’s owner",
   end_epoch: "End the epoch",
   register_verifier: "Register a verifier",
   verify_proof: "Verify a Groth16 proof",

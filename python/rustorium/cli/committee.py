@@ -1,4 +1,4 @@
-"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: changes of the committee."""
+"""`node add`, `list`, `remove`, `end-epoch`, `replace-key` and `set-owner`: changes of the committee."""
 
 import os
 import time
@@ -304,3 +304,57 @@ def replace_key(
         output,
     )  # fmt: skip
     note(f"Next: `rustorium-node start --home {found.path}`. It votes from the next epoch on.")
+
+
+@group.command("set-owner")
+def set_owner(
+    validator: Annotated[str, typer.Argument(help="The validator's name, validator key or number.")],
+    new_owner_key: Annotated[
+        Path,
+        typer.Option("--new-owner-key", help="The new owner's key file, which proves that somebody holds the key."),
+    ],
+    owner_key: Annotated[Path | None, typer.Option("--owner-key", help="The present owner's key file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the change to this new file, for `govern propose change`, and send nothing."),
+    ] = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    owner_passphrase_file: OwnerPassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Give a validator another owner from the next epoch on, once an epoch, on a chain of version 2.
+
+    If the present owner's key is stolen or lost, write the change with --out and have the operators propose it."""
+    import json
+
+    from rustorium.access.files import write_new
+    from rustorium.errors import UsageError
+    from rustorium.home.owning import new_owner, owner_named, send
+    from rustorium.home.rekey import Opener, opened_owner
+
+    if (owner_key is None) == (out is None):
+        raise UsageError("nobody signs: give --owner-key FILE, or --out FILE to have the operators propose the change")
+    new = opened_owner(new_owner_key, 0, Opener(passphrase_file, os.environ))
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        owner = owner_named(client.governance(), validator)
+        change = new_owner(client.chain(), owner, new)
+        row = {"number": owner["number"], "validator_key": owner["validator_key"], "owner_key": owner["owner_key"],
+               "new_owner_key": new.public_key}  # fmt: skip
+        if out is not None:
+            write_new(out, (json.dumps(change, indent=1) + "\n").encode())
+            emit_one({**row, "file": str(out)}, output)
+            note(f"Next: an operator runs `rustorium-node govern propose change {out}`.")
+            return
+        if owner_key is not None:
+            opener = Opener(owner_passphrase_file or passphrase_file, os.environ)
+            send(client, owner, change, opened_owner(owner_key, 0, opener))
+    emit_one({**row, "file": None}, output)
+    note(
+        "The new key acts for the validator from now on. Keep the former one until the next epoch: it would sign the "
+        "end of this one (`recover committee`)."
+    )

@@ -385,6 +385,9 @@ def governance(answer: Answer) -> Answer:
     _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
     for seat in answer["seats"]:
         _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
+    for owner in answer["owners"]:
+        _ = (int(owner["number"]), str(owner["sender"]), str(owner["validator_key"]), str(owner["owner_key"]))
+        _ = (int(owner["nonce"]), int(owner["room"]), bool(owner["changed"]))
     for one in answer["proposals"]:
         _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
         _ = [int(seat) for seat in one["approvals"]]

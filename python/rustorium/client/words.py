@@ -94,7 +94,7 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
 
 
 def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the sentence of an operation on a change that waits, or on another account's keys; of others, nothing."""
+    """Yields the sentence of an operation on a change that waits, or on another one's keys; of others, nothing."""
     account = operation.get("account")
     match kind:
         case "cancel_authority":
@@ -111,6 +111,8 @@ def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
             )
         case "withdraw_recovery":
             yield f"withdraw the recovery of the account {account} that this account began"
+        case "set_owner":
+            yield owner_words(operation)
         case _:
             pass
 
@@ -138,9 +140,19 @@ def change_words(change: Mapping[str, Any]) -> str:
             return f"end epoch {change['epoch']} as soon as it can end"
         case "remove_validator":
             return f"remove the validator with key {change['validator_key']} from the next epoch on"
+        case "set_owner":
+            return owner_words(change)
         case kind:
             fields_of = ((name, value) for name, value in sorted(change.items()) if name != "type")
             return f"{kind.replace('_', ' ')}: {', '.join(f'{name} = {_field(value)}' for name, value in fields_of)}"
+
+
+def owner_words(change: Mapping[str, Any]) -> str:
+    """Returns a change of a validator's owner, as the end of a sentence."""
+    return (
+        f"let the key {change['new_owner_key']} own the validator with key {change['validator_key']} from the next "
+        "epoch on, in place of its present owner's"
+    )
 
 
 def _paused(change: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@
 use super::answers::AtView;
 use super::fields::pair;
 use super::operation::OperationView;
+use super::owners::OwnerView;
 use super::scalar::Hex;
 use super::schema::ToSchema;
 use super::signers::{PossessionView, key_or_hash};
@@ -110,6 +111,18 @@ pub enum ChangeView {
         #[schema(value_type = Option<String>)]
         account: Option<AccountId>,
     },
+    /// Gives a validator another owner from the next epoch on.
+    SetOwner {
+        /// The current validator key.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+        /// The new owner's key.
+        #[schema(value_type = String)]
+        new_owner_key: Hex<32>,
+        /// The new owner's signature, which proves that somebody holds the key.
+        #[schema(value_type = String)]
+        possession: Hex<64>,
+    },
 }
 
 fn account_of(scope: PauseScope) -> Option<AccountId> {
@@ -164,6 +177,11 @@ impl From<&GovernanceChange> for ChangeView {
                 Self::Pause { account: account_of(*scope), until_ms: *until_ms }
             }
             GovernanceChange::Resume { scope } => Self::Resume { account: account_of(*scope) },
+            GovernanceChange::SetOwner { validator_key, new_owner_key, possession } => Self::SetOwner {
+                validator_key: Hex(*validator_key),
+                new_owner_key: Hex(*new_owner_key),
+                possession: Hex(*possession),
+            },
         }
     }
 }
@@ -185,6 +203,10 @@ impl TryFrom<ChangeView> for GovernanceChange {
                 return Ok(Self::Pause { scope: scope_of(account), until_ms });
             }
             ChangeView::Resume { account } => return Ok(Self::Resume { scope: scope_of(account) }),
+            ChangeView::SetOwner { validator_key, new_owner_key, possession } => {
+                let (validator_key, new_owner_key) = (validator_key.0, new_owner_key.0);
+                return Ok(Self::SetOwner { validator_key, new_owner_key, possession: possession.0 });
+            }
             ChangeView::EndEpoch { epoch } => return Ok(Self::EndEpoch { epoch: Epoch(epoch) }),
             ChangeView::RemoveValidator { validator_key } => {
                 return Ok(Self::RemoveValidator { validator_key: validator_key.0 });
@@ -297,6 +319,8 @@ pub struct GovernanceAnswer {
     pub generation: u32,
     /// The seats.
     pub seats: Vec<SeatView>,
+    /// The owners of the validators that the next epoch has by now, as senders.
+    pub owners: Vec<OwnerView>,
     /// The number of the next proposal.
     pub next_proposal: u64,
     /// The open proposals.
@@ -330,6 +354,7 @@ impl GovernanceAnswer {
             quorum: record.quorum,
             generation: record.generation,
             seats: record.seats.iter().map(|seat| SeatView::new(seat, time_ms)).collect(),
+            owners: OwnerView::all(&found.committee, &found.owners, (found.epoch, time_ms)),
             next_proposal: record.next_proposal,
             proposals: proposals.map(|(open, one)| ProposalView::new(open, one, record)).collect(),
             pauses: pauses.map(|p| PauseView { account: account_of(p.scope), until_ms: p.until_ms }).collect(),

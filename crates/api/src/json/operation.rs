@@ -234,6 +234,19 @@ pub enum OperationView {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         possession: Option<PossessionView>,
     },
+    /// For a validator's owner as a system sender: gives the validator another owner from the next epoch on. Needs a
+    /// transaction of version 2.
+    SetOwner {
+        /// The current validator key.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+        /// The new owner's key.
+        #[schema(value_type = String)]
+        new_owner_key: Hex<32>,
+        /// The new owner's signature, which proves that somebody holds the key.
+        #[schema(value_type = String)]
+        possession: Hex<64>,
+    },
     /// For operators: ends the current epoch as soon as possible.
     EndEpoch {
         /// The current epoch.

@@ -8,13 +8,14 @@ use super::committee::{Change, checked, record_of, write_change};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::Actor;
+use super::owners::{NewOwner, Touched, note_owner, with_owner};
 use super::slots::At;
 use super::step::SeatStep;
 use crate::committee::{CommitteeRecord, corrupt};
 use crate::execute::Skip;
 use crate::governance::{
     GovernanceRecord, OpenProposal, PAUSE_MS_MAX, PROPOSAL_MS_MAX, Pause, ProposalRecord, SEAT_PROPOSALS_MAX, Seat,
-    SeatApproval,
+    SeatApproval, pay,
 };
 use crate::keys::Name;
 use crate::v1::ledger::{StateReadError, Stop};
@@ -24,7 +25,7 @@ use rustorium_crypto::{change_hash, is_small_order, parameters_hash, signer};
 use rustorium_types::limits::{PAUSES_MAX, PROPOSALS_MAX};
 use rustorium_types::{
     Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters, PauseScope,
-    SYSTEM_ACCOUNT, SystemSender, encode,
+    SYSTEM_ACCOUNT, Signer, SystemSender, encode,
 };
 use std::borrow::Cow;
 
@@ -88,53 +89,93 @@ pub(crate) fn admit_seat(
 
 /// Returns the seat with nonce and room used, or the reason why its transaction is skipped.
 fn spend(header: &Header, seat: Option<&Seat>, call: &Call<'_>) -> Result<Seat, Skip> {
+    let turn = seat.map(|seat| Turn { signer: seat.signer, nonce: seat.nonce, room: seat.room(header.time_ms) });
+    let operations = take_turn(header, turn, call)?;
+    let seat = seat.ok_or(Skip::UnknownSender)?;
+    let paid_ms = pay(seat.paid_ms, header.time_ms, operations).unwrap_or(seat.paid_ms);
+    Ok(Seat { nonce: call.nonce + 1, paid_ms, ..seat.clone() })
+}
+
+/// What decides whether a system sender's transaction is executed.
+pub(super) struct Turn {
+    /// The sender's authority.
+    pub(super) signer: Signer,
+    /// The nonce of its next transaction.
+    pub(super) nonce: u64,
+    /// The number of operations that it may do now.
+    pub(super) room: u64,
+}
+
+/// Returns the number of operations for which a system sender's transaction takes room, or the reason why it is skipped.
+/// `turn`: `None` if there is no such sender.
+pub(super) fn take_turn(header: &Header, turn: Option<Turn>, call: &Call<'_>) -> Result<u64, Skip> {
     if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
-    let seat = seat.ok_or(Skip::UnknownSender)?;
-    if call.signer != seat.signer {
+    let Turn { signer, nonce, room } = turn.ok_or(Skip::UnknownSender)?;
+    if call.signer != signer {
         return Err(Skip::WrongKey);
     }
-    if call.nonce < seat.nonce {
-        return Err(Skip::NonceUsed { expected: seat.nonce });
+    if call.nonce < nonce {
+        return Err(Skip::NonceUsed { expected: nonce });
     }
-    if call.nonce > seat.nonce || call.nonce == u64::MAX {
-        return Err(Skip::NonceAhead { expected: seat.nonce });
+    if call.nonce > nonce || call.nonce == u64::MAX {
+        return Err(Skip::NonceAhead { expected: nonce });
     }
-    let (operations, left) = (call.operations.len().max(1) as u64, seat.room(header.time_ms));
-    let spent = seat.clone().spend(header.time_ms, operations).ok_or(Skip::QuotaTooSmall { left })?;
-    Ok(Seat { nonce: call.nonce + 1, ..spent })
+    let operations = call.operations.len().max(1) as u64;
+    if operations > room { Err(Skip::QuotaTooSmall { left: room }) } else { Ok(operations) }
 }
 
-/// Executes one operation of a seat.
-pub(crate) fn act(ledger: &mut Ledger<'_>, actor: Actor, rules: Rules<'_>, step: &SeatStep<'_>) -> Result<(), Stop> {
+/// Executes one operation of a seat. Notes other system senders that it touched.
+pub(crate) fn act(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    touched: &mut Touched,
+    step: &SeatStep<'_>,
+) -> Result<(), Stop> {
     let Some(SystemSender::Seat(number)) = SystemSender::of(&actor.sender) else {
         return fail(FailureCode::WrongSender);
     };
     let record = governance_of(ledger, rules.parameters)?;
     let Some(seat) = record.seat(number).cloned() else { return fail(FailureCode::WrongSender) };
     match step {
-        SeatStep::Propose { change, until_ms } => propose(ledger, actor, rules, (record, &seat), (*change, *until_ms)),
-        SeatStep::Approve { number, change } => approve(ledger, actor, rules, (record, &seat), (*number, *change)),
+        SeatStep::Propose { change, until_ms } => {
+            let made = propose(ledger, actor, rules, (record, &seat), (*change, *until_ms))?;
+            note_made(ledger, touched, made.then_some(change))
+        }
+        SeatStep::Approve { number, change } => {
+            let made = approve(ledger, actor, rules, (record, &seat), (*number, *change))?;
+            note_made(ledger, touched, made.as_ref())
+        }
         SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number),
         SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority),
         SeatStep::Wrong => fail(FailureCode::WrongSender),
     }
 }
 
+/// Notes the sender that acts by another key after a change that was made.
+fn note_made(ledger: &mut Ledger<'_>, touched: &mut Touched, made: Option<&GovernanceChange>) -> Result<(), Stop> {
+    match made {
+        Some(GovernanceChange::SetOwner { validator_key, .. }) => note_owner(ledger, touched, validator_key),
+        _ => Ok(()),
+    }
+}
+
+/// Proposes a change. Returns true if that made it.
 fn propose(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (change, until_ms): (&GovernanceChange, u64),
-) -> Result<(), Stop> {
+) -> Result<bool, Stop> {
     check_ahead(until_ms, actor.time_ms, PROPOSAL_MS_MAX)?;
     let prepared = prepare(ledger, actor, rules, &record, change)?;
     let (number, next_proposal) = (record.next_proposal, record.next_proposal.saturating_add(1));
     let record = GovernanceRecord { next_proposal, ..record };
     if record.quorum <= 1 {
-        return make(ledger, actor, record, prepared);
+        return make(ledger, actor, record, prepared).map(|()| true);
     }
     let own = record.live(actor.time_ms).filter(|open| open.seat == seat.number).count();
     if own >= SEAT_PROPOSALS_MAX || record.open.len() >= PROPOSALS_MAX {
@@ -147,16 +188,17 @@ fn propose(
     let approvals = BoundedVec::new(vec![approval_of(seat)]).unwrap_or_default();
     let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals };
     write_proposal(ledger, number, Some(&proposal))?;
-    write_governance(ledger, &record)
+    write_governance(ledger, &record).map(|()| false)
 }
 
+/// Approves a proposal. Returns its change if that made it.
 fn approve(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (number, change): (u64, &Hash),
-) -> Result<(), Stop> {
+) -> Result<Option<GovernanceChange>, Stop> {
     let proposal = live_proposal(ledger, actor, &record, number)?;
     if change_hash(&proposal.change) != *change {
         return fail(FailureCode::NoSuchProposal);
@@ -169,10 +211,12 @@ fn approve(
     if approvals.len() >= usize::from(record.quorum) {
         let prepared = prepare(ledger, actor, rules, &record, &proposal.change)?;
         write_proposal(ledger, number, None)?;
-        return make(ledger, actor, record.without(number), prepared);
+        make(ledger, actor, record.without(number), prepared)?;
+        return Ok(Some(proposal.change));
     }
     let approvals = BoundedVec::new(approvals).unwrap_or_default();
-    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))
+    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))?;
+    Ok(None)
 }
 
 fn withdraw(
@@ -261,9 +305,12 @@ fn prepare(
         return resumed(governance, actor.time_ms, *scope);
     }
     let (at, record) = record_of(ledger)?;
-    let change = match of_the_committee(change) {
-        Some(operation) => checked(ledger, record, actor.epoch, rules.chain, &operation)?,
-        None => wanting(record, rules.parameters, change).map(Change::of_no_key).map_err(Stop::Fail)?,
+    let change = if let GovernanceChange::SetOwner { validator_key, new_owner_key, possession } = change {
+        with_owner(ledger, record, rules.chain, NewOwner { validator_key, new_owner_key, possession })?
+    } else if let Some(operation) = of_the_committee(change) {
+        checked(ledger, record, actor.epoch, rules.chain, &operation)?
+    } else {
+        wanting(record, rules.parameters, change).map(Change::of_no_key).map_err(Stop::Fail)?
     };
     Ok(Prepared::Committee(at, Box::new(change)))
 }
@@ -280,7 +327,8 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
         GovernanceChange::SetParameters { .. }
         | GovernanceChange::SetOperators { .. }
         | GovernanceChange::Pause { .. }
-        | GovernanceChange::Resume { .. } => return None,
+        | GovernanceChange::Resume { .. }
+        | GovernanceChange::SetOwner { .. } => return None,
     })
 }
 

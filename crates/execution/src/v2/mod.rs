@@ -17,6 +17,7 @@ mod leaf;
 pub(crate) mod ledger;
 pub(crate) mod operations;
 pub(crate) mod order;
+mod owners;
 pub(crate) mod pace;
 mod pauses;
 mod pools;

@@ -4,6 +4,7 @@
 
 use super::authority::Change;
 use super::grant::Grant;
+use super::owners::{NewOwner, OwnerStep};
 use rustorium_types::{AccountId, Authority, GovernanceChange, Hash, Operation, Operation2, SystemSender};
 
 /// An operation.
@@ -32,6 +33,8 @@ pub(crate) enum Step<'a> {
     Authority(Change<'a>),
     /// An operation of a seat, or one that its sender may not do (V36).
     Seat(SeatStep<'a>),
+    /// An operation of a validator's owner.
+    Owner(OwnerStep<'a>),
 }
 
 /// An operation of a seat.
@@ -57,18 +60,14 @@ pub(crate) enum SeatStep<'a> {
     },
     /// Another authority of the seat.
     SetAuthority(&'a Authority),
-    /// An operation of accounts that a seat sends, or one of seats that an account sends.
+    /// An operation that senders of this kind may not do.
     Wrong,
 }
 
 impl<'a> SeatStep<'a> {
-    /// Reads an operation that a seat sends, or that only seats send; `None` if it is another one.
-    fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
-        let is_seat = SystemSender::of(sender).is_some();
-        if !is_seat {
-            return operation.is_of_seats().then_some(Self::Wrong);
-        }
-        Some(match operation {
+    /// Reads an operation that a seat sends.
+    fn of(operation: &'a Operation2) -> Self {
+        match operation {
             Operation2::Propose { change, until_ms } => Self::Propose { change, until_ms: *until_ms },
             Operation2::Approve { number, change } => Self::Approve { number: *number, change },
             Operation2::Withdraw { number } => Self::Withdraw { number: *number },
@@ -76,15 +75,30 @@ impl<'a> SeatStep<'a> {
                 Self::SetAuthority(&settings.authority)
             }
             _ => Self::Wrong,
-        })
+        }
+    }
+}
+
+/// Reads an operation that an owner sends; `None` if owners may not do it.
+fn of_owner<'a>(sender: &AccountId, operation: &'a Operation2) -> Option<OwnerStep<'a>> {
+    match operation {
+        Operation2::ReplaceKey { .. } => operation.as_first(sender).map(Box::new).map(OwnerStep::ReplaceKey),
+        Operation2::SetOwner { validator_key, new_owner_key, possession } => {
+            Some(OwnerStep::SetOwner(NewOwner { validator_key, new_owner_key, possession }))
+        }
+        _ => None,
     }
 }
 
 impl<'a> Step<'a> {
     /// Reads an operation in the form of version 2, as this account sends it; `None` if these rules don't know it.
     pub(crate) fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
-        if let Some(step) = SeatStep::of(sender, operation) {
-            return Some(Self::Seat(step));
+        let wrong = || Some(Self::Seat(SeatStep::Wrong));
+        match SystemSender::of(sender) {
+            Some(SystemSender::Seat(_)) => return Some(Self::Seat(SeatStep::of(operation))),
+            Some(SystemSender::Owner(_)) => return of_owner(sender, operation).map(Self::Owner).or_else(wrong),
+            None if operation.is_of_seats() || operation.is_of_owners() => return wrong(),
+            None => {}
         }
         if let Some(first) = operation.as_first(sender) {
             return Some(Self::Read(Box::new(first)));
@@ -114,7 +128,9 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::Grant { .. } | Self::Authority(_) | Self::Seat(_) => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::Authority(_) | Self::Seat(_) | Self::Owner(_) => {
+                None
+            }
         }
     }
 }
@@ -141,8 +157,9 @@ mod tests {
             Operation2::Recover { account, authority: authority() },
             Operation2::WithdrawRecovery { account },
             Operation2::Withdraw { number: 0 },
+            Operation2::SetOwner { validator_key: [1; 32], new_owner_key: [2; 32], possession: [0; 64] },
         ] {
-            for sender in [account, SystemSender::Seat(0).id()] {
+            for sender in [account, SystemSender::Seat(0).id(), SystemSender::Owner(0).id()] {
                 assert!(Step::of(&sender, &operation).is_some(), "{operation:?}");
             }
         }

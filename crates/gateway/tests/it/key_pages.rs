@@ -2,7 +2,9 @@
 
 use rustorium_api::*;
 use rustorium_crypto::value_hash;
-use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, SeatApproval};
+use rustorium_execution::{
+    CommitteeRecord, GovernanceRecord, OpenProposal, OwnerRecord, Pause, ProposalRecord, SeatApproval,
+};
 use rustorium_types::{
     AccountId, AssetId, BoundedVec, Epoch, Genesis, GovernanceChange, Height, Operation, Parameters, PauseScope,
     Receipt, Transaction,
@@ -102,5 +104,7 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
     let proposal = ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals };
     let wanted = Parameters { epoch_ms: 7_200_000, ..in_force.clone() };
     let proposals = vec![(3, proposal.clone()), (4, proposal)];
-    Ok(Governance { epoch: Epoch(0), record, proposals, in_force, wanted, time_ms: now_ms })
+    let committee = CommitteeRecord::of_genesis(genesis);
+    let owners = vec![OwnerRecord { nonce: 5, paid_ms: now_ms + 30_000 }; committee.target.len()];
+    Ok(Governance { epoch: Epoch(0), record, committee, owners, proposals, in_force, wanted, time_ms: now_ms })
 }

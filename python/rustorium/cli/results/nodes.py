@@ -160,6 +160,19 @@ class KeyReplaced(Result):
     old_files: str
 
 
+class OwnerSet(Result):
+    """A validator's owner that was set, or a file by which operators set one."""
+
+    number: int
+    """The validator's number."""
+    validator_key: str
+    owner_key: str
+    """The owner's key before."""
+    new_owner_key: str
+    file: str | None
+    """The file for `govern propose change`; without one the change is final."""
+
+
 class FollowerRow(Result):
     """A node key that may follow, and the file that names it."""
 

@@ -113,6 +113,7 @@ SHAPES: Mapping[str, Shape] = {
     "node remove": _one(nodes.ValidatorRemoved),
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),
+    "node set-owner": _one(nodes.OwnerSet),
     "govern seats": _list(ledger.SeatRow),
     "govern list": _list(ledger.ProposalRow),
     "govern show": _one(ledger.ProposalFacts),
