@@ -14,7 +14,7 @@ from rustorium.cli.govern import _say_state
 from rustorium.client.governance import check_hashes
 from rustorium.client.words import change_words, shown
 from rustorium.errors import NotFound, ProofRefused, UsageError
-from rustorium.net.governing import differences, proposal_of, row, seat_of, set_operators, set_parameters
+from rustorium.net.governing import differences, effect, proposal_of, row, seat_of, set_operators, set_parameters
 from rustorium.types import Authority
 
 KEYS = [_native.public_key(bytes([number]) * 32).hex() for number in (1, 2, 3)]
@@ -29,7 +29,9 @@ def answer(**changes: Any) -> dict[str, Any]:
     ]
     pause = {"type": "pause", "until_ms": 1_800_000_000_000}
     proposal = {"number": 7, "seat": 0, "until_ms": 1_800_000_000_000, "change": pause, "hash": "ab", "approvals": [4]}
+    proposal["made"] = False
     found = {"quorum": 2, "seats": seats, "proposals": [proposal], "wanted": WANTED, "wanted_hash": "cd" * 32}
+    found |= {"operators_from_ms": 0, "operators_delay_ms": 0, "time_ms": 0}
     return found | changes
 
 
@@ -150,3 +152,16 @@ def test_operations_of_seats_have_words() -> None:
         "approve proposal 7, if its change has the hash ab"
     )
     assert shown({"type": "withdraw", "number": 7}, "") == "take the approval of proposal 7 back"
+
+
+def test_it_is_said_when_new_operators_come(capsys: pytest.CaptureFixture[str]) -> None:
+    change = {"type": "set_operators", "base": "cd" * 32, "operators": KEYS, "quorum": 2}
+    waits = answer(operators_delay_ms=86_400_000, operators_from_ms=1_800_000_000_000)
+    assert effect(answer(), change) == "from an epoch's end on"
+    assert effect(waits, change).startswith("from the first epoch's end on that is 24 hours after the decision")
+    assert effect(waits, {"type": "resume"}) == "at once"
+    [one] = waits["proposals"]
+    now = waits | {"proposals": [one | {"change": change, "made": True}]}
+    assert row(now, now["proposals"][0])["effect"] == "from the first epoch's end at or after 2027-01-15T08:00:00Z on"
+    _say_state(SimpleNamespace(governance=lambda: now), "hash", "ab", "unused")  # type: ignore[arg-type]
+    assert "The change is made, and takes effect from the first epoch's end at or after" in capsys.readouterr().err

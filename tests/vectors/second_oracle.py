@@ -113,7 +113,8 @@ def _parameters(r: Reader) -> dict[str, Any]:
     fields["state_roots"] = bool(fields["state_roots"])
     fields |= {"operators": r.many(16, r.hex32), "operator_quorum": r.integer(1)}
     fields["min_epoch_ms"] = r.integer(8)
-    return fields | {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
+    fields |= {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
+    return fields | {"operators_delay_ms": r.integer(8)}
 
 
 def _scope(r: Reader) -> str | None:

@@ -245,6 +245,8 @@ pub struct ProposalRecord {
     pub until_ms: u64,
     /// The seats that approved it.
     pub approvals: BoundedVec<SeatApproval, OPERATORS_MAX>,
+    /// True if the change was made and waits for its time, so that the other seats can waive the rest of it (V46).
+    pub made: bool,
 }
 
 impl ProposalRecord {

@@ -26,7 +26,7 @@ pub use activation::{
     Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
     plan_activation,
 };
-pub use committee::{CommitteeRecord, Replaced};
+pub use committee::{CommitteeRecord, OperatorsWait, Replaced};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use governance::{
@@ -50,7 +50,7 @@ pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
 pub use terms::{
-    check_new_parameters, check_term_change, first_term, new_parameters, next_term, next_term_of, term_of,
+    check_new_parameters, check_term_change, first_term, new_parameters, next_term, next_term_of, takeable, term_of,
 };
 pub use v1::execute::{diff_root, receipts_root};
 pub use v1::ledger::{StateRead, StateReadError};

@@ -9,6 +9,7 @@ use crate::proof::check_first_term;
 use rustorium_crypto::{domain, hash, operators_hash, parameters_hash, set_hash, term_hash};
 use rustorium_types::limits::PARAMETERS_BYTES_MAX;
 use rustorium_types::{Change, EpochTransition, FirstTerm, Hash, Header, Parameters, Rules, Term, TermChange, decode};
+use std::borrow::Cow;
 
 /// Returns the term in force in a header's epoch, whose parameters these are. It doesn't tell what changed since the
 /// term before.
@@ -43,6 +44,22 @@ pub fn next_term_of(
     };
     let (hash, operators) = (parameters_hash(&parameters), operators_hash(&parameters));
     (Term { epoch: now.epoch.next(), parameters: hash, operators, change, ..*now }, Some(parameters))
+}
+
+/// Returns what a boundary with this time may take of the wanted parameters: new operators and their quorum only from a time
+/// on (V46).
+pub fn takeable<'a>(
+    in_force: &Parameters,
+    wanted: &'a Parameters,
+    operators_from_ms: u64,
+    time_ms: u64,
+) -> Cow<'a, Parameters> {
+    let same = wanted.operators == in_force.operators && wanted.operator_quorum == in_force.operator_quorum;
+    if same || time_ms >= operators_from_ms {
+        return Cow::Borrowed(wanted);
+    }
+    let (operators, operator_quorum) = (in_force.operators.clone(), in_force.operator_quorum);
+    Cow::Owned(Parameters { operators, operator_quorum, ..wanted.clone() })
 }
 
 /// Returns the parameters that the next boundary takes of those that are wanted, and what changes; `None` if it takes none.

@@ -61,7 +61,8 @@ fn a_chain_starts_with_its_committee_as_the_target() {
             end_asked: None,
             replaced: None,
             wanted: None,
-            owners: None
+            owners: None,
+            wait: None
         }
     );
 }

@@ -194,6 +194,8 @@ fn a_record_of_either_version_is_read_as_its_own() {
     let wanting = CommitteeRecord { wanted: wanted.clone(), ..second.clone() };
     assert_eq!(CommitteeRecord::from_bytes(&wanting.to_bytes()).unwrap(), wanting);
     assert!(CommitteeRecord::from_bytes(&[wanting.to_bytes(), vec![0]].concat()).is_err());
+    // One that says of everything later that there is none would be a second form.
+    assert!(CommitteeRecord::from_bytes(&[second.to_bytes(), vec![0, 0, 0]].concat()).is_err());
     // The largest record fits a leaf.
     let fill = |seed: u8| Validator {
         name: BoundedBytes::new(vec![b'n'; 64]).unwrap(),
@@ -212,6 +214,7 @@ fn a_record_of_either_version_is_read_as_its_own() {
         replaced: Some(Replaced { epoch: Epoch(u64::MAX), keys }),
         wanted,
         owners: Some(Box::new(owners)),
+        wait: Some(OperatorsWait { proposal: u64::MAX, from_ms: u64::MAX, least_ms: u64::MAX }),
     };
     let bytes = largest.to_bytes();
     assert!(bytes.len() <= limits::VALUE_BYTES_MAX, "{}", bytes.len());

@@ -111,12 +111,12 @@ def _propose(
         note(line)
     if dry_run:
         note("Nothing was sent.")
-        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(change)}, output)
+        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(answer, change)}, output)
         return
     row = acting.finish(client, answer, {"type": "propose", "change": change, "until_ms": in_ms(answer, open_s)})
     if acting.unsigned is None:
         # Another seat may have proposed meanwhile, so the number isn't known before.
-        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(change))
+        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(answer, change))
     emit_one(row, output)
 
 
@@ -126,7 +126,9 @@ def _say_state(client: "Client", field: str, value: object, when: str) -> None:
 
     now = client.governance()
     found = next((row(now, one) for one in reversed(now["proposals"]) if one[field] == value), None)
-    if found is not None:
+    if found is not None and found["made"]:
+        note(f"The change is made, and takes effect {found['effect']}. All seats together let it come earlier.")
+    elif found is not None:
         note(
             f"Proposal {found['number']} has {len(found['approvals'])} of {now['quorum']} approvals, and is open until "
             f"{found['until']}."
@@ -182,7 +184,9 @@ def list_(
     for one in answer["pauses"]:
         note(f"{one.get('account') or 'All accounts'}: paused until {moment(int(one['until_ms']))}")
     if answer["wanted_hash"] != answer["in_force_hash"]:
-        note("Other parameters or operators are wanted, and come with the next epochs' ends.")
+        wait = int(answer["operators_from_ms"]) > int(answer["time_ms"])
+        until = f"; the operators not before {moment(int(answer['operators_from_ms']))}" if wait else ""
+        note(f"Other parameters or operators are wanted, and come with the next epochs' ends{until}.")
 
 
 @group.command()
@@ -232,7 +236,7 @@ def approve(
             note(line)
         row = acting.finish(client, answer, {"type": "approve", "number": number, "change": found["hash"]})
         if unsigned is None:
-            _say_state(client, "number", number, effect(found["change"]))
+            _say_state(client, "number", number, effect(answer, found["change"]))
     emit_one(row, output)
 
 

@@ -383,6 +383,7 @@ def governance(answer: Answer) -> Answer:
     """Returns who governs as a node reports it."""
     _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
     _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
+    _ = (int(answer["operators_from_ms"]), int(answer["operators_delay_ms"]))
     for seat in answer["seats"]:
         _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
     for owner in answer["owners"]:
@@ -390,7 +391,7 @@ def governance(answer: Answer) -> Answer:
         _ = (int(owner["nonce"]), int(owner["room"]), bool(owner["changed"]))
     for one in answer["proposals"]:
         _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
-        _ = [int(seat) for seat in one["approvals"]]
+        _ = ([int(seat) for seat in one["approvals"]], bool(one["made"]))
     _ = [int(one["until_ms"]) for one in answer["pauses"]]
     return answer
 

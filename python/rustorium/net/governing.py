@@ -99,10 +99,18 @@ def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[st
     return [change_words(change)]
 
 
-def effect(change: Mapping[str, Any]) -> str:
-    """Returns when a change takes effect once it is made, as the end of a sentence."""
-    at_once = change["type"] in ("end_epoch", "pause", "resume")
-    return "at once" if at_once else "from an epoch's end on"
+def effect(answer: Mapping[str, Any], change: Mapping[str, Any], *, made: bool = False) -> str:
+    """Returns when a change takes effect once it is made, as the end of a sentence. `answer`: the client's
+    `governance()`. `made`: it is made, and waits."""
+    if change["type"] in ("end_epoch", "pause", "resume"):
+        return "at once"
+    from_ms, delay_ms = int(answer["operators_from_ms"]), int(answer["operators_delay_ms"])
+    if change["type"] != "set_operators" or (delay_ms == 0 and not made):
+        return "from an epoch's end on"
+    if made:
+        return f"from the first epoch's end at or after {moment(from_ms)} on"
+    hours = f"{delay_ms / 3_600_000:g} hours"
+    return f"from the first epoch's end on that is {hours} after the decision, or at any time if all seats approve"
 
 
 def row(answer: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +124,8 @@ def row(answer: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any
         "missing": max(0, int(answer["quorum"]) - len(given)),
         "not_approved": [seat["number"] for seat in answer["seats"] if seat["number"] not in given],
         "until": moment(int(proposal["until_ms"])),
-        "effect": effect(proposal["change"]),
+        "made": bool(proposal["made"]),
+        "effect": effect(answer, proposal["change"], made=proposal["made"]),
         "hash": proposal["hash"],
     }
 

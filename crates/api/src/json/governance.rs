@@ -294,6 +294,8 @@ pub struct ProposalView {
     pub hash: Hash,
     /// The seats whose approvals count.
     pub approvals: Vec<u32>,
+    /// `true` if the change is made and waits. If all seats approve, it waits no longer.
+    pub made: bool,
 }
 
 /// A pause.
@@ -333,6 +335,10 @@ pub struct GovernanceAnswer {
     /// Hash of these parameters, which the next change of them names as its base.
     #[schema(value_type = String)]
     pub wanted_hash: Hash,
+    /// Time between a decision for other operators and the epoch's end that may take them, ms.
+    pub operators_delay_ms: u64,
+    /// Header time from which an epoch's end may take the wanted operators, Unix ms; 0 if they need not wait.
+    pub operators_from_ms: u64,
     /// Hash of the parameters in force.
     #[schema(value_type = String)]
     pub in_force_hash: Hash,
@@ -360,6 +366,8 @@ impl GovernanceAnswer {
             pauses: pauses.map(|p| PauseView { account: account_of(p.scope), until_ms: p.until_ms }).collect(),
             wanted: found.wanted.clone(),
             wanted_hash: parameters_hash(&found.wanted),
+            operators_delay_ms: found.in_force.operators_delay_ms.unwrap_or(0),
+            operators_from_ms: found.committee.operators_from_ms(),
             in_force_hash: parameters_hash(&found.in_force),
             time_ms,
             at,
@@ -392,6 +400,7 @@ impl ProposalView {
             change: (&proposal.change).into(),
             hash: change_hash(&proposal.change),
             approvals: proposal.counted(record).map(|given| given.seat).collect(),
+            made: proposal.made,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::operations::Actor;
 use super::owners::{NewOwner, Touched, note_owner, with_owner};
 use super::slots::At;
 use super::step::SeatStep;
+use super::waiting::{Decision, waive};
 use crate::committee::{CommitteeRecord, corrupt};
 use crate::execute::Skip;
 use crate::governance::{
@@ -171,7 +172,7 @@ fn propose(
     (change, until_ms): (&GovernanceChange, u64),
 ) -> Result<bool, Stop> {
     check_ahead(until_ms, actor.time_ms, PROPOSAL_MS_MAX)?;
-    let prepared = prepare(ledger, actor, rules, &record, change)?;
+    let prepared = prepare(ledger, actor, rules, &record, (record.next_proposal, 1), change)?;
     let (number, next_proposal) = (record.next_proposal, record.next_proposal.saturating_add(1));
     let record = GovernanceRecord { next_proposal, ..record };
     if record.quorum <= 1 {
@@ -186,7 +187,7 @@ fn propose(
     open.push(OpenProposal { number, seat: seat.number, generation, until_ms });
     let record = GovernanceRecord { open: BoundedVec::new(open).unwrap_or_default(), ..record };
     let approvals = BoundedVec::new(vec![approval_of(seat)]).unwrap_or_default();
-    let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals };
+    let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals, made: false };
     write_proposal(ledger, number, Some(&proposal))?;
     write_governance(ledger, &record).map(|()| false)
 }
@@ -208,15 +209,26 @@ fn approve(
         return fail(FailureCode::AlreadyApproved);
     }
     approvals.push(approval_of(seat));
-    if approvals.len() >= usize::from(record.quorum) {
-        let prepared = prepare(ledger, actor, rules, &record, &proposal.change)?;
+    let (count, all) = (approvals.len(), approvals.len() >= record.seats.len());
+    let approved = |made| {
+        let approvals = BoundedVec::new(approvals).unwrap_or_default();
+        ProposalRecord { approvals, made, ..proposal.clone() }
+    };
+    if proposal.made && all {
+        waive(ledger, actor, number)?;
         write_proposal(ledger, number, None)?;
-        make(ledger, actor, record.without(number), prepared)?;
-        return Ok(Some(proposal.change));
+        write_governance(ledger, &record.without(number))?;
+        return Ok(None);
     }
-    let approvals = BoundedVec::new(approvals).unwrap_or_default();
-    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))?;
-    Ok(None)
+    if proposal.made || count < usize::from(record.quorum) {
+        write_proposal(ledger, number, Some(&approved(proposal.made)))?;
+        return Ok(None);
+    }
+    let prepared = prepare(ledger, actor, rules, &record, (number, count), &proposal.change)?;
+    let waits = prepared.waits_by(number);
+    write_proposal(ledger, number, waits.then(|| approved(true)).as_ref())?;
+    make(ledger, actor, if waits { record } else { record.without(number) }, prepared)?;
+    Ok(Some(proposal.change))
 }
 
 fn withdraw(
@@ -286,12 +298,23 @@ enum Prepared {
     Pauses(Vec<Pause>),
 }
 
-/// Checks a change as a whole (V8, V44) and returns its result.
+impl Prepared {
+    /// Tells if operators are wanted by this proposal and must wait (V46).
+    fn waits_by(&self, number: u64) -> bool {
+        match self {
+            Self::Committee(_, change) => change.record.wait.is_some_and(|wait| wait.proposal == number),
+            Self::Pauses(_) => false,
+        }
+    }
+}
+
+/// Checks a change as a whole (V8, V44) and returns its result. `number`, `approvals`: its proposal's.
 fn prepare(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     governance: &GovernanceRecord,
+    (number, approvals): (u64, usize),
     change: &GovernanceChange,
 ) -> Result<Prepared, Stop> {
     if change.new_keys().into_iter().any(is_small_order) {
@@ -310,7 +333,8 @@ fn prepare(
     } else if let Some(operation) = of_the_committee(change) {
         checked(ledger, record, actor.epoch, rules.chain, &operation)?
     } else {
-        wanting(record, rules.parameters, change).map(Change::of_no_key).map_err(Stop::Fail)?
+        let decision = Decision { number, now_ms: actor.time_ms, all: approvals >= governance.seats.len() };
+        wanting(record, rules.parameters, decision, change).map(Change::of_no_key).map_err(Stop::Fail)?
     };
     Ok(Prepared::Committee(at, Box::new(change)))
 }
@@ -336,6 +360,7 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
 fn wanting(
     record: CommitteeRecord,
     in_force: &Parameters,
+    decision: Decision,
     change: &GovernanceChange,
 ) -> Result<CommitteeRecord, FailureCode> {
     let now = record.wanted(in_force);
@@ -357,7 +382,8 @@ fn wanting(
         return Err(FailureCode::StaleProposal);
     }
     check_wanted(in_force, &wanted).map_err(|_| FailureCode::BadParameters)?;
-    Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), ..record })
+    let wait = decision.wait(record.wait.unwrap_or_default(), in_force, (now, &wanted));
+    Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), wait, ..record })
 }
 
 fn paused(governance: &GovernanceRecord, now_ms: u64, pause: Pause) -> Result<Prepared, Stop> {

@@ -27,4 +27,5 @@ mod slots;
 pub(crate) mod step;
 mod values;
 pub(crate) mod verifiers;
+mod waiting;
 pub mod work;

@@ -6,8 +6,8 @@ use rustorium_execution::{
     CommitteeRecord, GovernanceRecord, OpenProposal, OwnerRecord, Pause, ProposalRecord, SeatApproval,
 };
 use rustorium_types::{
-    AccountId, AssetId, BoundedVec, Epoch, Genesis, GovernanceChange, Height, Operation, Parameters, PauseScope,
-    Receipt, Transaction,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Genesis, GovernanceChange, Height, Operation, Parameters,
+    PauseScope, Receipt, Transaction, Validator,
 };
 use std::collections::BTreeMap;
 
@@ -101,10 +101,20 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
     // The second approval is of an authority that the seat no longer has.
     let approvals = [(0, 0), (1, 7)].map(|(seat, generation)| SeatApproval { seat, generation });
     let approvals = BoundedVec::new(approvals.to_vec()).unwrap();
-    let proposal = ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals };
+    let proposal =
+        ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals, made: false };
     let wanted = Parameters { epoch_ms: 7_200_000, ..in_force.clone() };
     let proposals = vec![(3, proposal.clone()), (4, proposal)];
-    let committee = CommitteeRecord::of_genesis(genesis);
+    let validator = |number: u8| Validator {
+        name: BoundedBytes::new(vec![b'a' + number]).unwrap(),
+        validator_key: [number; 32],
+        node_key: [10 + number; 32],
+        owner_key: [20 + number; 32],
+        region: 0,
+        address: BoundedBytes::default(),
+    };
+    let target = BoundedVec::new((0..3).map(validator).collect()).unwrap();
+    let committee = CommitteeRecord { target, ..CommitteeRecord::of_genesis(genesis) };
     let owners = vec![OwnerRecord { nonce: 5, paid_ms: now_ms + 30_000 }; committee.target.len()];
     Ok(Governance { epoch: Epoch(0), record, committee, owners, proposals, in_force, wanted, time_ms: now_ms })
 }
