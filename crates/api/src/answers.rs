@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* every answer about state names the height and root it holds at.
 
-use crate::json::Finding;
+use crate::json::{Finding, GovernanceNote};
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
 use rustorium_execution::{GovernanceRecord, ProposalRecord};
@@ -276,6 +276,8 @@ pub struct Status {
     pub retired: Option<String>,
     /// Evidence against validators: one note for each validator and kind.
     pub evidence: Vec<EvidenceNote>,
+    /// What waits for operators' seats, and what they paused. `None` under version 1, which has no seats.
+    pub governance: Option<GovernanceNote>,
 }
 
 /// Reason why a node could not answer.

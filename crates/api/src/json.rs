@@ -16,6 +16,7 @@ mod fields;
 pub mod finding;
 mod first;
 pub mod governance;
+mod governance_leaves;
 pub mod listing;
 pub mod operation;
 pub mod pool;
@@ -33,8 +34,12 @@ pub use chain::*;
 pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
-pub use governance::{ChangeView, GovernanceAnswer, PauseView, ProposalView, SeatView};
-pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
+pub use governance::{
+    ChangeView, GovernanceAnswer, GovernanceNote, OpenProposalView, PauseView, ProposalView, SeatView, change_type,
+};
+pub use listing::{
+    BalanceView, BalancesPage, GrantView, GrantsPage, HistoryPage, KeysPage, ListedGrant, ListedKey, VersionView,
+};
 pub use operation::OperationView;
 pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};

@@ -189,6 +189,11 @@ pub fn asset_of_balance(name: &[u8]) -> Option<AssetId> {
     name.strip_prefix(&[BALANCE])?.try_into().ok().map(AssetId)
 }
 
+/// Returns the account to which the leaf with this name gives rights; `None` if it is no grant.
+pub fn grantee_of(name: &[u8]) -> Option<AccountId> {
+    name.strip_prefix(&[GRANT])?.try_into().ok().map(AccountId)
+}
+
 /// Returns the key of an account's own record.
 pub fn account_key(account: AccountId) -> StateKey {
     StateKey { account, name: *ACCOUNT_NAME }
@@ -285,6 +290,9 @@ mod tests {
         assert_eq!(asset_of_balance(&Name::Balance(AssetId([7; 32])).to_bytes()), Some(AssetId([7; 32])));
         assert_eq!(asset_of_balance(&Name::Data(&[7; 32]).to_bytes()), None);
         assert_eq!(asset_of_balance(&[BALANCE, 7]), None);
+        let grantee = AccountId([7; 32]);
+        assert_eq!(grantee_of(&Name::Grant(grantee).to_bytes()), Some(grantee));
+        assert_eq!((grantee_of(&Name::Data(&[7; 32]).to_bytes()), grantee_of(&[GRANT, 7])), (None, None));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub use governance::{
     GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat, SeatApproval, governance_key, proposal_key,
 };
 pub use keys::{
-    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, is_name,
-    name_of_data, pool_key, sponsor_key, statement_key, verifier_key,
+    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, grantee_of,
+    is_name, name_of_data, pool_key, sponsor_key, statement_key, verifier_key,
 };
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
@@ -56,6 +56,7 @@ pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
 pub use v2::custody::{CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, CustodyState, NextSigner, PendingChange};
+pub use v2::grant::Grant;
 pub use v2::pace::Pace;
 pub use v2::quota::{COMMON, DRAW, SponsorRecord, TRANSACTION_HISTORY_MAX};
 pub use v2::record::{AccountRecord2, Allowance, NEW_RECORD_STORAGE};

@@ -8,6 +8,7 @@ pub mod block_proofs;
 pub mod clients;
 pub mod clock;
 pub mod contained;
+pub mod decisions;
 pub mod durability;
 mod epoch_ends;
 pub mod error;

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* a series is either of the process or of one shard, which its label `shard` names; the areas `consensus`,
 //! `txpool`, `execution`, `state` and `python` are of a shard, and so is `storage` except for the file system; of the
-//! area `node`, `synced` and `queue_length` are.
+//! area `node`, `synced` and `queue_length` are. The area `governance` is of the root shard, and so of the process.
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -48,6 +48,14 @@ const STAGES: [(&str, &str); 6] = [
     ("rustorium_consensus_notarize_seconds", "Time from a proposal to its notarization"),
     ("rustorium_consensus_finalize_seconds", "Time from a notarization to its finalization"),
     ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
+];
+
+/// The figures of who governs, each with its help.
+const GOVERNANCE: [(&str, &str); 4] = [
+    ("rustorium_governance_seats", "Operators' seats; 0 under version 1"),
+    ("rustorium_governance_quorum", "Number of seats that must approve a change; 0 under version 1"),
+    ("rustorium_governance_open_proposals", "Proposals that wait for approvals of seats"),
+    ("rustorium_governance_pauses", "Pauses of accounts that last"),
 ];
 
 /// Counters, gauges and histograms. All are cheap to update.
@@ -97,6 +105,7 @@ pub struct NodeMetrics {
     pub silences: Counter,
     findings: Family<FindingLabel, Gauge>,
     findings_total: Gauge,
+    governance: [Gauge; GOVERNANCE.len()],
     suspicion: Family<PeerLabel, Gauge<f64, AtomicU64>>,
     seen_codes: Mutex<BTreeSet<String>>,
 }
@@ -148,6 +157,7 @@ impl NodeMetrics {
             silences: Counter::default(),
             findings: Family::default(),
             findings_total: Gauge::default(),
+            governance: std::array::from_fn(|_| Gauge::default()),
             suspicion: Family::default(),
             seen_codes: Mutex::default(),
         };
@@ -202,6 +212,9 @@ impl NodeMetrics {
         let help =
             "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
         self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
+        for ((name, help), gauge) in GOVERNANCE.iter().zip(&self.governance) {
+            self.add(name, help, gauge);
+        }
         self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
         self.add_of_shard("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
         let help = "Transactions in the pool that lack neither a nonce before them nor quota";
@@ -320,6 +333,13 @@ impl NodeMetrics {
         }
     }
 
+    /// Shows who governs: the numbers of seats, of seats that must approve, of open proposals and of pauses.
+    pub fn governed(&self, counts: [usize; GOVERNANCE.len()]) {
+        for (gauge, count) in self.governance.iter().zip(counts) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts calls of `replica.on_input`: one for each of these inputs, and one for a tick.
     pub fn stepped(&self, inputs: &[Input], ticked: bool) {
         for input in inputs {
@@ -384,7 +404,8 @@ mod tests {
             assert_eq!(line.contains("shard=\"3\""), of_shard, "{line}");
             seen.insert(area);
         }
-        let areas = ["consensus", "execution", "gateway", "node", "process", "python", "state", "storage"];
+        let areas =
+            ["consensus", "execution", "gateway", "governance", "node", "process", "python", "state", "storage"];
         assert_eq!(seen, areas.into_iter().chain(["transport", "txpool"]).collect());
         for series in [
             "rustorium_consensus_height{shard=\"3\"} 0",

@@ -160,7 +160,9 @@ impl Plan {
             // The owners change the committee, and then no boundary ends version 1.
             let (rooted, activating) = (parameters.state_roots, None);
             let first = &*self.context.validators;
-            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first };
+            // No seat acts in these blocks.
+            let decided = None;
+            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first, decided };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);

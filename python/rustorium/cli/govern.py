@@ -38,8 +38,8 @@ UnsignedOption = Annotated[
     Path | None,
     typer.Option(
         "--unsigned",
-        help="For a seat of several keys: write the transaction to this new file, which `tx sign --offline` signs and "
-        "`tx send` sends.",
+        help="For a seat of several keys: write the transaction to this new file, which `tx sign` signs and `tx send` "
+        "sends.",
     ),
 ]
 AuthorityOption = Annotated[
@@ -86,7 +86,7 @@ class Acting:
                 raise UsageError("--unsigned needs --authority, and no --key: the keys sign the file later")
             file = prepare(client, answer, operation, read_authority(self.authority), FILE_VALID_S)
             write_new(self.unsigned, file.to_bytes())
-            note(f"The transaction is in {self.unsigned}. `rustorium tx sign --offline` adds a signature.")
+            note(f"The transaction is in {self.unsigned}. `rustorium tx sign` adds a signature.")
             return signing_row(file, self.unsigned)
         if self.key is None:
             raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --authority FILE to sign later")

@@ -11,9 +11,10 @@ use super::signers::{PossessionView, key_or_hash};
 use super::view_error::ViewError;
 use crate::answers::Governance;
 use rustorium_crypto::{change_hash, parameters_hash};
-use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord, Seat};
+use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat};
 use rustorium_types::{
-    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, SystemSender,
+    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, SYSTEM_ACCOUNT,
+    SystemSender,
 };
 use serde::{Deserialize, Serialize};
 
@@ -285,9 +286,40 @@ pub struct PauseView {
     pub until_ms: u64,
 }
 
+/// An open proposal in a node's report about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct OpenProposalView {
+    /// The proposal's number.
+    pub number: u64,
+    /// The type of the change, such as `set_parameters`.
+    pub change: String,
+    /// The seats whose approvals count.
+    pub approvals: Vec<u32>,
+    /// The other seats.
+    pub not_approved: Vec<u32>,
+    /// Header time from which it is void, Unix ms.
+    pub until_ms: u64,
+}
+
+/// What waits for operators' seats, and what they paused, in a node's report about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct GovernanceNote {
+    /// Number of seats.
+    pub seats: usize,
+    /// Number of seats that must approve a change.
+    pub quorum: u8,
+    /// The open proposals.
+    pub proposals: Vec<OpenProposalView>,
+    /// The pauses.
+    pub pauses: Vec<PauseView>,
+}
+
 /// The seats that govern the chain, their open proposals and the pauses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct GovernanceAnswer {
+    /// The system's account, to which the state's leaves about who governs belong.
+    #[schema(value_type = String)]
+    pub account: AccountId,
     /// The epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
@@ -318,21 +350,63 @@ pub struct GovernanceAnswer {
     pub at: AtView,
 }
 
+/// Returns the type of a change, such as `set_parameters`.
+pub fn change_type(change: &GovernanceChange) -> String {
+    let view = serde_json::to_value(ChangeView::from(change)).unwrap_or_default();
+    view.get("type").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Returns the pauses that last at a time.
+fn pauses_at(record: &GovernanceRecord, now_ms: u64) -> Vec<PauseView> {
+    let pauses = record.pauses.iter().filter(|pause| pause.until_ms > now_ms);
+    pauses.map(PauseView::from).collect()
+}
+
+impl From<&Pause> for PauseView {
+    fn from(pause: &Pause) -> Self {
+        Self { account: account_of(pause.scope), until_ms: pause.until_ms }
+    }
+}
+
+impl GovernanceNote {
+    /// Returns the note of a time. `proposals`: those that `record` lists, each with its number.
+    pub fn new(record: &GovernanceRecord, proposals: &[(u64, ProposalRecord)], now_ms: u64) -> Self {
+        let open = |live: &OpenProposal| {
+            let (number, proposal) = proposals.iter().find(|(number, _)| *number == live.number)?;
+            let approvals: Vec<u32> = proposal.counted(record).map(|given| given.seat).collect();
+            let seats = record.seats.iter().map(|seat| seat.number);
+            Some(OpenProposalView {
+                number: *number,
+                change: change_type(&proposal.change),
+                not_approved: seats.filter(|seat| !approvals.contains(seat)).collect(),
+                approvals,
+                until_ms: live.until_ms,
+            })
+        };
+        Self {
+            seats: record.seats.len(),
+            quorum: record.quorum,
+            proposals: record.live(now_ms).filter_map(open).collect(),
+            pauses: pauses_at(record, now_ms),
+        }
+    }
+}
+
 impl GovernanceAnswer {
     /// Returns the answer about who governs.
     pub fn new(found: &Governance, at: AtView) -> Self {
         let (record, time_ms) = (&found.record, found.time_ms);
-        let pauses = record.pauses.iter().filter(|pause| pause.until_ms > time_ms);
         let of = |number: u64| record.live(time_ms).find(|open| open.number == number);
         let proposals = found.proposals.iter().filter_map(|(number, one)| Some((of(*number)?, one)));
         Self {
+            account: SYSTEM_ACCOUNT,
             epoch: found.epoch,
             quorum: record.quorum,
             generation: record.generation,
             seats: record.seats.iter().map(|seat| SeatView::new(seat, time_ms)).collect(),
             next_proposal: record.next_proposal,
             proposals: proposals.map(|(open, one)| ProposalView::new(open, one, record)).collect(),
-            pauses: pauses.map(|p| PauseView { account: account_of(p.scope), until_ms: p.until_ms }).collect(),
+            pauses: pauses_at(record, time_ms),
             wanted: found.wanted.clone(),
             wanted_hash: parameters_hash(&found.wanted),
             in_force_hash: parameters_hash(&found.in_force),

@@ -11,7 +11,7 @@ pub(crate) mod custody;
 pub(crate) mod execute;
 mod first_proofs;
 mod governing;
-mod grant;
+pub(crate) mod grant;
 pub mod history;
 mod leaf;
 pub(crate) mod ledger;

@@ -214,6 +214,21 @@ class Holding(Result):
     proven: bool
 
 
+class GrantRow(Result):
+    """What another account may write in an account's namespace. `prefixes` are in `encoding`; an empty one is the whole
+    namespace. `until` is null if it has no end. `valid`: it still allows something."""
+
+    to: str
+    rights: list[str]
+    prefixes: list[str]
+    encoding: str
+    until: str | None
+    era: int
+    valid: bool
+    height: int
+    proven: bool
+
+
 class VersionRow(Result):
     """A version of a key. `value` is null if the block removed the key. `transaction` and `time_ms` are null if the
     node no longer keeps the block."""

@@ -84,6 +84,7 @@ SHAPES: Mapping[str, Shape] = {
     "snapshot create": _one(nodes.Snapshot),
     "account create": _one(ledger.AccountMade),
     "account holdings": _list(ledger.Holding),
+    "account grants": _list(ledger.GrantRow),
     "account history": _list(ledger.VersionRow),
     "tx put": _one(ledger.Sent),
     "tx transfer": _one(ledger.Sent),
