@@ -48,8 +48,9 @@ ADVICE: dict[str, str] = {
     "too-many-proposals": "withdraw one of the seat's proposals, or wait until one ends",
     "stale-proposal": "propose it again: the seats or the wanted parameters changed since",
     "bad-parameters": "change the parameter, the seats or the quorum that is out of range, and propose it again",
-    "bad-time": "name a time that is ahead, by seven days at most",
+    "bad-time": "name a time that is ahead: by seven days at most, and for a sponsor's shares by 90",
     "bad-pause": "name what is paused, or end another pause first",
+    "no-such-sponsor": "name the number of a sponsor whose shares haven't ended, or 0 for the common one",
 }
 
 

@@ -14,7 +14,16 @@ from rustorium.cli.govern import _say_state
 from rustorium.client.governance import check_hashes
 from rustorium.client.words import change_words, shown
 from rustorium.errors import NotFound, ProofRefused, UsageError
-from rustorium.net.governing import differences, proposal_of, row, seat_of, set_operators, set_parameters
+from rustorium.net.governing import (
+    differences,
+    effect,
+    proposal_of,
+    row,
+    seat_of,
+    set_operators,
+    set_parameters,
+    set_sponsor,
+)
 from rustorium.types import Authority
 
 KEYS = [_native.public_key(bytes([number]) * 32).hex() for number in (1, 2, 3)]
@@ -124,12 +133,31 @@ def test_changes_are_shown_as_differences() -> None:
             set_operators(answer(), keys, quorum)
 
 
+def test_shares_of_a_sponsor_are_given_in_percent_and_hold_at_once() -> None:
+    change = set_sponsor(answer(), "rs1x", 12.5, 0.0001, None)
+    assert change == {"type": "set_sponsor", "account": "rs1x", "work_ppm": 125_000, "history_ppm": 1}
+    assert effect(change) == "at once"
+    far_ms = 4_000_000_000_000
+    ending = set_sponsor(answer(time_ms=far_ms), "rs1x", 100, 100, 60)
+    assert (ending["work_ppm"], ending["until_ms"]) == (1_000_000, far_ms + 60_000)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"type": "pause", "account": "rs1x", "until_ms": 0}, "pause the account rs1x until 1970-01-01T00:00:00Z"),
         ({"type": "resume"}, "end the pause of all accounts"),
         ({"type": "end_epoch", "epoch": 3}, "end epoch 3 as soon as it can end"),
+        (
+            {"type": "set_sponsor", "account": "rs1x", "work_ppm": 125_000, "history_ppm": 1, "until_ms": 0},
+            r"rs1x 12\.5 % of the work and 0\.0001 % of the history until 1970-01-01T00:00:00Z, and what it has now",
+        ),
+        (
+            {"type": "set_sponsor", "account": "rs1x", "work_ppm": 200_000, "history_ppm": 1_000_000},
+            "^give the sponsor of the account rs1x 20 % of the work and 100 % of the history$",
+        ),
+        ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 257}, "have the account rs1x draw from sponsor 257"),
+        ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 0}, "draw from the common sponsor"),
         ({"type": "remove_validator", "validator_key": "ab"}, "remove the validator with key ab"),
         ({"type": "add_validator", "name": "a\x1b[31m", "region": 1}, r"add validator: name = "),
         ({"type": "set_operators", "operators": KEYS, "quorum": 2, "base": "cd"}, f"make 2 of these keys .*{KEYS[2]}"),

@@ -75,6 +75,26 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
         assert client.catch_up()["epoch"] == 3
 
 
+def test_an_account_becomes_a_sponsor_and_another_one_draws_from_it(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
+    net = devnet_factory()
+    office = Office(net, tmp_path)
+    accounts = net.net.accounts
+    planned = office("propose", "set-sponsor", accounts[1].address, "--share", "12.5", "--for", "7d", "--dry-run")
+    assert "12.5 % of the work and 12.5 % of the history until" in planned["changes"][0]
+    assert planned["effect"] == "at once"
+    number = 256 + planned["number"]
+    assert office("propose", "set-sponsor", accounts[1].address, "--share", "50")["outcome"] == "ok"
+    assert office("propose", "assign-sponsor", accounts[2].address, number)["outcome"] == "ok"
+    refused = office.refused("propose", "assign-sponsor", accounts[2].address, "2")
+    assert "no-such-sponsor" in refused.stderr
+    with Client.from_net(net.path) as client:
+        held = [client.account(one.address, verify=False).sponsor for one in accounts[:3]]
+        assert held == [0, number, number]
+        assert client.put("k", "v", key=Key.open(accounts[2].key_file)).receipt is not None
+
+
 def test_a_seat_of_two_of_three_keys_pauses_the_net(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory()
     office = Office(net, tmp_path)

@@ -140,6 +140,11 @@ def _change(r: Reader) -> dict[str, Any]:
             return {"type": "pause", "account": _scope(r), "until_ms": r.integer(8)}
         case 7:
             return {"type": "resume", "account": _scope(r)}
+        case 8:
+            fields = {"type": "set_sponsor", "account": r.account(), "work_ppm": r.integer(4)}
+            return fields | {"history_ppm": r.integer(4), "until_ms": r.option(lambda: r.integer(8))}
+        case 9:
+            return {"type": "assign_sponsor", "account": r.account(), "sponsor": r.integer(4)}
         case _:
             raise ValueError(f"no change has tag {tag}")
 

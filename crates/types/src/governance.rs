@@ -111,6 +111,24 @@ pub enum GovernanceChange {
         /// The scope of the pause.
         scope: PauseScope,
     },
+    /// Gives the account's own sponsor these shares at once, or makes a sponsor for it (V58).
+    SetSponsor {
+        /// The account.
+        account: AccountId,
+        /// Share of the chain's work, in millionths.
+        work_ppm: u32,
+        /// Share of the chain's history, in millionths.
+        history_ppm: u32,
+        /// Header time from which what was before holds again, Unix ms (V63); `None` if the shares have no end.
+        until_ms: Option<u64>,
+    },
+    /// Has the account draw from another sponsor at once (V58).
+    AssignSponsor {
+        /// The account.
+        account: AccountId,
+        /// The sponsor's number; 0 is the common one.
+        sponsor: u32,
+    },
 }
 
 impl GovernanceChange {

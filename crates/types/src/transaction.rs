@@ -405,6 +405,8 @@ pub enum FailureCode {
     BadTime = 46,
     /// Nothing of this scope is paused, or as much is paused as may be (V43).
     BadPause = 47,
+    /// No sponsor has this number, or its shares ended (V58).
+    NoSuchSponsor = 50,
 }
 
 /// Result of a transaction that has a receipt.

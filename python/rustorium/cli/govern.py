@@ -92,6 +92,19 @@ class Acting:
             raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --authority FILE to sign later")
         return submitted_row(send(client, answer, operation, key_of(self.key, self.passphrase_file)))
 
+    def propose(
+        self,
+        change: dict[str, Any],
+        client: "Client",
+        answer: Mapping[str, Any],
+        open_s: float,
+        *,
+        dry_run: bool,
+        output: Format,
+    ) -> None:
+        """Shows a change, and proposes it unless this is a dry run. Errors: UsageError, and those of the client."""
+        _propose(self, change, client, answer, open_s, dry_run, output)
+
 
 def _propose(
     acting: Acting,

@@ -134,6 +134,12 @@ def change_words(change: Mapping[str, Any]) -> str:
             return f"pause {_paused(change)} until {moment(change['until_ms'])}"
         case "resume":
             return f"end the pause of {_paused(change)}"
+        case "set_sponsor":
+            return _sponsor(change)
+        case "assign_sponsor":
+            number = change["sponsor"]
+            named = "the common sponsor" if number == 0 else f"sponsor {number}"
+            return f"have the account {change['account']} draw from {named}"
         case "end_epoch":
             return f"end epoch {change['epoch']} as soon as it can end"
         case "remove_validator":
@@ -141,6 +147,14 @@ def change_words(change: Mapping[str, Any]) -> str:
         case kind:
             fields_of = ((name, value) for name, value in sorted(change.items()) if name != "type")
             return f"{kind.replace('_', ' ')}: {', '.join(f'{name} = {_field(value)}' for name, value in fields_of)}"
+
+
+def _sponsor(change: Mapping[str, Any]) -> str:
+    """Returns a change of a sponsor's shares as the end of a sentence."""
+    until_ms = change.get("until_ms")
+    end = "" if until_ms is None else f" until {moment(until_ms)}, and what it has now again from then on"
+    work, history = (f"{change[name] / 10_000:g} %" for name in ("work_ppm", "history_ppm"))
+    return f"give the sponsor of the account {change['account']} {work} of the work and {history} of the history{end}"
 
 
 def _paused(change: Mapping[str, Any]) -> str:

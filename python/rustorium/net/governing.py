@@ -101,7 +101,7 @@ def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[st
 
 def effect(change: Mapping[str, Any]) -> str:
     """Returns when a change takes effect once it is made, as the end of a sentence."""
-    at_once = change["type"] in ("end_epoch", "pause", "resume")
+    at_once = change["type"] in ("end_epoch", "pause", "resume", "set_sponsor", "assign_sponsor")
     return "at once" if at_once else "from an epoch's end on"
 
 
@@ -141,3 +141,12 @@ def set_operators(answer: Mapping[str, Any], keys: Sequence[str], quorum: int) -
     if not keys or not least <= quorum <= most:
         raise UsageError(f"a quorum of {quorum} of {len(keys)} operators isn't possible: take {least} to {most}")
     return {"type": "set_operators", "base": answer["wanted_hash"], "operators": list(keys), "quorum": quorum}
+
+
+def set_sponsor(
+    answer: Mapping[str, Any], account: str, work_percent: float, history_percent: float, for_s: float | None
+) -> dict[str, Any]:
+    """Returns the change of a sponsor's shares, which end after `for_s` if it is given."""
+    shares = {"work_ppm": round(10_000 * work_percent), "history_ppm": round(10_000 * history_percent)}
+    end = {} if for_s is None else {"until_ms": in_ms(answer, for_s)}
+    return {"type": "set_sponsor", "account": account, **shares, **end}

@@ -110,6 +110,27 @@ pub enum ChangeView {
         #[schema(value_type = Option<String>)]
         account: Option<AccountId>,
     },
+    /// Gives the account's own sponsor other shares at once, or makes a sponsor for it.
+    SetSponsor {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// Share of the chain's work, in millionths.
+        work_ppm: u32,
+        /// Share of the chain's history, in millionths.
+        history_ppm: u32,
+        /// Header time from which what was before holds again, Unix ms; without this field the shares have no end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_ms: Option<u64>,
+    },
+    /// Has the account draw from another sponsor at once.
+    AssignSponsor {
+        /// The account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The sponsor's number; 0 is the common one.
+        sponsor: u32,
+    },
 }
 
 fn account_of(scope: PauseScope) -> Option<AccountId> {
@@ -164,6 +185,15 @@ impl From<&GovernanceChange> for ChangeView {
                 Self::Pause { account: account_of(*scope), until_ms: *until_ms }
             }
             GovernanceChange::Resume { scope } => Self::Resume { account: account_of(*scope) },
+            GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms } => Self::SetSponsor {
+                account: *account,
+                work_ppm: *work_ppm,
+                history_ppm: *history_ppm,
+                until_ms: *until_ms,
+            },
+            GovernanceChange::AssignSponsor { account, sponsor } => {
+                Self::AssignSponsor { account: *account, sponsor: *sponsor }
+            }
         }
     }
 }
@@ -185,6 +215,10 @@ impl TryFrom<ChangeView> for GovernanceChange {
                 return Ok(Self::Pause { scope: scope_of(account), until_ms });
             }
             ChangeView::Resume { account } => return Ok(Self::Resume { scope: scope_of(account) }),
+            ChangeView::SetSponsor { account, work_ppm, history_ppm, until_ms } => {
+                return Ok(Self::SetSponsor { account, work_ppm, history_ppm, until_ms });
+            }
+            ChangeView::AssignSponsor { account, sponsor } => return Ok(Self::AssignSponsor { account, sponsor }),
             ChangeView::EndEpoch { epoch } => return Ok(Self::EndEpoch { epoch: Epoch(epoch) }),
             ChangeView::RemoveValidator { validator_key } => {
                 return Ok(Self::RemoveValidator { validator_key: validator_key.0 });

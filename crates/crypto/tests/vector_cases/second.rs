@@ -193,7 +193,8 @@ fn changes() -> Vec<GovernanceChange> {
         epoch_ms: 7_200_000,
         ..Parameters::of(Rules::V2)
     };
-    let account = PauseScope::Account(account(9, 0));
+    let sponsor = account(9, 0);
+    let account = PauseScope::Account(sponsor);
     let others = [
         GovernanceChange::SetParameters { base, parameters },
         GovernanceChange::SetOperators { base, operators, quorum: 2 },
@@ -201,6 +202,14 @@ fn changes() -> Vec<GovernanceChange> {
         GovernanceChange::Pause { scope: account, until_ms: u64::MAX },
         GovernanceChange::Resume { scope: PauseScope::All },
         GovernanceChange::Resume { scope: account },
+        GovernanceChange::SetSponsor { account: sponsor, work_ppm: 200_000, history_ppm: 100_000, until_ms: None },
+        GovernanceChange::SetSponsor {
+            account: sponsor,
+            work_ppm: 1_000_000,
+            history_ppm: 1,
+            until_ms: Some(1_800_000_000_000),
+        },
+        GovernanceChange::AssignSponsor { account: sponsor, sponsor: 257 },
     ];
     of_the_committee.chain(others).collect()
 }

@@ -118,6 +118,13 @@ fn proposed(change: &GovernanceChange) -> Value {
             json!({ "type": "pause", "account": scope(of), "until_ms": until_ms })
         }
         GovernanceChange::Resume { scope: of } => json!({ "type": "resume", "account": scope(of) }),
+        GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms } => json!({
+            "type": "set_sponsor", "account": account, "work_ppm": work_ppm, "history_ppm": history_ppm,
+            "until_ms": until_ms,
+        }),
+        GovernanceChange::AssignSponsor { account, sponsor } => {
+            json!({ "type": "assign_sponsor", "account": account, "sponsor": sponsor })
+        }
     }
 }
 

@@ -13,9 +13,10 @@ use super::ledger::Ledger;
 use super::operations::{Actor, apply, create_account, grant};
 use super::pauses::Pauses;
 use super::pools::Pools;
-use super::quota::{Spent, SponsorRecord, spend};
+use super::quota::{Spent, spend};
 use super::record::AccountRecord2;
 use super::slots::At;
+use super::sponsors::SponsorRecord;
 use super::step::Step;
 use super::verifiers::Proofs;
 use super::work::step_work;
@@ -134,7 +135,8 @@ impl<'a> Run<'a> {
         let standing = standing(&mut self.ledger, call.sender, at, self.header.time_ms)?;
         let (held, ledger, parameters) =
             ((standing.record, standing.frozen_until_ms), &mut self.ledger, self.parameters);
-        let sponsor = |number| ledger.sponsor(number, parameters);
+        let now_ms = self.header.time_ms;
+        let sponsor = |number| ledger.sponsor(number, parameters, now_ms);
         let Spent { record, sponsor } = match admit(self.header, parameters, held, call, sponsor)? {
             Ok(spent) => spent,
             Err(skip) => return Ok(Err(skip)),
@@ -222,7 +224,14 @@ impl<'a> Run<'a> {
         }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
         match step {
-            Step::Seat(step) => act(ledger, actor, Rules { chain, parameters: self.parameters }, step),
+            Step::Seat(step) => {
+                // V24: the pool hears of an account whose sponsor changed.
+                if let Some(account) = act(ledger, actor, Rules { chain, parameters: self.parameters }, step)? {
+                    let at = self.ledger.find(account, Name::Account)?;
+                    self.touch(account, at);
+                }
+                Ok(())
+            }
             _ if SystemSender::of(&actor.sender).is_some() => Err(Stop::Fail(FailureCode::WrongSender)),
             Step::Listed(operation) => {
                 apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)

@@ -9,6 +9,7 @@ use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::Actor;
 use super::slots::At;
+use super::sponsors::{Sponsored, sponsored};
 use super::step::SeatStep;
 use crate::committee::{CommitteeRecord, corrupt};
 use crate::execute::Skip;
@@ -23,8 +24,8 @@ use crate::wanted::check_wanted;
 use rustorium_crypto::{change_hash, is_small_order, parameters_hash, signer};
 use rustorium_types::limits::{PAUSES_MAX, PROPOSALS_MAX};
 use rustorium_types::{
-    Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters, PauseScope,
-    SYSTEM_ACCOUNT, SystemSender, encode,
+    AccountId, Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters,
+    PauseScope, SYSTEM_ACCOUNT, SystemSender, encode,
 };
 use std::borrow::Cow;
 
@@ -106,8 +107,13 @@ fn spend(header: &Header, seat: Option<&Seat>, call: &Call<'_>) -> Result<Seat, 
     Ok(Seat { nonce: call.nonce + 1, ..spent })
 }
 
-/// Executes one operation of a seat.
-pub(crate) fn act(ledger: &mut Ledger<'_>, actor: Actor, rules: Rules<'_>, step: &SeatStep<'_>) -> Result<(), Stop> {
+/// Executes one operation of a seat. Returns the account to which it gave another sponsor.
+pub(crate) fn act(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    step: &SeatStep<'_>,
+) -> Result<Option<AccountId>, Stop> {
     let Some(SystemSender::Seat(number)) = SystemSender::of(&actor.sender) else {
         return fail(FailureCode::WrongSender);
     };
@@ -116,8 +122,8 @@ pub(crate) fn act(ledger: &mut Ledger<'_>, actor: Actor, rules: Rules<'_>, step:
     match step {
         SeatStep::Propose { change, until_ms } => propose(ledger, actor, rules, (record, &seat), (*change, *until_ms)),
         SeatStep::Approve { number, change } => approve(ledger, actor, rules, (record, &seat), (*number, *change)),
-        SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number),
-        SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority),
+        SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number).map(|()| None),
+        SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority).map(|()| None),
         SeatStep::Wrong => fail(FailureCode::WrongSender),
     }
 }
@@ -128,10 +134,10 @@ fn propose(
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (change, until_ms): (&GovernanceChange, u64),
-) -> Result<(), Stop> {
+) -> Result<Option<AccountId>, Stop> {
     check_ahead(until_ms, actor.time_ms, PROPOSAL_MS_MAX)?;
-    let prepared = prepare(ledger, actor, rules, &record, change)?;
     let (number, next_proposal) = (record.next_proposal, record.next_proposal.saturating_add(1));
+    let prepared = prepare(ledger, actor, rules, &record, (number, change))?;
     let record = GovernanceRecord { next_proposal, ..record };
     if record.quorum <= 1 {
         return make(ledger, actor, record, prepared);
@@ -147,7 +153,8 @@ fn propose(
     let approvals = BoundedVec::new(vec![approval_of(seat)]).unwrap_or_default();
     let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals };
     write_proposal(ledger, number, Some(&proposal))?;
-    write_governance(ledger, &record)
+    write_governance(ledger, &record)?;
+    Ok(None)
 }
 
 fn approve(
@@ -156,7 +163,7 @@ fn approve(
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (number, change): (u64, &Hash),
-) -> Result<(), Stop> {
+) -> Result<Option<AccountId>, Stop> {
     let proposal = live_proposal(ledger, actor, &record, number)?;
     if change_hash(&proposal.change) != *change {
         return fail(FailureCode::NoSuchProposal);
@@ -167,12 +174,13 @@ fn approve(
     }
     approvals.push(approval_of(seat));
     if approvals.len() >= usize::from(record.quorum) {
-        let prepared = prepare(ledger, actor, rules, &record, &proposal.change)?;
+        let prepared = prepare(ledger, actor, rules, &record, (number, &proposal.change))?;
         write_proposal(ledger, number, None)?;
         return make(ledger, actor, record.without(number), prepared);
     }
     let approvals = BoundedVec::new(approvals).unwrap_or_default();
-    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))
+    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))?;
+    Ok(None)
 }
 
 fn withdraw(
@@ -240,15 +248,17 @@ enum Prepared {
     Committee(At, Box<Change>),
     /// The pauses from now on.
     Pauses(Vec<Pause>),
+    /// The sponsor of an account from now on.
+    Sponsor(Box<Sponsored>),
 }
 
-/// Checks a change as a whole (V8, V44) and returns its result.
+/// Checks the change of a proposal as a whole (V8, V44) and returns its result.
 fn prepare(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     governance: &GovernanceRecord,
-    change: &GovernanceChange,
+    (number, change): (u64, &GovernanceChange),
 ) -> Result<Prepared, Stop> {
     if change.new_keys().into_iter().any(is_small_order) {
         return fail(FailureCode::NotPossessed);
@@ -259,6 +269,9 @@ fn prepare(
     }
     if let GovernanceChange::Resume { scope } = change {
         return resumed(governance, actor.time_ms, *scope);
+    }
+    if let Some(result) = sponsored(ledger, rules.parameters, actor.time_ms, (number, change))? {
+        return Ok(Prepared::Sponsor(Box::new(result)));
     }
     let (at, record) = record_of(ledger)?;
     let change = match of_the_committee(change) {
@@ -280,7 +293,9 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
         GovernanceChange::SetParameters { .. }
         | GovernanceChange::SetOperators { .. }
         | GovernanceChange::Pause { .. }
-        | GovernanceChange::Resume { .. } => return None,
+        | GovernanceChange::Resume { .. }
+        | GovernanceChange::SetSponsor { .. }
+        | GovernanceChange::AssignSponsor { .. } => return None,
     })
 }
 
@@ -337,16 +352,21 @@ fn others(governance: &GovernanceRecord, now_ms: u64, scope: PauseScope) -> Vec<
     governance.pauses.iter().filter(stays).copied().collect()
 }
 
-/// Makes a checked change.
-fn make(ledger: &mut Ledger<'_>, actor: Actor, record: GovernanceRecord, prepared: Prepared) -> Result<(), Stop> {
-    let record = match prepared {
-        Prepared::Committee(at, change) => {
-            write_change(ledger, None, actor.epoch, at, *change)?;
-            record
-        }
-        Prepared::Pauses(pauses) => GovernanceRecord { pauses: BoundedVec::new(pauses).unwrap_or_default(), ..record },
-    };
-    write_governance(ledger, &record)
+/// Makes a checked change. Returns the account to which it gave another sponsor.
+fn make(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    mut record: GovernanceRecord,
+    prepared: Prepared,
+) -> Result<Option<AccountId>, Stop> {
+    let mut sponsored = None;
+    match prepared {
+        Prepared::Committee(at, change) => write_change(ledger, None, actor.epoch, at, *change)?,
+        Prepared::Pauses(pauses) => record.pauses = BoundedVec::new(pauses).unwrap_or_default(),
+        Prepared::Sponsor(result) => sponsored = Some(result.write(ledger)?),
+    }
+    write_governance(ledger, &record)?;
+    Ok(sponsored)
 }
 
 /// Checks that a time is ahead, and at most `max_ms`.

@@ -23,6 +23,7 @@ mod pools;
 pub(crate) mod quota;
 pub(crate) mod record;
 mod slots;
+pub(crate) mod sponsors;
 pub(crate) mod step;
 mod values;
 pub(crate) mod verifiers;

@@ -4,7 +4,7 @@
 //! tells the form; both forms are read alike, and the second one is written.
 
 use super::custody::CustodyState;
-use super::quota::COMMON;
+use super::sponsors::COMMON;
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{DecodeError, Signer, decode, encode};

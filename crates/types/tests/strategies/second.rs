@@ -91,6 +91,10 @@ pub fn change() -> impl Strategy<Value = GovernanceChange> {
         }),
         (scope(), any::<u64>()).prop_map(|(scope, until_ms)| GovernanceChange::Pause { scope, until_ms }),
         scope().prop_map(|scope| GovernanceChange::Resume { scope }),
+        (account(), any::<(u32, u32, Option<u64>)>()).prop_map(|(account, (work_ppm, history_ppm, until_ms))| {
+            GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms }
+        }),
+        (account(), any::<u32>()).prop_map(|(account, sponsor)| GovernanceChange::AssignSponsor { account, sponsor }),
     ]
 }
 
