@@ -5,6 +5,7 @@ use crate::clients::account_views;
 use crate::contained::Closes;
 use crate::epoch_ends::end_of_epoch;
 use crate::inbox::Inbox;
+use crate::lane_junk::LaneJunk;
 use crate::metrics::NodeMetrics;
 use crate::proving::Scoped;
 use crate::queue::Queue;
@@ -61,6 +62,8 @@ pub struct Progress {
     pub moved: Arc<watch::Sender<()>>,
     /// Newest executed height, and its block if there are event streams.
     pub newest: watch::Sender<Newest>,
+    /// Lanes with transactions that execution skipped.
+    pub lane_junk: LaneJunk,
 }
 
 /// The chain's parameters in the epoch of the next block.
@@ -162,6 +165,8 @@ impl Executor {
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
         self.metrics.executed(&commit, above_ms, skipped.len(), times);
+        let ids: Vec<TxId> = skipped.iter().map(|(id, _)| *id).collect();
+        self.metrics.lanes_skipped(&self.progress.lane_junk.note(&commit, &ids));
         log_marks::executed(&commit, above_ms);
         self.progress.executed.store(job.block.header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());

@@ -14,6 +14,7 @@ pub mod error;
 pub mod executor;
 pub mod inbox;
 pub mod journal_records;
+pub mod lane_junk;
 pub mod mark;
 pub mod metrics;
 pub mod owners_end;

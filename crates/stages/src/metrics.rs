@@ -69,6 +69,7 @@ pub struct NodeMetrics {
     pub ready: Gauge,
     transactions: Counter,
     skipped: Counter,
+    lane_skipped: Family<PeerLabel, Counter>,
     blocks: Counter,
     empty_blocks: Counter,
     execution: Histogram,
@@ -125,6 +126,7 @@ impl NodeMetrics {
             ready: Gauge::default(),
             transactions: Counter::default(),
             skipped: Counter::default(),
+            lane_skipped: Family::default(),
             blocks: Counter::default(),
             empty_blocks: Counter::default(),
             execution: seconds(),
@@ -222,6 +224,8 @@ impl NodeMetrics {
             "Transactions in blocks that were skipped without a receipt",
             &self.skipped,
         );
+        let help = "Bytes of each validator's lane that were skipped without a receipt, and that no account paid for";
+        self.add_of_shard("rustorium_execution_lane_skipped_bytes", help, &self.lane_skipped);
         self.add_of_shard("rustorium_execution_blocks", "Executed blocks", &self.blocks);
         self.add_of_shard(
             "rustorium_execution_empty_blocks",
@@ -296,6 +300,13 @@ impl NodeMetrics {
         self.skipped.inc_by(skipped as u64);
         self.execution.observe(times[0].as_secs_f64());
         self.commit.observe(times[1].as_secs_f64());
+    }
+
+    /// Counts the bytes of lanes that execution skipped in a block.
+    pub fn lanes_skipped(&self, bytes: &BTreeMap<ValidatorIndex, u64>) {
+        for (author, bytes) in bytes {
+            self.lane_skipped.get_or_create(&PeerLabel { peer: author.0.to_string() }).inc_by(*bytes);
+        }
     }
 
     /// Observes how long it took to answer all who waited for a block.

@@ -180,6 +180,7 @@ impl Opened {
             self.replica.store.clone(),
             self.gauges.clone(),
             self.links.clone(),
+            self.replica.progress.clone(),
         )
         // The gateway serves the root shard.
         .with_tls(process.tls.clone().filter(|_| self.backend.chain.shard == ShardId::ROOT));
