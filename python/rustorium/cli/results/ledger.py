@@ -31,6 +31,14 @@ class AccountMade(Sent, kw_only=True):
     storage_bytes: int
 
 
+class KeysSet(Result):
+    """The keys in the file, those that were set, and the transactions that set them."""
+
+    keys: int
+    set: int
+    transactions: int
+
+
 class Issued(Sent, kw_only=True):
     """The asset that was issued, and the transaction that issued it."""
 

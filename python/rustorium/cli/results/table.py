@@ -86,6 +86,7 @@ SHAPES: Mapping[str, Shape] = {
     "account holdings": _list(ledger.Holding),
     "account history": _list(ledger.VersionRow),
     "tx put": _one(ledger.Sent),
+    "tx put-many": _one(ledger.KeysSet),
     "tx transfer": _one(ledger.Sent),
     "tx delete": _one(ledger.Sent),
     "tx issue": _one(ledger.Issued),
