@@ -11,16 +11,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import pytest
-
+from breaking import SEEDS_MAX, Broken, Seeds
+from broken_client_rules import CLIENT_RULES
 from model.peers import Peers
 from model.plane import DataPlane
 from model.port import SimPort
-from model.run import Report, run_many, run_seed
+from model.run import run_seed
 from model.scenario import Mode
 from model.world import World
 from rustorium.cli import audit
@@ -55,45 +54,6 @@ from rustorium.health.detect import Detector
 from rustorium.home.paths import Home
 from rustorium.node.loop.driver import Driver
 from rustorium.observe.nodelogs.lines import LogFile
-
-SEEDS_MAX = 250
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """Seeds of the simulator, of which one of the first `SEEDS_MAX` must fail."""
-
-    mode: Mode
-    first: int = 0
-
-    def caught(self) -> Report | None:
-        """Returns the report of the first seed that fails."""
-        return next((report for report in run_many(self.first, SEEDS_MAX, self.mode) if not report.ok), None)
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A broken rule, and how it is found."""
-
-    changes: tuple[tuple[Any, str, Any], ...]
-    """Owner, attribute, replacement."""
-    shown_by: Seeds | str
-    """Seeds, or tests that fail."""
-
-    @property
-    def where(self) -> str:
-        """Returns the first place that is changed."""
-        owner, attribute, _ = self.changes[0]
-        name = owner.__name__ if "." in owner.__name__ else f"{owner.__module__}.{owner.__name__}"
-        return f"{name.removeprefix('rustorium.')}.{attribute}"
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Breaks the rule for as long as the context lasts."""
-        with pytest.MonkeyPatch.context() as patch:
-            for owner, attribute, now in self.changes:
-                patch.setattr(owner, attribute, now)
-            yield
 
 
 def sign_anything(port: Any, vote: OwnVote) -> bool:
@@ -464,6 +424,7 @@ RULES: dict[str, Broken] = {
     "R35: what was lost to all stays so": _tests(
         "tests/consensus/test_late_nullify.py", (Machine, "_nullify_late", lambda _machine, _now: None)
     ),
+    **CLIENT_RULES,
 }
 
 

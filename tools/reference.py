@@ -54,6 +54,7 @@ PYTHON = {
     "rustorium.api": None,
     "rustorium.types": None,
     "rustorium.custody": None,
+    "rustorium.reports": None,
     "rustorium.records": None,
     "rustorium.errors": None,
     "rustorium.testing": None,

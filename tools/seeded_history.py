@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = re.compile(r'seeded::bug\("([^"]+)"|^.\s*"([^"]+)": _(?:seeds|tests)\(')
+TABLES = ("tests/broken_rules.py", "tests/broken_client_rules.py")
 FUNCTION = re.compile(r"^[0-9a-f]+\^:(?P<path>[^:]+):(?:fn|def) (?P<name>\w+)$")
 CHANGED = re.compile(r"^(?P<sign>[-+])\s*(?:pub(?:\([^)]*\))? |async )*(?:fn|def) (?P<name>\w+)")
 
@@ -32,7 +33,7 @@ def brought_by() -> dict[str, str]:
     changed: Counter[str] = Counter()
     origin: dict[str, str] = {}
     commit = ""
-    for line in [*_git(*patches, "--", "crates", "tools/seeded", "tests/broken_rules.py"), "commit "]:
+    for line in [*_git(*patches, "--", "crates", "tools/seeded", *TABLES), "commit "]:
         if line.startswith("commit "):
             origin |= {name: commit for name, by in changed.items() if there[name] == 0 < by}
             there.update(changed)

@@ -43,13 +43,15 @@ ADVICE: dict[str, str] = {
     "nothing-pending": "look up the account's authority: the change is over, or another one waits in its place",
     "not-recovery": "sign it with the account's recovery account",
     "paused": "wait until the pause ends or the operators' seats end it, and send a new one then",
-    "wrong-sender": "have an operator's seat propose or approve it, or have an account send what is not the seats'",
+    "wrong-sender": "have an operator's seat, a validator's owner or an account send it, whichever may",
     "no-such-proposal": "look at the open proposals, and name the number and the change of one of them",
     "too-many-proposals": "withdraw one of the seat's proposals, or wait until one ends",
     "stale-proposal": "propose it again: the seats or the wanted parameters changed since",
     "bad-parameters": "change the parameter, the seats or the quorum that is out of range, and propose it again",
-    "bad-time": "name a time that is ahead, by seven days at most",
+    "bad-time": "name a time that is ahead: by seven days at most, and for a sponsor's shares by 90",
     "bad-pause": "name what is paused, or end another pause first",
+    "too-soon": "wait for the next epoch, and set the owner then, or have the operators' seats set it",
+    "no-such-sponsor": "name the number of a sponsor whose shares haven't ended, or 0 for the common one",
 }
 
 

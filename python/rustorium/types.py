@@ -6,7 +6,7 @@ units, times are Unix milliseconds.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal
 
 from rustorium.custody import AccountAuthority as AccountAuthority
 from rustorium.custody import AccountSettings
@@ -14,6 +14,9 @@ from rustorium.custody import Authority as Authority
 from rustorium.custody import PendingChange as PendingChange
 from rustorium.custody import Recovery as Recovery
 from rustorium.records import Listing, Record
+from rustorium.reports import Evidence as Evidence
+from rustorium.reports import Finding as Finding
+from rustorium.reports import NodeStatus as NodeStatus
 
 Wait = Literal["accepted", "final", "certified"]
 """Milestone that a submission waits for: in a pool, final and executed, or claimed by a final header (provable)."""
@@ -172,6 +175,8 @@ class Account(Record):
     custody: Literal["settled", "pending"] | None = None
     """Set if the account has a delay, a recovery account or a change that waits. While one waits, other keys may act
     than these: `Client.authority` tells."""
+    grants_era: int = 0
+    """Number of times that the account's grants became void. A grant of another era allows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,28 @@ class Balance(Record):
     asset: str
     amount: int
     at: At
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Record):
+    """What an account lets another one write in its namespace."""
+
+    account: str
+    """The account that gave it."""
+    to: str
+    """The account that may write."""
+    rights: tuple[str, ...]
+    """`put`, `delete`, or both."""
+    prefixes: tuple[bytes, ...]
+    """Prefixes of the keys; an empty one is the whole namespace."""
+    until_ms: int | None
+    """Header time from which it allows nothing, Unix ms; `None` if it has no end."""
+    era: int
+    """Era of the account's grants in which it was made. It allows nothing once the account has another
+    (`Account.grants_era`)."""
+    at: At
+    valid: bool | None = None
+    """Whether it allows something at this height; `None` if it was read without the account's era."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +317,20 @@ class BalancePage(Listing):
 
 
 @dataclass(frozen=True, slots=True)
+class GrantPage(Listing):
+    """One page of the grants that an account gave, in no meaningful order."""
+
+    grants: tuple[Grant, ...]
+    next_cursor: str | None
+    """Cursor of the next page; `None` on the last page. A short or empty page may still have a next one."""
+    at: At
+    """The state that all pages of the listing describe."""
+
+    def _rows(self) -> tuple[Grant, ...]:
+        return self.grants
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptPage(Record):
     """One page of an account's transactions, newest first."""
 
@@ -306,122 +347,45 @@ class Event(Record):
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence(Record):
-    """Evidence that a validator signed what no honest validator signs."""
-
-    validator: int
-    name: str
-    kind: str
-    """`two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`."""
-    first: str
-    """The view or batch in which it was seen first, such as "view 7"."""
-    count: int
-    validator_key: str = ""
-    """Empty if an earlier release recorded no key."""
-    first_ms: int = 0
-    """Time when it was first seen, by the node's clock, Unix ms; 0 if an earlier release recorded no time."""
-    member: bool = True
-    """`True` if the validator is in the current committee."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding(Record):
-    """A problem that a node found with itself."""
-
-    code: str
-    severity: str
-    """"degraded", or "not-ready"."""
-    evidence: str
-    advice: str
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus(Record):
-    """A node's report about itself."""
-
-    node: str
-    chain: str
-    height: int
-    view: int
-    epoch: int
-    executed: int
-    claimed: int
-    peers_up: int
-    pool_transactions: int
-    durability: str
-    ready: bool
-    reason: str
-    """The reason why the node isn't ready; empty if it is."""
-    raw: dict[str, object] = field(default_factory=dict, repr=False)
-    """The whole report."""
-    unreachable: tuple[str, ...] = ()
-    """Names of the validators that the node has no link to."""
-    role: str = ""
-    """"validator", or "follower" if the node is not in the epoch's committee."""
-    retired: str = ""
-    """The reason why the validator key signs nothing more; empty if it signs."""
-    evidence: tuple[Evidence, ...] = ()
-    filling: Mapping[str, object] | None = None
-    """Progress of filling the empty store from a snapshot: height, percent, rows, parts, peers, banned, …"""
-    findings: tuple[Finding, ...] = ()
-    """The node's problems, each with what to do about it."""
-    shard: int = 0
-    """The shard whose height, view, epoch, committee and pool these are."""
-    protocol: int = 0
-    """Protocol version of the epoch; 0 if the node doesn't say."""
-    older: tuple[str, ...] = ()
-    """Names of the validators whose release can't run protocol version 2, as the node's links tell."""
-
-    @property
-    def release(self) -> str:
-        """The release that the node runs; empty if it doesn't say."""
-        return str(self.raw.get("version") or "")
-
-    @property
-    def home_format(self) -> int | None:
-        """The format of the node's home; `None` if it was not reported."""
-        found = self.raw.get("home_format")
-        return found if isinstance(found, int) else None
-
-    @property
-    def attention(self) -> str:
-        """The problems that the operator must solve, apart from readiness; empty if there are none."""
-        found = [self.retired] if self.retired else []
-        if self.filling is not None and (banned := self.filling["banned"]):
-            found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")
-        if self.unreachable:
-            found.append(f"can't reach {', '.join(self.unreachable)}")
-        # The retired key and the missing peers are already listed.
-        found += [one.code for one in self.findings if one.code not in ("key-retired", "peers-lost")]
-        found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]
-        return "; ".join(found)
-
-
 @dataclass(frozen=True, slots=True, init=False)
 class Subject(Record):
     """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance; with
-    `authority`, its settings."""
+    `authority`, its settings; with `grant`, what it lets that account write. Of the system's account (`account`
+    of `Client.governance()`), with `governance`, the operators' seats, and with `proposal` one of their proposals."""
 
     account: str
     key: bytes | None = None
     asset: str | None = None
     authority: bool = False
+    governance: bool = False
+    proposal: int | None = None
+    grant: str | None = None
 
     def __init__(
-        self, account: str, key: bytes | str | None = None, asset: str | None = None, *, authority: bool = False
+        self,
+        account: str,
+        key: bytes | str | None = None,
+        asset: str | None = None,
+        *,
+        authority: bool = False,
+        governance: bool = False,
+        proposal: int | None = None,
+        grant: str | None = None,
     ) -> None:
         """Takes a key as text, too, which is kept as UTF-8."""
         object.__setattr__(self, "account", account)
         object.__setattr__(self, "key", key.encode() if isinstance(key, str) else key)
         object.__setattr__(self, "asset", asset)
         object.__setattr__(self, "authority", authority)
+        object.__setattr__(self, "governance", governance)
+        object.__setattr__(self, "proposal", proposal)
+        object.__setattr__(self, "grant", grant)
 
 
-SubjectContent = Account | AccountSettings | Balance | Value | None
-"""Content of a subject: an account's record (`None` if there is no such account), a balance, a value, or an account's
-settings (`None` if it has neither a delay nor a recovery account)."""
+SubjectContent = Account | AccountSettings | Balance | Grant | Value | Mapping[str, Any] | None
+"""Content of a subject: an account's record (`None` if there is no such account), a balance, a value, an account's
+settings (`None` if it has neither a delay nor a recovery account), a grant (`None` if there is none), or the seats or a
+proposal as the API's JSON (`None` if the state has none)."""
 Held = SubjectContent
 """The former name of `SubjectContent`."""
 
@@ -449,7 +413,8 @@ class ProvenState(Listing):
     """A proof file, which others can check from the genesis alone."""
 
     def _rows(self) -> Iterable[Record]:
-        return [held for held in self.items.values() if held is not None]
+        # What is shown as the API's JSON has no fields of its own.
+        return [held for held in self.items.values() if isinstance(held, Record)]
 
 
 @dataclass(frozen=True, slots=True)

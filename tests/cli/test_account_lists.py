@@ -1,4 +1,4 @@
-"""`account history` and `account holdings` of what isn't there say so, instead of printing nothing."""
+"""`account history`, `holdings` and `grants` of what isn't there say so, instead of printing nothing."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from cli_runner import Cli
 
-from rustorium.types import At, BalancePage, HistoryPage
+from rustorium.types import At, BalancePage, Grant, GrantPage, HistoryPage
 
 AT = At(9, "ab" * 32)
 ME = "rs1me"
@@ -17,6 +17,7 @@ class Lists:
     """A fake client whose node lists nothing, and keeps heights from `kept_from`."""
 
     kept_from = 0
+    given: tuple[Grant, ...] = ()
 
     @contextmanager
     def client(self, *_: object, **__: object) -> Iterator["Lists"]:
@@ -27,6 +28,9 @@ class Lists:
 
     def holdings(self, *_: object, **__: object) -> BalancePage:
         return BalancePage((), None, AT)
+
+    def grants(self, *_: object, **__: object) -> GrantPage:
+        return GrantPage(self.given, None, AT)
 
 
 @pytest.fixture
@@ -50,3 +54,18 @@ def test_an_account_without_assets_is_said_to_hold_none(cli: Cli, lists: Lists) 
     ended = cli("account", "holdings", ME)
     assert (ended.code, ended.err) == (0, "rs1me holds no assets, on the word of the node.\n")
     assert json.loads(cli("account", "holdings", ME, "-o", "json").out) == []
+
+
+def test_grants_are_shown_with_what_they_allow(cli: Cli, lists: Lists) -> None:
+    ended = cli("account", "grants", ME)
+    assert (ended.code, ended.err) == (0, "rs1me gave no grants, on the word of the node.\n")
+    lists.given = (
+        Grant(ME, "rs1a", ("put", "delete"), (b"a/", b""), 1_800_000_000_000, 1, AT, valid=False),
+        Grant(ME, "rs1b", ("put",), (b"\xff",), None, 2, AT, valid=True),
+    )
+    table = cli("account", "grants", ME).out.splitlines()
+    assert table[1].split()[-2:] == ["2027-01-15T08:00:00Z", "no"]
+    first, second = json.loads(cli("account", "grants", ME, "-o", "json").out)
+    assert (first["rights"], first["prefixes"], first["encoding"]) == (["put", "delete"], ["a/", ""], "utf8")
+    assert (first["until"], first["era"], first["valid"]) == ("2027-01-15T08:00:00Z", 1, False)
+    assert (second["prefixes"], second["encoding"], second["until"], second["valid"]) == (["ff"], "hex", None, True)

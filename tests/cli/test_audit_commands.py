@@ -50,6 +50,45 @@ def test_the_table_says_who_signed_what_was_verified(cli: Cli, home: Home) -> No
     assert first == f"VERIFIED: {LINES} lines, each signed by the node key {node_key(home)}"
 
 
+def test_operators_decisions_are_shown_in_words(cli: Cli, home: Home, passphrase: Path) -> None:
+    seed = _native.open_key(str(home.node_key), "node", find_passphrase(home.node_key, passphrase, {}))
+    by = {"seat": 1, "transaction": "cd" * 32}
+    change = {"number": 7, "change": "pause", "hash": "ab" * 32}
+    until = {"until_ms": 1_800_000_000_000}
+    acts = [
+        by | change | until | {"act": "proposed"},
+        by | {"act": "approved", "number": 7, "hash": "ab" * 32},
+        by | {"act": "withdrawn", "number": 7, "ended": True},
+        by | change | until | {"act": "paused", "account": "rs1x"},
+        by | change | {"act": "resumed", "change": "resume"},
+        by | change | {"act": "made", "change": "end_epoch"},
+        by | {"act": "keys-changed", "authority_hash": "ef" * 32},
+        {"act": "in-force", "epoch": 8, "change": "parameters", "version": 2, "parameters": "aa" * 32},
+        {"act": "in-force", "epoch": 9, "change": "version", "version": 3},
+    ]
+    fields = {"height": 12, "time_ms": 5, "part": 0, "acts": acts}
+    _native.audit_record(str(home.path / "audit"), seed, "governance", json.dumps(fields))
+    shown = json.loads(cli("audit", "show", "--home", home.path, "--event", "governance", "-o", "json").out)
+    assert [line["fields"] for line in shown] == [fields], "programs get the fields"
+    lines = [" ".join(line.split()) for line in cli("audit", "show", "--home", home.path, "--last", 1).out.splitlines()]
+    said = [line.partition("height 12: ")[2] for line in lines[1:]]
+    assert said == [
+        f"seat 1 made proposal 7, pause {'ab' * 32}, open until 2027-01-15T08:00:00Z",
+        f"seat 1 approved proposal 7, change {'ab' * 32}",
+        "seat 1 took its approval of proposal 7 back, which ended it",
+        f"seat 1 decided proposal 7, pause {'ab' * 32}: the account rs1x paused until 2027-01-15T08:00:00Z",
+        f"seat 1 decided proposal 7, resume {'ab' * 32}: the pause of all accounts is over",
+        f"seat 1 decided proposal 7, end_epoch {'ab' * 32}: the change is made",
+        f"seat 1 has other keys: the authority {'ef' * 32}",
+        f"epoch 8 begins with other parameters, hash {'aa' * 32}",
+        "epoch 9 begins with protocol version 3",
+    ]
+    _native.audit_record(
+        str(home.path / "audit"), seed, "governance", json.dumps({"acts": [{"act": "of a later release"}]})
+    )
+    assert "of a later release" in cli("audit", "show", "--home", home.path, "--last", 1).out
+
+
 def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> None:
     every = json.loads(cli("audit", "show", "--home", home.path, "-o", "json").out)
     assert [line["seq"] for line in every] == list(range(1, LINES + 1))

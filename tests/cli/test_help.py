@@ -52,7 +52,7 @@ def test_a_shell_completes_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("_RUSTORIUM_NODE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "rustorium-node tx p")
     monkeypatch.setenv("COMP_CWORD", "2")
-    assert cli().out.split() == ["put"]
+    assert cli().out.split() == ["put", "put-many"]
 
 
 def test_help_speaks_of_text_and_numbers_and_not_of_python(cli: Cli) -> None:

@@ -111,4 +111,4 @@ def removed(node: Node) -> None:
     assert list(node.committee()) == ["node-0", "node-1", "node-2"]
     ended = node("end-epoch", "-o", "json")
     assert (ended.code, json.loads(ended.out)["approved"]) == (0, "its end")
-    node("end-epoch", account=2).fails(1, "operator")
+    node("end-epoch", account=2).fails(2, "is not an operator")

@@ -13,6 +13,7 @@ import pytest
 from cli_runner import Cli, CommandResult
 
 from rustorium.access.netfile import Net, NetNode
+from rustorium.errors import BadResponse
 from rustorium.home.paths import Home
 from rustorium.net.probe import silent, status_of
 from rustorium.node.recovery.state import RecoveryState, one_supervisor
@@ -382,3 +383,54 @@ def test_members_that_cannot_run_the_epochs_version_are_named(cli: Cli, net: Cal
     assert "epoch 8 is version 2: 2 of 4 members run it, 3 are needed" in halted.out
     assert (halted.code, "install it on node-2, node-3" in halted.out) == (5, True)
     assert "protocol-older" not in cli("status", "check", *net(one | {"protocol": 1})).out
+
+
+OPEN = {
+    "number": 7,
+    "change": "set_parameters",
+    "approvals": [0],
+    "not_approved": [1, 2],
+    "until_ms": 1_800_000_000_000,
+}
+GOVERNANCE: dict[str, Any] = {"seats": 3, "quorum": 2, "proposals": [], "pauses": []}
+
+
+def governed(net: Callable[..., list[str]], cli: Cli, **note: Any) -> CommandResult:
+    """Checks a net of four of which the first node is behind, and knows nothing of what the seats did since."""
+    new = {"governance": GOVERNANCE | note}
+    old = {"governance": GOVERNANCE, "height": 8, "at": {"height": 8, "root": "00" * 32, "shard": 0}}
+    ended: CommandResult = cli("status", "check", *net(old, new, new, new))
+    return ended
+
+
+def test_an_open_proposal_is_told_once_and_alarms_nobody(cli: Cli, net: Callable[..., list[str]]) -> None:
+    ended = governed(net, cli, proposals=[OPEN])
+    given = "proposal 7 (set_parameters) has 1 of 2 approvals, not those of seats 1, 2"
+    said = f"{given}, and is open until 2027-01-15T08:00:00Z"
+    assert (ended.code, ended.out.count(f"governance-open: {said}")) == (0, 1)
+    assert "`rustorium-node govern show 7`" in ended.out
+    assert "`govern approve 7 --key KEY_FILE`" in " ".join(ended.out.split())
+    assert "governance-open" not in governed(net, cli).out
+
+
+def test_a_pause_is_told_until_it_ends(cli: Cli, net: Callable[..., list[str]]) -> None:
+    ended = governed(net, cli, pauses=[{"until_ms": 1_800_000_000_000}])
+    assert (ended.code, "paused: all accounts are paused until 2027-01-15T08:00:00Z" in ended.out) == (1, True)
+    assert "`rustorium-node govern propose resume --key KEY_FILE`" in " ".join(ended.out.split())
+    ended = governed(net, cli, pauses=[{"account": "rs1x", "until_ms": 1_800_000_000_000}])
+    assert (ended.code, "paused: the account rs1x is paused until" in ended.out) == (1, True)
+    assert "`rustorium-node govern propose resume rs1x --key KEY_FILE`" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(("seats", "quorum", "thin"), [(1, 1, True), (2, 2, True), (3, 2, False), (0, 0, False)])
+def test_seats_of_which_none_may_be_lost_are_told(
+    seats: int, quorum: int, thin: bool, cli: Cli, net: Callable[..., list[str]]
+) -> None:
+    ended = governed(net, cli, seats=seats, quorum=quorum)
+    assert (ended.code, "operators-thin: if " in ended.out) == (0, thin)
+    assert (f"needs {quorum} of {seats} seats" in ended.out) == thin
+
+
+def test_a_report_about_seats_that_cannot_be_read_is_no_report(cli: Cli, net: Callable[..., list[str]]) -> None:
+    with pytest.raises(BadResponse):
+        net({"governance": GOVERNANCE | {"proposals": [{"number": "x"}]}})

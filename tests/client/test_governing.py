@@ -11,10 +11,21 @@ import pytest
 
 from rustorium import _native
 from rustorium.cli.govern import _say_state
-from rustorium.client.governance import check_hashes
+from rustorium.client.governance import check_hashes, check_parameters, seat_number, seats_in_force
 from rustorium.client.words import change_words, shown
 from rustorium.errors import NotFound, ProofRefused, UsageError
-from rustorium.net.governing import differences, proposal_of, row, seat_of, set_operators, set_parameters
+from rustorium.net.governing import (
+    Decision,
+    decide,
+    differences,
+    effect,
+    proposal_of,
+    row,
+    seat_of,
+    set_operators,
+    set_parameters,
+    set_sponsor,
+)
 from rustorium.types import Authority
 
 KEYS = [_native.public_key(bytes([number]) * 32).hex() for number in (1, 2, 3)]
@@ -29,7 +40,9 @@ def answer(**changes: Any) -> dict[str, Any]:
     ]
     pause = {"type": "pause", "until_ms": 1_800_000_000_000}
     proposal = {"number": 7, "seat": 0, "until_ms": 1_800_000_000_000, "change": pause, "hash": "ab", "approvals": [4]}
+    proposal["made"] = False
     found = {"quorum": 2, "seats": seats, "proposals": [proposal], "wanted": WANTED, "wanted_hash": "cd" * 32}
+    found |= {"operators_from_ms": 0, "operators_delay_ms": 0, "time_ms": 0}
     return found | changes
 
 
@@ -124,12 +137,31 @@ def test_changes_are_shown_as_differences() -> None:
             set_operators(answer(), keys, quorum)
 
 
+def test_shares_of_a_sponsor_are_given_in_percent_and_hold_at_once() -> None:
+    change = set_sponsor(answer(), "rs1x", 12.5, 0.0001, None)
+    assert change == {"type": "set_sponsor", "account": "rs1x", "work_ppm": 125_000, "history_ppm": 1}
+    assert effect(answer(), change) == "at once"
+    far_ms = 4_000_000_000_000
+    ending = set_sponsor(answer(time_ms=far_ms), "rs1x", 100, 100, 60)
+    assert (ending["work_ppm"], ending["until_ms"]) == (1_000_000, far_ms + 60_000)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"type": "pause", "account": "rs1x", "until_ms": 0}, "pause the account rs1x until 1970-01-01T00:00:00Z"),
         ({"type": "resume"}, "end the pause of all accounts"),
         ({"type": "end_epoch", "epoch": 3}, "end epoch 3 as soon as it can end"),
+        (
+            {"type": "set_sponsor", "account": "rs1x", "work_ppm": 125_000, "history_ppm": 1, "until_ms": 0},
+            r"rs1x 12\.5 % of the work and 0\.0001 % of the history until 1970-01-01T00:00:00Z, and what it has now",
+        ),
+        (
+            {"type": "set_sponsor", "account": "rs1x", "work_ppm": 200_000, "history_ppm": 1_000_000},
+            "^give the sponsor of the account rs1x 20 % of the work and 100 % of the history$",
+        ),
+        ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 257}, "have the account rs1x draw from sponsor 257"),
+        ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 0}, "draw from the common sponsor"),
         ({"type": "remove_validator", "validator_key": "ab"}, "remove the validator with key ab"),
         ({"type": "add_validator", "name": "a\x1b[31m", "region": 1}, r"add validator: name = "),
         ({"type": "set_operators", "operators": KEYS, "quorum": 2, "base": "cd"}, f"make 2 of these keys .*{KEYS[2]}"),
@@ -150,3 +182,98 @@ def test_operations_of_seats_have_words() -> None:
         "approve proposal 7, if its change has the hash ab"
     )
     assert shown({"type": "withdraw", "number": 7}, "") == "take the approval of proposal 7 back"
+
+
+def test_it_is_said_when_new_operators_come(capsys: pytest.CaptureFixture[str]) -> None:
+    change = {"type": "set_operators", "base": "cd" * 32, "operators": KEYS, "quorum": 2}
+    waits = answer(operators_delay_ms=86_400_000, operators_from_ms=1_800_000_000_000)
+    assert effect(answer(), change) == "from an epoch's end on"
+    assert effect(waits, change).startswith("from the first epoch's end on that is 24 hours after the decision")
+    assert effect(waits, {"type": "resume"}) == "at once"
+    [one] = waits["proposals"]
+    now = waits | {"proposals": [one | {"change": change, "made": True}]}
+    assert row(now, now["proposals"][0])["effect"] == "from the first epoch's end at or after 2027-01-15T08:00:00Z on"
+    _say_state(SimpleNamespace(governance=lambda: now), "hash", "ab", "unused")  # type: ignore[arg-type]
+    assert "The change is made, and takes effect from the first epoch's end at or after" in capsys.readouterr().err
+def test_a_seat_is_known_by_its_address() -> None:
+    assert seat_number(_native.system_account()) is None
+    assert seat_number(_native.account_id(1, bytes.fromhex(KEYS[0]))) is None
+    assert seat_number("rs1nothing") is None
+
+
+def test_the_seats_that_govern_are_those_of_the_parameters_in_force() -> None:
+    first = seats_in_force(None, KEYS[:2])
+    assert [(one["number"], one["public_key"], one["nonce"]) for one in first] == [(0, KEYS[0], 0), (1, KEYS[1], 0)]
+    held = {"number": 4, "first_key": KEYS[1], "authority_hash": SHARED, "nonce": 9, "generation": 1}
+    record = {"seats": [{"number": 0, "first_key": KEYS[0], "public_key": KEYS[0], "nonce": 2}, held], "next_seat": 6}
+    now = seats_in_force(record, [KEYS[1], KEYS[2]])
+    assert [one["number"] for one in now] == [4, 6], "a key that stays keeps its seat, and numbers are never used twice"
+    assert (now[0], now[1]["public_key"], now[1]["nonce"]) == (held, KEYS[2], 0)
+
+
+def test_parameters_that_nobody_certified_say_nothing_about_seats() -> None:
+    wanted = next(one["change"]["parameters"] for one in vectors() if "parameters" in one["change"])
+    certified = _native.parameters_hash(json.dumps(wanted))
+    check_parameters(wanted, certified)
+    for wrong in (wanted | {"operators": KEYS[:2]}, wanted | {"epoch_ms": 1}, {}):
+        with pytest.raises(ProofRefused, match="other parameters in force"):
+            check_parameters(wrong, certified)
+
+
+class Chain:
+    """A client of a chain on which a seat's operation changes what is open. The first answer after it is an old one."""
+
+    def __init__(self, *proposals: dict[str, Any]) -> None:
+        seats = [{"number": 0, "first_key": KEYS[0], "public_key": KEYS[0], "nonce": 5, "room": 9}]
+        seats.append({"number": 4, "first_key": KEYS[1], "authority_hash": SHARED, "nonce": 0, "room": 9})
+        self.now = answer(seats=seats, proposals=list(proposals), time_ms=0)
+        self.sent: list[dict[str, Any]] = []
+        self.old: list[dict[str, Any]] = []
+
+    def governance(self) -> dict[str, Any]:
+        return self.old.pop() if self.old else self.now
+
+    def send(self, _client: object, _said: object, operation: dict[str, Any], _key: object) -> None:
+        self.sent.append(operation)
+        self.old.append(self.now)
+        seats = [seat | {"nonce": seat["nonce"] + 1} for seat in self.now["seats"]]
+        made = {"number": 8, "hash": _native.change_hash(json.dumps(END)), "approvals": [0]}
+        self.now = self.now | {"seats": seats, "proposals": [made] if operation["type"] == "propose" else []}
+
+
+END = {"type": "end_epoch", "epoch": 3}
+OPERATOR = SimpleNamespace(public_key=KEYS[0], address="rs1operator")
+
+
+def decided(monkeypatch: pytest.MonkeyPatch, chain: Chain, key: object = OPERATOR) -> Decision:
+    monkeypatch.setattr("rustorium.net.governing.send", chain.send)
+    monkeypatch.setattr("rustorium.net.governing.POLL_S", 0.0)
+    return decide(chain, END, key)  # type: ignore[arg-type]
+
+
+def test_an_open_proposal_of_the_same_change_is_approved_and_none_is_made_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digest = _native.change_hash(json.dumps(END))
+    same = {"number": 7, "hash": digest, "approvals": [4]}
+    chain = Chain({"number": 6, "hash": "ab" * 32, "approvals": [4]}, same)
+    assert decided(monkeypatch, chain) == Decision(None, 2, 2)
+    assert chain.sent == [{"type": "approve", "number": 7, "change": digest}]
+    chain = Chain()
+    assert decided(monkeypatch, chain) == Decision(8, 1, 2), "it waits for another seat"
+    assert [(one["type"], one["change"]) for one in chain.sent] == [("propose", END)]
+    chain = Chain(same | {"approvals": [0]})
+    assert decided(monkeypatch, chain) == Decision(7, 1, 2)
+    assert chain.sent == [], "a seat approves once"
+
+
+@pytest.mark.parametrize(
+    ("key", "says"), [(KEYS[1], "seat 4 has another authority now"), (KEYS[2], "is not an operator of this chain")]
+)
+def test_a_key_that_acts_for_no_seat_alone_decides_nothing(
+    key: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain()
+    with pytest.raises(UsageError, match=says):
+        decided(monkeypatch, chain, SimpleNamespace(public_key=key, address="rs1other"))
+    assert chain.sent == []

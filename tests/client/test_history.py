@@ -1,4 +1,5 @@
-"""Versions and holdings: what is called proven was checked, and an answer that contradicts its proof is refused."""
+"""Versions, holdings and grants: what is called proven was checked, and an answer that contradicts its proof is
+refused."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,19 @@ from rustorium.client.blocks import READERS
 from rustorium.client.history import last_write, proven_version
 from rustorium.client.wire import parse
 from rustorium.errors import BadResponse, NotReady, ProofRefused
-from rustorium.types import At, Balance, Claim, Failure, ProvenState, Receipt, Subject, TransactionStatus, Version
+from rustorium.types import (
+    Account,
+    At,
+    Balance,
+    Claim,
+    Failure,
+    Grant,
+    ProvenState,
+    Receipt,
+    Subject,
+    TransactionStatus,
+    Version,
+)
 
 ME, OTHER = Key.generate().address, Key.generate().address
 ID = "ab" * 32
@@ -204,3 +217,41 @@ def test_holdings_are_proven_in_one_proof_and_those_of_the_past_are_not() -> Non
     node = Node(answers, {})
     assert node.run("holdings", ME, cursor="x", at=9).balances == past.balances
     assert node.asked[0][1] == {"limit": 30, "cursor": "x"}
+
+
+def given(to: str, until_ms: int | None = None, era: int = 2, *, valid: bool = True) -> dict[str, Any]:
+    end = {} if until_ms is None else {"until_ms": until_ms}
+    return {"to": to, "rights": ["put"], "prefixes_hex": ["612f"], "era": era, "valid": valid} | end
+
+
+def test_grants_are_proven_in_one_proof_that_says_which_of_them_hold() -> None:
+    """The node says of each that it holds."""
+    names = ["rs1a", "rs1b", "rs1c", "rs1d"]
+    grants = [given("rs1a"), given("rs1b", 1_000), given("rs1c", era=1), given("rs1d")]
+    answers = {f"{ME}/grants": {"account": ME, "grants_era": 2, "grants": grants, "next": "x", "at": AT}}
+    node = Node(answers, {})
+    proven = At(12, "ef" * 32, 0, True)
+
+    async def prove(subjects: list[Subject], *, at: str) -> ProvenState:
+        assert at == "current"
+        assert subjects == [Subject(ME), *(Subject(ME, grant=name) for name in names)]
+        owner = Account(ME, 0, None, 0, 0, proven, grants_era=2)
+        held = [Grant(ME, one["to"], ("put",), (b"a/",), one.get("until_ms"), one["era"], proven) for one in grants[:3]]
+        # The last one was taken back meanwhile.
+        return ProvenState(proven, Claim(13, "", 1_000, 0), dict(zip(subjects, [owner, *held, None], strict=True)), b"")
+
+    setattr(node.client, "proven", prove)  # noqa: B010
+    page = node.run("grants", ME)
+    assert [(one.to, one.valid, one.at) for one in page.grants] == [
+        ("rs1a", True, proven),
+        ("rs1b", False, proven),
+        ("rs1c", False, proven),
+    ]
+    assert (page.grants[0].rights, page.grants[0].prefixes, page.next_cursor) == (("put",), (b"a/",), "x")
+    past = Node(answers, {}).run("grants", ME, at=9)
+    assert [(one.to, one.valid, one.at.proven) for one in past.grants] == [(name, True, False) for name in names]
+    other = {f"{ME}/grants": {"account": OTHER, "grants": grants, "at": AT}}
+    with pytest.raises(ProofRefused, match="another account"):
+        Node(other, {}).run("grants", ME)
+    with pytest.raises(ProofRefused, match="more grants than were asked for"):
+        Node(answers, {}).run("grants", ME, limit=1)

@@ -71,6 +71,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda client, key: client.history(key.address, "k", before="5"), "before is a whole number, not str"),
     (lambda client, key: client.holdings(5), "an address is text, not int"),
     (lambda client, key: client.holdings(key.address, limit=2.0), "limit is a whole number, not float"),
+    (lambda client, key: client.grants(key.address, limit=2.0), "limit is a whole number, not float"),
     (lambda client, key: client.pool_head("1"), "pool is a whole number, not str"),
     (lambda client, key: client.pool_records("1", 0), "pool is a whole number, not str"),
     (lambda client, key: client.subscribe_transactions(5).__anext__(), "filter is text, not int"),

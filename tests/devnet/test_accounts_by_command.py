@@ -63,6 +63,21 @@ def test_an_account_from_the_command_line(ledger: Ledger) -> None:
     assert ledger("query", "--account", other)[0]["nonce"] == 0
 
 
+def test_many_keys_from_a_file(ledger: Ledger) -> None:
+    account = ledger.net.net.accounts[2]
+    file = ledger.folder / "many.json"
+    file.write_text(json.dumps({f"many/{number}": str(number) for number in range(600)}))
+    done = ledger("tx", "put-many", file, key=account.key_file)
+    assert done == {"keys": 600, "set": 600, "transactions": 3}
+    assert ledger("query", "--account", account.address, "many/599")[0]["value"] == "599"
+    other = ledger.net.net.accounts[1].address
+    refused = ("tx", "put-many", file, "--namespace", other)
+    ledger.refused(1, *refused, key=account.key_file, says="not-allowed")
+    for content in ("[]", '{"a": 1}', "{"):
+        file.write_text(content)
+        ledger.refused(2, "tx", "put-many", file, key=account.key_file, says="write an object")
+
+
 def test_grants_are_given_and_taken_back(ledger: Ledger) -> None:
     owner, guest = ledger.net.net.accounts[0], ledger.net.net.accounts[1]
     write = ("tx", "put", "shared/x", "1", "--namespace", owner.address)

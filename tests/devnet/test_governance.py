@@ -1,6 +1,7 @@
 """A devnet's operators change its parameters, its operators and their keys, and pause its accounts, by commands."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 
 from process_tools import assert_one_sentence, cli, run_command, wait_for
 from rustorium.client import Client, Key
+from rustorium.client.wording import sentences
 from rustorium.errors import Refused
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
+from rustorium.types import Subject
 
 pytestmark = pytest.mark.nodes
 
@@ -75,6 +78,26 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
         assert client.catch_up()["epoch"] == 3
 
 
+def test_an_account_becomes_a_sponsor_and_another_one_draws_from_it(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
+    net = devnet_factory()
+    office = Office(net, tmp_path)
+    accounts = net.net.accounts
+    planned = office("propose", "set-sponsor", accounts[1].address, "--share", "12.5", "--for", "7d", "--dry-run")
+    assert "12.5 % of the work and 12.5 % of the history until" in planned["changes"][0]
+    assert planned["effect"] == "at once"
+    number = 256 + planned["number"]
+    assert office("propose", "set-sponsor", accounts[1].address, "--share", "50")["outcome"] == "ok"
+    assert office("propose", "assign-sponsor", accounts[2].address, number)["outcome"] == "ok"
+    refused = office.refused("propose", "assign-sponsor", accounts[2].address, "2")
+    assert "no-such-sponsor" in refused.stderr
+    with Client.from_net(net.path) as client:
+        held = [client.account(one.address, verify=False).sponsor for one in accounts[:3]]
+        assert held == [0, number, number]
+        assert client.put("k", "v", key=Key.open(accounts[2].key_file)).receipt is not None
+
+
 def test_a_seat_of_two_of_three_keys_pauses_the_net(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory()
     office = Office(net, tmp_path)
@@ -86,13 +109,16 @@ def test_a_seat_of_two_of_three_keys_pauses_the_net(devnet_factory: DevnetFactor
     # The former key is nobody's, also for changes of the committee.
     assert_one_sentence(office.refused("propose", "resume"), 2, "no operator's seat")
     ended = run_command("node", "end-epoch", "--key", office.key, "--net", str(net.path))
-    assert "not-an-operator" in ended.stderr
+    assert_one_sentence(ended, 2, "is not an operator that acts alone")
     file = tmp_path / "pause.json"
     proposing = ("govern", "propose", "pause", "--for", "1h", "--unsigned", file, "--authority", authority)
     row = json.loads(cli(*proposing, *named, "-o", "json").stdout)
     assert (row["threshold"], row["missing"]) == (2, 2)
+    [seat] = office("seats")
+    other = run_command("tx", "sign", str(file), "--key", office.key, "--yes", "--net", str(net.path))
+    assert_one_sentence(other, 2, "is none of the 3 keys that may sign")
     for holder in holders[:2]:
-        signed = cli("tx", "sign", file, "--key", holder, "--offline", "--yes", *named)
+        signed = cli("tx", "sign", file, "--key", holder, "--yes", *named)
         assert "pause all accounts until" in signed.stderr
     assert json.loads(cli("tx", "send", file, *named, "-o", "json").stdout)["outcome"] == "ok"
     with Client.from_net(net.path) as client:
@@ -101,8 +127,20 @@ def test_a_seat_of_two_of_three_keys_pauses_the_net(devnet_factory: DevnetFactor
             client.put("k", "v", key=key)
         [pause] = client.governance()["pauses"]
         assert "account" not in pause
+        # What the state has is proven.
+        system = client.governance()["account"]
+        who, gone = Subject(system, governance=True), Subject(system, proposal=1)
+        proven = client.prove([who, gone])
+        record = proven.items[who]
+        assert isinstance(record, Mapping)
+        assert (record["seats"][0]["authority_hash"], record["pauses"]) == (seat["authority_hash"], [pause])
+        assert proven.items[gone] is None
+        assert any(
+            "operators' seats make a change" in one for one in sentences(client.verify_proof(proven.proof).facts)
+        )
         file = tmp_path / "resume.json"
         cli("govern", "propose", "resume", "--unsigned", file, "--authority", authority, *named)
+        # Offline, nothing but the chain is compared.
         for holder in holders[1:]:
             cli("tx", "sign", file, "--key", holder, "--offline", "--yes", *named)
         cli("tx", "send", file, *named)

@@ -4,11 +4,14 @@ import json
 
 import pytest
 
-from process_tools import cli
+from process_tools import cli, wait_for
 from rustorium.client import Client, Key
-from rustorium.client.operations import delete, put
+from rustorium.client.operations import delete, grant, put, revoke
+from rustorium.client.wording import sentences
 from rustorium.errors import ClientError
 from rustorium.net.devnet import Devnet
+from rustorium.net.governing import in_ms
+from rustorium.types import Grant, Subject
 
 pytestmark = pytest.mark.nodes
 
@@ -68,3 +71,35 @@ def test_the_command_lists_them(devnet: Devnet, key: Key) -> None:
     assert sorted(row["key"] for row in rows) == ["shown/0", "shown/1", "shown/2"]
     assert {row["value_bytes"] for row in rows} == {3}
     assert "one at a time" in cli(*query, "k", "--prefix", "s", code=2).stderr
+
+
+def test_grants_are_listed_and_proven(devnet: Devnet, key: Key) -> None:
+    with Client.from_net(devnet.path, key=key) as client:
+        others = [Key.generate() for _ in range(3)]
+        for other in others:
+            client.create_account(other, 10_000)
+        writer, ended, gone = (other.address for other in others)
+        client.send([grant(writer, ["a/", b"\xff"], rights=["put"])])
+        client.send([grant(ended, [""], until_ms=in_ms(client.governance(), 2.0))])
+        client.send([grant(gone, ["b/"])])
+        client.send([revoke(gone)])
+        # Each write is a block of a later time.
+        wait_for("the grant ends", lambda: client.put("k", "v") is not None and not held(client, key)[ended].valid)
+        found = held(client, key)
+        assert found.keys() == {writer, ended}
+        assert all(one.at.proven for one in found.values())
+        assert (found[writer].rights, set(found[writer].prefixes)) == (("put",), {b"a/", b"\xff"})
+        assert (found[writer].valid, found[writer].until_ms, found[ended].valid) == (True, None, False)
+        proven = client.prove([Subject(key.address, grant=gone), Subject(key.address, grant=writer)])
+        assert [proven.items[Subject(key.address, grant=one)] is None for one in (gone, writer)] == [True, False]
+        shown = list(sentences(client.verify_proof(proven.proof).facts))
+        assert any(f"lets {gone} write nothing" in one for one in shown)
+        rows = json.loads(cli("account", "grants", key.address, "--net", devnet.path, "-o", "json").stdout)
+        assert {(row["to"], row["valid"], row["proven"]) for row in rows} == {
+            (writer, True, True),
+            (ended, False, True),
+        }
+
+
+def held(client: Client, owner: Key) -> dict[str, Grant]:
+    return {one.to: one for one in client.grants(owner.address).grants}

@@ -13,7 +13,7 @@ from process_tools import assert_no_panic, assert_one_sentence, level, run_comma
 from rustorium._native import account_id
 from rustorium.access.genesis import read_genesis
 from rustorium.access.keyfiles import public_part
-from rustorium.client import Client, Key
+from rustorium.client import Client, Key, SigningFile
 from rustorium.errors import HomeError, NotReady, UsageError, VerificationFailed
 from rustorium.home import lock as homelock
 from rustorium.home import rekey as rekeying
@@ -89,7 +89,23 @@ class FakeChain:
     def parameters(self) -> dict[str, Any]:
         return {"version": self.version, "since_epoch": 0, "parameters": {}}
 
+    def governance(self) -> dict[str, Any]:
+        owner = {"number": 0, "sender": self.owner, "nonce": 0, "room": 120, "changed": False}
+        return {"time_ms": 0, "owners": [{**self.validator, **owner}]}
+
+    def chain(self) -> str:
+        return "00" * 32
+
+    def send_file(self, file: SigningFile) -> None:
+        assert self.version > 1, "owners are senders from version 2 on"
+        assert (file.sender, file.missing) == (self.owner, 0)
+        self._change(list(file.operations))
+
     def send(self, changes: list[Mapping[str, Any]], **_: object) -> None:
+        assert self.version == 1
+        self._change(changes)
+
+    def _change(self, changes: list[Mapping[str, Any]]) -> None:
         self.sent += 1
         assert ("possession" in changes[0]) == (self.version > 1), "the epoch's version decides, not the genesis'"
         assert changes[0]["validator_key"] == self.validator["validator_key"]

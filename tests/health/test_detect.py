@@ -67,6 +67,7 @@ def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),
         ({"left_out": "node-3 listed 8 of the last 16 late or never"}, "home-leaves-out"),
+        ({"lane_junk": "2097152 of 4194304 bytes that node-3 listed were skipped"}, "lane-junk"),
         ({"shard_trouble": "shard 7 ended with core-fault"}, "shard-trouble"),
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
         ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),

@@ -169,7 +169,7 @@ def test_the_worst_fault_of_a_running_node_is_repaired_and_a_wait_is_left_alone(
     assert act() is None
     assert act("peers-lost", "disk-slow", "key-retired", "disk-stalled", "catching-up", "peers-suspected") is None
     assert act("leaders-mute") is None
-    assert act("chain-ahead-of-clock", "block-ahead-of-clock", "home-leaves-out") is None
+    assert act("chain-ahead-of-clock", "block-ahead-of-clock", "home-leaves-out", "lane-junk") is None
     assert act("signer-unreachable", "signer-refuses", "shard-trouble") is None
     assert act("wedged", "peers-lost") is Act.RESTART
     assert act("wedged", "store-corrupt", "disk-low") is Act.REFILL

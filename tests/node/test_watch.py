@@ -12,7 +12,7 @@ import trio.testing
 
 from rustorium.config import Config, NodeSection, RecoverySection
 from rustorium.logs import Logger
-from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, left_out, quorum_lost
+from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, lane_junk, left_out, quorum_lost
 
 STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
 VITALS: dict[str, Any] = {
@@ -31,6 +31,7 @@ VITALS: dict[str, Any] = {
     "clock_ahead_ms_max": 2_000,
     "block_ahead": None,
     "left_out": [],
+    "lane_junk": [],
     "signer": None,
     "cut_off": [],
     "many_liars": False,
@@ -200,6 +201,12 @@ def test_homes_that_drop_transactions_are_named_with_the_number() -> None:
     read = VITALS | {"left_out": [{"home": "node-3", "missed": 8, "of": 16}, {"home": "node-1", "missed": 9, "of": 9}]}
     said = "node-3 listed 8 of the last 16 late or never, node-1 listed 9 of the last 9 late or never"
     assert (left_out(read), left_out(VITALS)) == (said, "")
+
+
+def test_lanes_of_which_too_much_was_skipped_are_named_with_the_bytes() -> None:
+    read = VITALS | {"lane_junk": [{"validator": "node-3", "skipped_bytes": 70_000, "listed_bytes": 80_000}]}
+    assert lane_junk(read) == "70000 of 80000 bytes that node-3 listed were skipped"
+    assert lane_junk(VITALS) == ""
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_every_alert_has_a_severity_a_description_and_advice() -> None:
     assert len(alerts) == alert_rules().count("- alert:") > 15
     assert len({name for name, _ in alerts}) == len(alerts)
     for name, text in alerts:
-        assert re.search(r"labels: \{severity: (critical|warning)\}\n", text), name
+        assert re.search(r"labels: \{severity: (critical|warning|info)\}\n", text), name
         assert re.search(r'summary: ".*\{\{ \$labels.instance \}\}', text), name
         assert re.search(r'action: ".+\."\n', text), name
 

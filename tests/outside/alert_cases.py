@@ -52,6 +52,10 @@ def of(shard: int, **values: str) -> dict[str, str]:
     return {named(f"rustorium_{name}", shard=str(shard)): value for name, value in values.items()}
 
 
+def governing(**counts: int) -> dict[str, str]:
+    return {f"rustorium_governance_{name}": steady(count) for name, count in counts.items()}
+
+
 def finality(fast: int, slow: int) -> dict[str, str]:
     bucket = "rustorium_gateway_finality_seconds_bucket"
     counts = {"0.5": fast, "4": fast + slow, "+Inf": fast + slow}
@@ -174,6 +178,10 @@ CASES = [
         {"rustorium_process_start_time_seconds": rising(1)},
         {"rustorium_process_start_time_seconds": steady(7)},
     ),
+    Case("RustoriumAccountsPaused", governing(pauses=1), governing(pauses=0)),
+    Case("RustoriumProposalOpen", governing(open_proposals=2), governing(open_proposals=0)),
+    Case("RustoriumOperatorsThin", governing(seats=2, quorum=2), governing(seats=3, quorum=2)),
+    Case("RustoriumOperatorsThin", governing(seats=1, quorum=1), governing(seats=0, quorum=0)),
     Case(
         "RustoriumFileDescriptors",
         {"rustorium_process_open_fds": steady(900), "rustorium_process_max_fds": steady(1_024)},

@@ -61,12 +61,13 @@ class World:
             "absent": (f"{account}/keys/{b'nothing'.hex()}", "Key nothing"),
             "balance": (f"{account}/balances/{self.asset}", "Balance"),
             "validators": ("#/validators", "Validators"),
+            "governance": ("#/governance", "Governance"),
             "help": ("#/help", "Help"),
         }
 
 
-LISTS = {"overview": 2, "blocks": 1, "block": 1, "account": 3, "key": 1, "validators": 1}
-PROVEN = ("block", "transaction", "account", "key", "absent", "balance")
+LISTS = {"overview": 2, "blocks": 1, "block": 1, "account": 3, "key": 1, "validators": 1, "governance": 1}
+PROVEN = ("block", "transaction", "account", "key", "absent", "balance", "governance")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ ends the search.
 
 import pytest
 
-from broken_rules import RULES, SEEDS_MAX, Seeds
+from breaking import SEEDS_MAX, Seeds
+from broken_rules import RULES
 
 PLAYED = [name for name, broken in RULES.items() if isinstance(broken.shown_by, Seeds)]
 

@@ -113,7 +113,8 @@ def _parameters(r: Reader) -> dict[str, Any]:
     fields["state_roots"] = bool(fields["state_roots"])
     fields |= {"operators": r.many(16, r.hex32), "operator_quorum": r.integer(1)}
     fields["min_epoch_ms"] = r.integer(8)
-    return fields | {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
+    fields |= {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
+    return fields | {"operators_delay_ms": r.integer(8)}
 
 
 def _scope(r: Reader) -> str | None:
@@ -124,6 +125,11 @@ def _scope(r: Reader) -> str | None:
             return str(r.account())
         case _:
             raise ValueError(f"no pause has the scope {tag}")
+
+
+def _new_owner(r: Reader) -> dict[str, Any]:
+    fields = {"type": "set_owner", "validator_key": r.hex32(), "new_owner_key": r.hex32()}
+    return fields | {"possession": r.take(64).hex()}
 
 
 def _change(r: Reader) -> dict[str, Any]:
@@ -140,12 +146,19 @@ def _change(r: Reader) -> dict[str, Any]:
             return {"type": "pause", "account": _scope(r), "until_ms": r.integer(8)}
         case 7:
             return {"type": "resume", "account": _scope(r)}
+        case 8:
+            fields = {"type": "set_sponsor", "account": r.account(), "work_ppm": r.integer(4)}
+            return fields | {"history_ppm": r.integer(4), "until_ms": r.option(lambda: r.integer(8))}
+        case 9:
+            return {"type": "assign_sponsor", "account": r.account(), "sponsor": r.integer(4)}
+        case 10:
+            return _new_owner(r)
         case _:
             raise ValueError(f"no change has tag {tag}")
 
 
-def _of_a_seat(r: Reader, tag: int) -> dict[str, Any]:
-    """Reads an operation that only seats send."""
+def _of_the_system(r: Reader, tag: int) -> dict[str, Any]:
+    """Reads an operation that only seats or owners send."""
     match tag:
         case 21:
             begun = r.at
@@ -154,6 +167,8 @@ def _of_a_seat(r: Reader, tag: int) -> dict[str, Any]:
             return {"type": "propose", "change": change, "until_ms": r.integer(8), "change_hash": digest.hex()}
         case 22:
             return {"type": "approve", "number": r.integer(8), "change": r.hex32()}
+        case 24:
+            return _new_owner(r)
         case _:
             return {"type": "withdraw", "number": r.integer(8)}
 
@@ -182,8 +197,8 @@ def _operation(r: Reader) -> dict[str, Any]:
             return {"type": "recover", "account": r.account(), "authority": _shown(r)}
         case 20:
             return {"type": "withdraw_recovery", "account": r.account()}
-        case 21 | 22 | 23:
-            return _of_a_seat(r, tag)
+        case 21 | 22 | 23 | 24:
+            return _of_the_system(r, tag)
         case _ if tag in SAME:
             return operation(r, SAME[tag])
         case _:

@@ -76,36 +76,57 @@ def quotas(data: bytes) -> dict[str, tuple[int, int]]:
     return found
 
 
-def sponsor(data: bytes) -> tuple[int, int, int, int]:
-    """Reads a sponsor's leaf: shares of work and history, and their times."""
+End = tuple[int, list[int]]
+"""The time at which a sponsor's shares end, and the shares of work and history from then on."""
+
+
+def _end(r: Reader) -> End:
+    until_ms = r.integer(8)
+    if tag := r.integer(1):
+        raise ValueError(f"no vector has what comes after an end with tag {tag}")
+    return until_ms, [r.integer(4), r.integer(4)]
+
+
+def sponsor(data: bytes) -> tuple[list[int], list[int], End | None]:
+    """Reads a sponsor's leaf: shares of work and history, their times, and the end of the shares."""
     r = Reader(data)
-    found = (r.integer(4), r.integer(4), r.integer(8), r.integer(8))
+    r.take(32)  # the account that it was made for
+    shares, times = [r.integer(4), r.integer(4)], [r.integer(8), r.integer(8)]
+    end = r.option(lambda: _end(r))
     r.end()
-    return found
+    return shares, times, end
 
 
-def shared(case: dict[str, Any], number: int) -> dict[str, Pace]:
-    capacity, leaf = case["capacity"], case["sponsors"][number]
-    share = capacity["common_ppm"]
-    shares = (share, share, 0, 0) if leaf is None else sponsor(bytes.fromhex(leaf))
-    least = {"work": case["batch_work_max"], "history": HISTORY_MAX}
-    paces = {}
-    for place, name in enumerate(least):
-        per_s = capacity[f"{name}_per_s"] * shares[place] // PPM
-        burst = per_s * capacity[f"{name}_burst_ms"] // 1_000
-        paces[name] = Pace(per_s, max(burst, least[name]), shares[place + 2])
-    return paces
+def share(case: dict[str, Any], place: int, ppm: int) -> tuple[int, int]:
+    """Returns rate and burst of a share of work (0) or history (1)."""
+    name, least = (("work", case["batch_work_max"]), ("history", HISTORY_MAX))[place]
+    per_s = case["capacity"][f"{name}_per_s"] * ppm // PPM
+    return per_s, max(per_s * case["capacity"][f"{name}_burst_ms"] // 1_000, least)
 
 
-def accounts(case: dict[str, Any]) -> list[dict[str, Quota]]:
-    sponsors, capacity = [shared(case, number) for number in range(2)], case["capacity"]
+def shared(case: dict[str, Any], number: int) -> tuple[list[Pace], End | None]:
+    leaf = case["sponsors"][number]
+    common = [case["capacity"]["common_ppm"]] * 2
+    shares, times, end = (common, [0, 0], None) if leaf is None else sponsor(bytes.fromhex(leaf))
+    return [Pace(*share(case, place, shares[place]), times[place]) for place in range(2)], end
+
+
+def finish(case: dict[str, Any], paces: list[Pace], end: End | None, now_ms: int) -> None:
+    """Gives a sponsor its former shares from the end of the others on."""
+    if end is not None and now_ms >= end[0]:
+        for place, pace in enumerate(paces):
+            pace.per_s, pace.burst = share(case, place, end[1][place])
+
+
+def accounts(case: dict[str, Any], sponsors: list[list[Pace]]) -> list[dict[str, Quota]]:
+    capacity = case["capacity"]
     rates = {
         "work": (case["quota_work_per_s"], case["quota_work_max"]),
         "history": (capacity["quota_history_per_s"], capacity["quota_history_max"]),
     }
     found = []
     for number, raw in enumerate(case["records"]):
-        held, own = quotas(bytes.fromhex(raw)), sponsors[number in (0, CHILD)]
+        held, own = quotas(bytes.fromhex(raw)), dict(zip(rates, sponsors[number in (0, CHILD)], strict=True))
         found.append(
             {name: Quota(left, (Pace(*rates[name], at_us), own[name])) for name, (left, at_us) in held.items()}
         )
@@ -131,8 +152,10 @@ def execute(account: dict[str, Quota], charge: dict[str, int], now_us: int) -> l
 
 @pytest.mark.parametrize("case", CASES)
 def test_quotas_are_those_of_the_specification(case: dict[str, Any]) -> None:
-    people, skips = accounts(case), 0
+    (common, _), (own, end) = (shared(case, number) for number in range(2))
+    people, skips = accounts(case, [common, own]), 0
     for step in case["steps"]:
+        finish(case, own, end, step["time_ms"])
         account, now_us = people[step["account"]], 1_000 * step["time_ms"]
         charge = {name: step[name] for name in ("work", "history")}
         before = json.dumps([step["record"], step["sponsor"]])
@@ -141,6 +164,6 @@ def test_quotas_are_those_of_the_specification(case: dict[str, Any]) -> None:
         held = {name: (quota.left, quota.paces[0].at_us) for name, quota in account.items()}
         assert quotas(bytes.fromhex(step["record"])) == held, before
         if step["sponsor"] is not None:
-            assert sponsor(bytes.fromhex(step["sponsor"]))[2:] == tuple(one.paces[1].at_us for one in account.values())
+            assert sponsor(bytes.fromhex(step["sponsor"]))[1] == [one.paces[1].at_us for one in account.values()]
     assert len(case["steps"]) == 200
     assert 0 < skips < 200

@@ -291,7 +291,8 @@ def parameters(fields: dict[str, Any]) -> bytes:
     governing = len(fields["operators"]).to_bytes(4, "little") + operators + bytes([fields["operator_quorum"]])
     age, capacity = fields["min_epoch_ms"].to_bytes(8, "little"), fields["capacity"]
     shares = b"".join(int(capacity[name]).to_bytes(size, "little") for name, size in CAPACITY)
-    return (2).to_bytes(4, "little") + numbers + governing + age + shares
+    delay = fields["operators_delay_ms"].to_bytes(8, "little")
+    return (2).to_bytes(4, "little") + numbers + governing + age + shares + delay
 
 
 def second_genesis() -> tuple[bytes, dict[str, Any]]:

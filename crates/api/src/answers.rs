@@ -2,10 +2,10 @@
 //!
 //! *Invariants:* every answer about state names the height and root it holds at.
 
-use crate::json::Finding;
+use crate::json::{Finding, GovernanceNote};
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
-use rustorium_execution::{GovernanceRecord, ProposalRecord};
+use rustorium_execution::{CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord};
 use rustorium_types::{
     BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
     Transaction, TxId, ValidatorIndex, ValidatorSet, View,
@@ -276,6 +276,8 @@ pub struct Status {
     pub retired: Option<String>,
     /// Evidence against validators: one note for each validator and kind.
     pub evidence: Vec<EvidenceNote>,
+    /// What waits for operators' seats, and what they paused. `None` under version 1, which has no seats.
+    pub governance: Option<GovernanceNote>,
 }
 
 /// Reason why a node could not answer.
@@ -379,6 +381,10 @@ pub struct Governance {
     pub epoch: Epoch,
     /// The seats, their open proposals and the pauses.
     pub record: GovernanceRecord,
+    /// The committee that is wanted, with the validators' numbers.
+    pub committee: CommitteeRecord,
+    /// What the validators' owners did as senders, in the wanted committee's order.
+    pub owners: Vec<OwnerRecord>,
     /// The open proposals, each with its number.
     pub proposals: Vec<(u64, ProposalRecord)>,
     /// The parameters in force.

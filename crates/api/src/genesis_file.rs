@@ -101,6 +101,9 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     if rules.has_sponsors() {
         parameters.capacity.get_or_insert_default();
     }
+    if rules.has_terms() {
+        parameters.operators_delay_ms.get_or_insert(0);
+    }
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {
         version: view.version,

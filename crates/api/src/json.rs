@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod answers;
 pub mod chain;
+pub mod change;
 pub mod condition;
 pub mod custody;
 pub mod facts;
@@ -16,8 +17,10 @@ mod fields;
 pub mod finding;
 mod first;
 pub mod governance;
+mod governance_leaves;
 pub mod listing;
 pub mod operation;
+pub mod owners;
 pub mod pool;
 pub mod scalar;
 mod schema;
@@ -30,12 +33,16 @@ pub mod view_error;
 pub use activation::ActivationView;
 pub use answers::*;
 pub use chain::*;
+pub use change::{ChangeView, change_type};
 pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
-pub use governance::{ChangeView, GovernanceAnswer, PauseView, ProposalView, SeatView};
-pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
+pub use governance::{GovernanceAnswer, GovernanceNote, OpenProposalView, PauseView, ProposalView, SeatView};
+pub use listing::{
+    BalanceView, BalancesPage, GrantView, GrantsPage, HistoryPage, KeysPage, ListedGrant, ListedKey, VersionView,
+};
 pub use operation::OperationView;
+pub use owners::OwnerView;
 pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};
 pub use second::RightView;

@@ -17,7 +17,8 @@ pub use answers::*;
 pub use event_id::{EventId, parse_digits};
 pub use final_block::{FinalBlock, Newest};
 pub use listing::{
-    BalanceListing, FoundKey, History, KeyCursor, KeyHistory, KeyVersion, ListFrom, ListedBalances, ListedKeys, Listing,
+    BalanceListing, FoundKey, GrantListing, History, KeyCursor, KeyHistory, KeyVersion, ListFrom, ListedBalances,
+    ListedGrants, ListedKeys, Listing,
 };
 pub use problem::Code;
 pub use state::{ProveAt, Proven, ReadAt, StateValues, pool_subjects};

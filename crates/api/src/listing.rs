@@ -1,6 +1,7 @@
 //! Listing the keys of a namespace, an account's balances and a key's versions, in pages.
 
 use crate::answers::At;
+use rustorium_execution::Grant;
 use rustorium_types::{AccountId, AssetId, Height, Key, TxId};
 
 /// Position where the next page of a listing starts, with the height at which all pages hold.
@@ -95,6 +96,32 @@ pub struct BalanceListing {
 pub struct ListedBalances {
     /// Assets and amounts, in no meaningful order.
     pub balances: Vec<(AssetId, u128)>,
+    /// Start of the next page; `None` on the last one. A short page may still have a next one.
+    pub next: Option<KeyCursor>,
+    /// Height and root at which all pages of the listing hold.
+    pub at: At,
+}
+
+/// Request for a page of the grants that an account gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantListing {
+    /// The account that gave them.
+    pub account: AccountId,
+    /// Starting point.
+    pub from: ListFrom,
+    /// Maximum number of grants.
+    pub limit: usize,
+}
+
+/// A page of the grants that an account gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedGrants {
+    /// The accounts that may write, each with its grant, in no meaningful order.
+    pub grants: Vec<(AccountId, Grant)>,
+    /// The present era of the account's grants. Those of another one allow nothing.
+    pub era: u32,
+    /// Time of the block after which all pages of the listing hold, Unix ms.
+    pub time_ms: u64,
     /// Start of the next page; `None` on the last one. A short page may still have a next one.
     pub next: Option<KeyCursor>,
     /// Height and root at which all pages of the listing hold.

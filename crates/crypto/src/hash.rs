@@ -74,6 +74,8 @@ pub mod domain {
     pub const LANE_ORDER: &[u8] = b"rustorium/lane-order/v2\0";
     /// The bytes that new keys of a validator sign, from version 2 on.
     pub const POSSESSION: &[u8] = b"rustorium/possession/v2\0";
+    /// The bytes that a validator's new owner signs, from version 2 on.
+    pub const OWNER_POSSESSION: &[u8] = b"rustorium/owner-possession/v2\0";
     /// The bytes that an operator signs to activate a later version.
     pub const ACTIVATION: &[u8] = b"rustorium/activation/v1\0";
     /// A node's proof of identity on a link.

@@ -107,13 +107,13 @@ pub fn plan_activation(
     }
     let operator_quorum = operator_quorum.unwrap_or(parameters.operator_quorum);
     let min_epoch_ms = Some(Parameters::epoch_age_of(parameters.epoch_ms));
-    let capacity = Some(Capacity::default());
+    let (capacity, operators_delay_ms) = (Some(Capacity::default()), Some(0));
     let body = ActivationBody {
         version: Rules::V2.version(),
         chain,
         epoch,
         committee,
-        parameters: Parameters { operator_quorum, min_epoch_ms, capacity, ..parameters.clone() },
+        parameters: Parameters { operator_quorum, min_epoch_ms, capacity, operators_delay_ms, ..parameters.clone() },
         operator_quorum,
     };
     ActivationBasis { chain, epoch, committee, next_committee: committee, parameters }.check(&body)?;

@@ -2,11 +2,16 @@
 //!
 //! *Invariants:* the record always names a committee that can run an epoch.
 
+use crate::corrupt::corrupt;
 use crate::keys::committee_key;
+use crate::owners::Owners;
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
-use rustorium_types::{BoundedVec, DecodeError, Epoch, Genesis, Parameters, PublicKey, ValidatorSet, decode, encode};
+use rustorium_types::{
+    BoundedVec, DecodeError, Epoch, Genesis, Parameters, PublicKey, Validator, ValidatorSet, decode, encode,
+};
+use std::borrow::Cow;
 
 /// The system account's leaf: the decisions of the chain's operators that boundaries take.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +26,22 @@ pub struct CommitteeRecord {
     /// The parameters that the seats want, with the operators that they want (V12). `None` if the seats never wanted others
     /// than the epoch's, as always under version 1.
     pub wanted: Option<Box<Parameters>>,
+    /// The validators' numbers. `None` if each one's number is its place, as always under version 1.
+    pub owners: Option<Box<Owners>>,
+    /// The wait of new operators (V46). `None` if they need not wait, as always under version 1.
+    pub wait: Option<OperatorsWait>,
+}
+
+/// The wait between decisions of seats and the boundary that may take new operators (V46).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub struct OperatorsWait {
+    /// The proposal by which the operators are wanted; 0 if none is.
+    pub proposal: u64,
+    /// Header time from which a boundary may take the wanted operators, Unix ms.
+    pub from_ms: u64,
+    /// Header time before which no boundary takes operators that a later decision wants, Unix ms: a shorter wait was
+    /// decided while a longer one is in force.
+    pub least_ms: u64,
 }
 
 /// The keys that validators' owners alone brought in, in one epoch.
@@ -36,17 +57,18 @@ impl CommitteeRecord {
     /// Returns the record at height 0.
     pub fn of_genesis(genesis: &Genesis) -> Self {
         let replaced = genesis.rules().has_epoch_age().then(Replaced::default);
-        Self { target: genesis.validators.clone(), end_asked: None, replaced, wanted: None }
+        Self { target: genesis.validators.clone(), end_asked: None, replaced, wanted: None, owners: None, wait: None }
     }
 
     /// Encodes the leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = encode(&(&self.target, &self.end_asked));
-        if let Some(replaced) = &self.replaced {
-            bytes.extend(encode(replaced));
+        let more = self.wanted.is_some() || self.owners.is_some() || self.wait.is_some();
+        if more || self.replaced.is_some() {
+            bytes.extend(encode(self.replaced.as_ref().unwrap_or(&Replaced::default())));
         }
-        if let Some(wanted) = &self.wanted {
-            bytes.extend(encode(wanted));
+        if more {
+            bytes.extend(encode(&(&self.wanted, &self.owners, &self.wait)));
         }
         bytes
     }
@@ -55,18 +77,32 @@ impl CommitteeRecord {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         // No bytes are valid in two forms: each continues where the one before it ends.
         if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: None, wanted: None });
+            return Ok(Self { target, end_asked, replaced: None, wanted: None, owners: None, wait: None });
         }
         if let Ok((target, end_asked, replaced)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: Some(replaced), wanted: None });
+            return Ok(Self { target, end_asked, replaced: Some(replaced), wanted: None, owners: None, wait: None });
         }
-        let (target, end_asked, replaced, wanted) = decode(bytes, VALUE_BYTES_MAX)?;
-        Ok(Self { target, end_asked, replaced: Some(replaced), wanted: Some(wanted) })
+        let (target, end_asked, replaced, wanted, owners, wait) = decode(bytes, VALUE_BYTES_MAX)?;
+        let record = Self { target, end_asked, replaced: Some(replaced), wanted, owners, wait };
+        let more = record.wanted.is_some() || record.owners.is_some() || record.wait.is_some();
+        more.then_some(record).ok_or_else(|| DecodeError::Malformed("a record without more has a shorter form".into()))
     }
 
     /// Returns the parameters that are wanted, if those in force are these.
     pub fn wanted<'a>(&'a self, in_force: &'a Parameters) -> &'a Parameters {
         self.wanted.as_deref().unwrap_or(in_force)
+    }
+
+    /// Returns the header time from which a boundary may take the wanted operators, Unix ms.
+    pub fn operators_from_ms(&self) -> u64 {
+        self.wait.map_or(0, |wait| wait.from_ms)
+    }
+
+    /// Returns the parameters that a boundary with this time may take, if those in force are these; `None` if none are
+    /// wanted.
+    pub fn wanted_at(&self, in_force: &Parameters, time_ms: u64) -> Option<Cow<'_, Parameters>> {
+        let wanted = self.wanted.as_deref()?;
+        Some(takeable(in_force, wanted, self.operators_from_ms(), time_ms))
     }
 
     /// Reads the record in a state. Errors: it can't be read, or is missing, which is impossible in a chain's state.
@@ -77,6 +113,34 @@ impl CommitteeRecord {
     }
 }
 
-pub(crate) fn corrupt(error: DecodeError) -> StateReadError {
-    StateReadError(format!("a leaf of the system account is corrupt: {error}"))
+impl CommitteeRecord {
+    /// Returns the numbers of the validators of the wanted committee.
+    pub fn numbered(&self) -> Owners {
+        self.owners.as_deref().cloned().unwrap_or_else(|| Owners::of_places(self.target.len()))
+    }
+
+    /// Returns the validator of the wanted committee with this number.
+    pub fn validator(&self, number: u32) -> Option<&Validator> {
+        let place = match &self.owners {
+            Some(owners) => owners.numbers.iter().position(|one| *one == number)?,
+            None => number as usize,
+        };
+        self.target.get(place)
+    }
+}
+
+/// Returns what a boundary with this time may take of the wanted parameters: new operators and their quorum only from a time
+/// on (V46).
+pub fn takeable<'a>(
+    in_force: &Parameters,
+    wanted: &'a Parameters,
+    operators_from_ms: u64,
+    time_ms: u64,
+) -> Cow<'a, Parameters> {
+    let same = wanted.operators == in_force.operators && wanted.operator_quorum == in_force.operator_quorum;
+    if same || time_ms >= operators_from_ms {
+        return Cow::Borrowed(wanted);
+    }
+    let (operators, operator_quorum) = (in_force.operators.clone(), in_force.operator_quorum);
+    Cow::Owned(Parameters { operators, operator_quorum, ..wanted.clone() })
 }

@@ -6,8 +6,8 @@ use crate::parameters::check_parameters;
 use crate::v1::execute::diff_root;
 use crate::v1::pools::{first_rows, is_pool_key};
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
-use crate::v2::quota::SponsorRecord;
 use crate::v2::record::AccountRecord2;
+use crate::v2::sponsors::SponsorRecord;
 use rustorium_crypto::{
     account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account,
     result_root,
@@ -140,7 +140,7 @@ pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
         diff.extend(first_rows(pool).into_iter().map(|(row, value)| first_write(place, Name::Pool(row), value)));
     }
     diff.extend((1..).zip(&genesis.sponsors).map(|(number, sponsor)| {
-        let record = SponsorRecord::new(sponsor.work_ppm, sponsor.history_ppm);
+        let record = SponsorRecord::new(sponsor.account, sponsor.work_ppm, sponsor.history_ppm);
         first_write(SYSTEM_ACCOUNT, Name::Sponsor(number), record.to_bytes())
     }));
     diff.sort_unstable_by_key(|write| write.key);

@@ -19,10 +19,23 @@ pub const SEAT_PROPOSALS_MAX: usize = 4;
 pub const PROPOSAL_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
 /// The longest pause that one decision makes, ms.
 pub const PAUSE_MS_MAX: u64 = 7 * 24 * 3600 * 1000;
-/// Time in which a seat gets room for one more operation, ms.
+/// Time in which a system sender gets room for one more operation, ms.
 pub const SEAT_OPERATION_MS: u64 = 30_000;
-/// Operations that a seat may do at once if it did none for a while.
+/// Operations that a system sender may do at once if it did none for a while.
 pub const SEAT_OPERATIONS_MAX: u64 = 120;
+
+/// Returns the number of operations that a system sender may do now, which paid up to a header time for those before.
+pub(crate) fn room(paid_ms: u64, now_ms: u64) -> u64 {
+    let taken_ms = paid_ms.saturating_sub(now_ms);
+    (SEAT_OPERATIONS_MAX * SEAT_OPERATION_MS).saturating_sub(taken_ms) / SEAT_OPERATION_MS
+}
+
+/// Returns the header time up to which a system sender paid after so many more operations; `None` if it has no room for
+/// them.
+pub(crate) fn pay(paid_ms: u64, now_ms: u64, operations: u64) -> Option<u64> {
+    let fits = operations <= room(paid_ms, now_ms);
+    fits.then(|| paid_ms.max(now_ms).saturating_add(operations * SEAT_OPERATION_MS))
+}
 
 /// A seat of an operator.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
@@ -48,17 +61,7 @@ impl Seat {
 
     /// Returns the number of operations that the seat may do now.
     pub fn room(&self, now_ms: u64) -> u64 {
-        let taken_ms = self.paid_ms.saturating_sub(now_ms);
-        (SEAT_OPERATIONS_MAX * SEAT_OPERATION_MS).saturating_sub(taken_ms) / SEAT_OPERATION_MS
-    }
-
-    /// Returns the seat after so many operations; `None` if it has no room for them.
-    pub(crate) fn spend(self, now_ms: u64, operations: u64) -> Option<Self> {
-        if operations > self.room(now_ms) {
-            return None;
-        }
-        let paid_ms = self.paid_ms.max(now_ms).saturating_add(operations * SEAT_OPERATION_MS);
-        Some(Self { paid_ms, ..self })
+        room(self.paid_ms, now_ms)
     }
 }
 
@@ -133,7 +136,7 @@ impl GovernanceRecord {
     /// The state can't be read.
     pub fn read(state: &dyn StateRead, parameters: &Parameters) -> Result<Self, StateReadError> {
         let stored = state.get(&governance_key())?;
-        Self::in_force(stored.as_deref(), parameters).map_err(crate::committee::corrupt)
+        Self::in_force(stored.as_deref(), parameters).map_err(crate::corrupt::corrupt)
     }
 
     /// Encodes the leaf's value.
@@ -242,6 +245,8 @@ pub struct ProposalRecord {
     pub until_ms: u64,
     /// The seats that approved it.
     pub approvals: BoundedVec<SeatApproval, OPERATORS_MAX>,
+    /// True if the change was made and waits for its time, so that the other seats can waive the rest of it (V46).
+    pub made: bool,
 }
 
 impl ProposalRecord {

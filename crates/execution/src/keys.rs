@@ -26,6 +26,7 @@ const CUSTODY: u8 = 10;
 const SPONSOR: u8 = 13;
 const GOVERNANCE: u8 = 16;
 const PROPOSAL: u8 = 17;
+const OWNER: u8 = 20;
 
 // Every account has the same names here, so they are hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -90,6 +91,8 @@ pub(crate) enum Name<'a> {
     Governance,
     /// A proposal of a seat, in the system account.
     Proposal(u64),
+    /// Nonce and room of the owner of the validator with this number, in the system account.
+    Owner(u32),
     /// A verifier's key, under the verifier's id.
     Verifier,
     /// The record that a statement with these inputs was proved, under the verifier's id.
@@ -116,6 +119,7 @@ impl Name<'_> {
             Name::Retired(key) => state_key(account, RETIRED, &key),
             Name::Governance => state_key(account, GOVERNANCE, &[]),
             Name::Proposal(number) => state_key(account, PROPOSAL, &number.to_be_bytes()),
+            Name::Owner(number) => state_key(account, OWNER, &number.to_be_bytes()),
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
@@ -137,6 +141,7 @@ impl Name<'_> {
             | Name::Retired(_)
             | Name::Governance
             | Name::Proposal(_)
+            | Name::Owner(_)
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
@@ -158,6 +163,7 @@ impl Name<'_> {
             Name::Retired(key) => (RETIRED, key),
             Name::Governance => (GOVERNANCE, &[]),
             Name::Proposal(number) => return [&[PROPOSAL], &number.to_be_bytes()[..]].concat(),
+            Name::Owner(number) => return [&[OWNER], &number.to_be_bytes()[..]].concat(),
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),
@@ -187,6 +193,11 @@ pub fn name_of_data(name: &[u8]) -> Option<&[u8]> {
 /// Returns the asset of a balance; `None` unless these bytes name a balance.
 pub fn asset_of_balance(name: &[u8]) -> Option<AssetId> {
     name.strip_prefix(&[BALANCE])?.try_into().ok().map(AssetId)
+}
+
+/// Returns the account to which the leaf with this name gives rights; `None` if it is no grant.
+pub fn grantee_of(name: &[u8]) -> Option<AccountId> {
+    name.strip_prefix(&[GRANT])?.try_into().ok().map(AccountId)
 }
 
 /// Returns the key of an account's own record.
@@ -260,6 +271,8 @@ mod tests {
             Name::Governance,
             Name::Proposal(7),
             Name::Proposal(8),
+            Name::Owner(7),
+            Name::Owner(8),
             Name::Verifier,
             Name::Statement(Hash([7; 32])),
             Name::Input(7, [7; 32]),
@@ -285,6 +298,9 @@ mod tests {
         assert_eq!(asset_of_balance(&Name::Balance(AssetId([7; 32])).to_bytes()), Some(AssetId([7; 32])));
         assert_eq!(asset_of_balance(&Name::Data(&[7; 32]).to_bytes()), None);
         assert_eq!(asset_of_balance(&[BALANCE, 7]), None);
+        let grantee = AccountId([7; 32]);
+        assert_eq!(grantee_of(&Name::Grant(grantee).to_bytes()), Some(grantee));
+        assert_eq!((grantee_of(&Name::Data(&[7; 32]).to_bytes()), grantee_of(&[GRANT, 7])), (None, None));
     }
 
     #[test]
@@ -302,6 +318,7 @@ mod tests {
             Name::Retired([7; 32]).key(account),
             Name::Governance.key(account),
             Name::Proposal(7).key(account),
+            Name::Owner(7).key(account),
             verifier_key(VerifierId([7; 32])),
             statement_key(VerifierId([7; 32]), &[]),
             Name::Input(7, [7; 32]).key(account),

@@ -7,12 +7,14 @@
 
 pub mod activation;
 pub mod committee;
+mod corrupt;
 pub mod execute;
 pub mod genesis;
 pub mod governance;
 pub mod keys;
 pub mod limited;
 pub mod order;
+pub mod owners;
 pub mod parameters;
 pub mod prices;
 pub mod proof;
@@ -25,18 +27,19 @@ pub use activation::{
     Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
     plan_activation,
 };
-pub use committee::{CommitteeRecord, Replaced};
+pub use committee::{CommitteeRecord, OperatorsWait, Replaced, takeable};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use governance::{
     GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat, SeatApproval, governance_key, proposal_key,
 };
 pub use keys::{
-    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, is_name,
-    name_of_data, pool_key, sponsor_key, statement_key, verifier_key,
+    PoolRow, account_key, asset_of_balance, balance_key, committee_key, custody_key, data_key, grant_key, grantee_of,
+    is_name, name_of_data, pool_key, sponsor_key, statement_key, verifier_key,
 };
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
+pub use owners::{OwnerRecord, Owners, owner_key};
 pub use parameters::{check_parameters2, quorums};
 pub use prices::{ASSUMED_BYTES, declared_work, history_of, least_work, least_work_of, planned_work, worst_case_work};
 pub use proof::{
@@ -55,9 +58,11 @@ pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
-pub use v2::custody::{CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, CustodyState, NextSigner, PendingChange};
+pub use v2::custody::{CUSTODY_BYTES_MAX, ChangedBy, CustodyRecord, NextSigner, PendingChange};
+pub use v2::grant::Grant;
 pub use v2::pace::Pace;
-pub use v2::quota::{COMMON, DRAW, SponsorRecord, TRANSACTION_HISTORY_MAX};
-pub use v2::record::{AccountRecord2, Allowance, NEW_RECORD_STORAGE};
+pub use v2::quota::{DRAW, TRANSACTION_HISTORY_MAX};
+pub use v2::record::{AccountRecord2, Allowance, COMMON, CustodyState, NEW_RECORD_STORAGE};
+pub use v2::sponsors::{AfterEnd, SPONSOR_MS_MAX, SponsorEnd, SponsorRecord};
 pub use v2::{history, work as work2};
 pub use wanted::check_wanted;

@@ -22,6 +22,8 @@ const CLOCK_AHEAD_MS: RangeInclusive<u64> = 500..=10_000;
 const HISTORY_PER_S_MIN: u64 = 64;
 /// The times for which a sponsor's unused share may add up, ms: up to a day.
 const BURST_MS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
+/// The longest wait of new operators: 30 days, in ms.
+const OPERATORS_DELAY_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 
 /// Bytes of the largest transaction with one change of the committee, rounded up.
 const GOVERNING_BYTES: u64 = 1_024;
@@ -48,7 +50,8 @@ pub(crate) fn check_parameters(parameters: &Parameters, rules: Rules) -> Result<
         Rules::V1 => {
             let age = ("min_epoch_ms", parameters.min_epoch_ms.is_none());
             let capacity = ("capacity", parameters.capacity.is_none());
-            all(common(parameters).into_iter().chain([age, capacity]))
+            let delay = ("operators_delay_ms", parameters.operators_delay_ms.is_none());
+            all(common(parameters).into_iter().chain([age, capacity, delay]))
         }
         Rules::V2 => check_parameters2(parameters),
     }
@@ -64,11 +67,13 @@ pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
     // The sender's record and the committee's, the approvals, and the leaves of retired keys.
     let leaves = 3 + work::RETIRED_LEAVES;
     let Some(c) = p.capacity else { return Err("capacity") };
+    let delay = p.operators_delay_ms.is_some_and(|delay_ms| delay_ms <= OPERATORS_DELAY_MS_MAX);
     let bounds = [
         ("min_epoch_ms", (EPOCH_MS_MIN..=p.epoch_ms).contains(&age_ms)),
         ("epoch_ms", p.epoch_ms <= EPOCH_MS_MAX),
         ("clock_ahead_ms_max", CLOCK_AHEAD_MS.contains(&p.clock_ahead_ms_max)),
         ("operator_quorum", quorum),
+        ("operators_delay_ms", delay),
         ("batch_work_max", p.batch_work_max >= GOVERNING),
         ("transaction_writes_max", u64::from(p.transaction_writes_max) >= leaves),
         // Otherwise a transaction that a batch may list would wait for ever.
@@ -140,7 +145,9 @@ mod tests {
     #[test]
     fn parameters_of_version_two_are_checked_as_a_whole() {
         type Change = fn(&mut Parameters);
-        let refused: [(&str, Change); 21] = [
+        let refused: [(&str, Change); 23] = [
+            ("operators_delay_ms", |p| p.operators_delay_ms = None),
+            ("operators_delay_ms", |p| p.operators_delay_ms = Some(OPERATORS_DELAY_MS_MAX + 1)),
             ("min_epoch_ms", |p| p.min_epoch_ms = None),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(999)),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(p.epoch_ms + 1)),
@@ -178,6 +185,8 @@ mod tests {
         assert_eq!(check_parameters(&Parameters::of(Rules::V2), Rules::V1), Err("min_epoch_ms"));
         let capacity = Parameters { min_epoch_ms: None, ..Parameters::of(Rules::V2) };
         assert_eq!(check_parameters(&capacity, Rules::V1), Err("capacity"));
+        let delay = Parameters { capacity: None, ..capacity };
+        assert_eq!(check_parameters(&delay, Rules::V1), Err("operators_delay_ms"));
     }
 
     #[test]

@@ -160,7 +160,12 @@ fn a_key_of_small_order_puts_no_value() {
     let zero = [0; 32];
     parameters.operators = BoundedVec::new(vec![key(0).public(), zero, key(2).public()]).unwrap();
     let body = ActivationBody {
-        parameters: Parameters { min_epoch_ms: Some(1_000), capacity: Some(Capacity::default()), ..parameters.clone() },
+        parameters: Parameters {
+            min_epoch_ms: Some(1_000),
+            capacity: Some(Capacity::default()),
+            operators_delay_ms: Some(0),
+            ..parameters.clone()
+        },
         ..plan(&self::parameters(3, 2))
     };
     let mut signature = [0; 64];
@@ -185,8 +190,8 @@ proptest! {
         let parameters = parameters(operators, quorum);
         let basis = basis(&parameters);
         let fits = plan_activation(&parameters, (CHAIN, EPOCH), SET, None).is_ok();
-        let (min_epoch_ms, capacity) = (Some(1_000), Some(Capacity::default()));
-        let new = Parameters { min_epoch_ms, capacity, ..parameters.clone() };
+        let (min_epoch_ms, capacity, operators_delay_ms) = (Some(1_000), Some(Capacity::default()), Some(0));
+        let new = Parameters { min_epoch_ms, capacity, operators_delay_ms, ..parameters.clone() };
         let good = ActivationBody {
             version: 2, chain: CHAIN, epoch: EPOCH, committee: SET, parameters: new, operator_quorum: quorum,
         };

@@ -56,7 +56,14 @@ fn a_chain_starts_with_its_committee_as_the_target() {
     let world = governed();
     assert_eq!(
         record(&world),
-        CommitteeRecord { target: world.genesis.validators.clone(), end_asked: None, replaced: None, wanted: None }
+        CommitteeRecord {
+            target: world.genesis.validators.clone(),
+            end_asked: None,
+            replaced: None,
+            wanted: None,
+            owners: None,
+            wait: None
+        }
     );
 }
 

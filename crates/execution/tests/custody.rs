@@ -152,6 +152,30 @@ fn a_withdrawn_recovery_is_over() {
     assert_eq!(world.record(account(OWNER)).unwrap().custody, CustodyState::Settled);
 }
 
+/// V24: pools hear of an account whose keys another account changes, also in a block in which the account does nothing. They hear
+/// of nothing if the change fails.
+#[test]
+fn an_account_that_another_one_recovers_is_told_of() {
+    let withdraw = || vec![Operation2::WithdrawRecovery { account: account(OWNER) }];
+    let waiting = settings(&one(20), 0, None);
+    let approve = || Operation2::ApproveAuthority { account: account(OWNER), change: settings_hash(&waiting, false) };
+    let mut world = with(0, recovery(HELPER, HOUR_MS, true));
+    let mut nonce = 0;
+    let mut touched_by = |world: &mut World, operations: Vec<Operation2>| {
+        let listed = [world.by(HELPER, nonce, &one(HELPER), operations)];
+        nonce += 1;
+        let execution = world.run_listed(&listed);
+        assert_eq!(execution.receipts.len(), 1);
+        execution.touched
+    };
+    let helper = |nonce| (account(HELPER), nonce);
+    assert_eq!(touched_by(&mut world, withdraw()), [helper(1)], "it fails: nothing waits");
+    assert_eq!(touched_by(&mut world, recovery_of(&one(21))), [helper(2), (account(OWNER), 1)]);
+    assert_eq!(touched_by(&mut world, withdraw()), [helper(3), (account(OWNER), 1)]);
+    assert_eq!(world.act(OWNER, &one(OWNER), vec![set(waiting.clone())]), OK);
+    assert_eq!(touched_by(&mut world, vec![approve()]), [helper(4), (account(OWNER), 2)]);
+}
+
 /// V31: a recovery that isn't final freezes nothing, and the keys cancel it.
 #[test]
 fn the_keys_cancel_a_recovery_that_is_not_final() {

@@ -233,6 +233,35 @@ fn approvals_of_former_authorities_and_proposals_of_former_seats_do_not_count() 
     assert_eq!(world.seat_does(1, &alone(1), approve(2, &open)), Err(Skip::WrongKey), "the seat keeps its authority");
 }
 
+/// V40, V45: a boundary that brings another quorum of the same seats makes it count, and voids what is open.
+#[test]
+fn another_quorum_of_the_same_seats_counts_from_its_epoch_on() {
+    let mut world = governed(&[0, 1, 2, 3, 4], 3);
+    let (open, five) = (longer(&world, 9_000_000), set_operators(&world, &[0, 1, 2, 3, 4], 4));
+    let proposed = propose(&world, open.clone());
+    assert_eq!(world.seat_does(4, &alone(4), proposed), OK);
+    let proposed = propose(&world, five.clone());
+    assert_eq!(world.seat_does(0, &alone(0), proposed), OK);
+    for seat in [1, 2] {
+        assert_eq!(world.seat_does(seat, &alone(seat as usize), approve(2, &five)), OK);
+    }
+    assert_eq!(world.governance().quorum, 3, "not before the boundary");
+    assert_eq!(world.next_epoch(), Change::Operators);
+    let record = world.governance();
+    assert_eq!((record.quorum, record.generation, record.live(world.header.time_ms).count()), (4, 1, 0));
+    assert_eq!(record.seats.iter().map(|seat| seat.number).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    assert_eq!(world.seat_does(3, &alone(3), approve(1, &open)), failed(FailureCode::NoSuchProposal));
+    let change = longer(&world, 9_000_000);
+    let proposed = propose(&world, change.clone());
+    assert_eq!(world.seat_does(0, &alone(0), proposed), OK);
+    for seat in [1, 2] {
+        assert_eq!(world.seat_does(seat, &alone(seat as usize), approve(3, &change)), OK);
+    }
+    assert_eq!(world.wanted(), world.genesis.parameters, "three of four");
+    assert_eq!(world.seat_does(3, &alone(3), approve(3, &change)), OK);
+    assert_eq!(world.wanted().epoch_ms, 9_000_000);
+}
+
 /// V52: a seat whose keys are stolen or lost gets another key by the others.
 #[test]
 fn the_other_seats_replace_one_whose_keys_are_lost() {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use rustorium_crypto::{SigningKey, domain, signed_bytes};
+use rustorium_crypto::SigningKey;
 use rustorium_execution::*;
 use rustorium_types::*;
 
@@ -20,16 +20,6 @@ fn owned() -> World {
 
 fn record(world: &World) -> CommitteeRecord {
     CommitteeRecord::read(&MemState(&world.state)).unwrap()
-}
-
-fn new_key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&[seed; 32])
-}
-
-fn possession(chain: ChainId, owner_key: PublicKey, validator: &SigningKey, node: &SigningKey) -> Possession {
-    let body = PossessionBody { chain, owner_key, validator_key: validator.public(), node_key: node.public() };
-    let signed = signed_bytes(domain::POSSESSION, &body);
-    Possession { validator: validator.sign(&signed), node: node.sign(&signed) }
 }
 
 fn newcomer(seed: u8) -> Validator {
@@ -204,6 +194,8 @@ fn a_record_of_either_version_is_read_as_its_own() {
     let wanting = CommitteeRecord { wanted: wanted.clone(), ..second.clone() };
     assert_eq!(CommitteeRecord::from_bytes(&wanting.to_bytes()).unwrap(), wanting);
     assert!(CommitteeRecord::from_bytes(&[wanting.to_bytes(), vec![0]].concat()).is_err());
+    // One that says of everything later that there is none would be a second form.
+    assert!(CommitteeRecord::from_bytes(&[second.to_bytes(), vec![0, 0, 0]].concat()).is_err());
     // The largest record fits a leaf.
     let fill = |seed: u8| Validator {
         name: BoundedBytes::new(vec![b'n'; 64]).unwrap(),
@@ -212,11 +204,17 @@ fn a_record_of_either_version_is_read_as_its_own() {
         ..newcomer(0)
     };
     let keys = BoundedVec::new((0..128).map(|seed| [seed; 32]).collect()).unwrap();
+    let numbers = || BoundedVec::new(vec![u32::MAX; 128]).unwrap();
+    let owners = Owners { numbers: numbers(), next: u32::MAX, epoch: Epoch(u64::MAX), changed: numbers() };
+    let numbered = CommitteeRecord { owners: Some(Box::new(owners.clone())), ..second.clone() };
+    assert_eq!(CommitteeRecord::from_bytes(&numbered.to_bytes()).unwrap(), numbered);
     let largest = CommitteeRecord {
         target: BoundedVec::new((0..128).map(fill).collect()).unwrap(),
         end_asked: Some(Epoch(u64::MAX)),
         replaced: Some(Replaced { epoch: Epoch(u64::MAX), keys }),
         wanted,
+        owners: Some(Box::new(owners)),
+        wait: Some(OperatorsWait { proposal: u64::MAX, from_ms: u64::MAX, least_ms: u64::MAX }),
     };
     let bytes = largest.to_bytes();
     assert!(bytes.len() <= limits::VALUE_BYTES_MAX, "{}", bytes.len());

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
-    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
-    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, GrantListing,
+    History, InForce, KeyHistory, ListedBalances, ListedGrants, ListedKeys, Listing, Newest, Place, ProofStatus,
+    ProveAt, Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_types::{AccountId, ChainId, Epoch, EpochTransition, Genesis, Height, ShardId, Subject, TxId};
@@ -93,6 +93,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Reads a page of a namespace's keys.
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;
 
+    /// Reads a page of the grants that an account gave.
+    fn grants(&self, listing: &GrantListing) -> Result<ListedGrants, BackendError>;
     /// Reads a page of an account's balances.
     fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError>;
 

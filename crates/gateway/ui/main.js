@@ -19,6 +19,7 @@ import {
   toHex,
   transactionHref,
 } from "./dom.js";
+import { governance } from "./governance.js";
 import { help } from "./help.js";
 import { key } from "./key.js";
 import { height, live, start, watch } from "./live.js";
@@ -41,6 +42,7 @@ const ROUTES = [
   [/^\/accounts\/([^/]+)\/keys\/([0-9a-f]*)$/, "accounts", key],
   [/^\/accounts\/([^/]+)\/balances\/([^/]+)$/, "accounts", balance],
   [/^\/validators$/, "validators", validators],
+  [/^\/governance$/, "governance", governance],
   [/^\/help$/, "help", help],
   [/^\/search\/(.*)$/, "search", found],
 ];

@@ -194,8 +194,8 @@ const PROOF_TIMEOUT_MS = 5000;
 /** Why there may be no proof, though all is well. */
 const NO_PROOF = ["no-state-root", "not-proven-yet", "proof-pruned"];
 
-async function prove(subject, signal) {
-  const question = { items: [subject] };
+async function prove(subjects, signal) {
+  const question = { items: subjects };
   try {
     // What is final now must be in it, so that who just wrote sees it. Blocks without transactions change nothing.
     const from = live.blocks.findLast((block) => block.receipts > 0)?.height ?? 0;
@@ -205,7 +205,7 @@ async function prove(subject, signal) {
     };
   } catch (error) {
     if (error.code === "bad-body") {
-      const what = "asset" in subject ? "Not an account address, or not an asset’s id" : "Not an account address";
+      const what = "asset" in subjects[0] ? "Not an account address, or not an asset’s id" : "Not an account address";
       throw new Problem(
         "bad-address",
         what,
@@ -233,11 +233,19 @@ const agrees = (item, said) =>
     return isObject(value) ? other !== null && agrees(value, other) : value === other;
   });
 
+/** What the content of a subject says of itself. A subject says by fields of its own what it asks for. */
+function named({ authority: settings, governance, proposal: number, ...names }) {
+  if (settings) return { ...names, type: "authority" };
+  if (governance) return { ...names, type: "governance" };
+  if (number !== undefined) return { ...names, type: "proposal", number };
+  return { ...names, type: "key_hex" in names ? "value" : "asset" in names ? "balance" : "account" };
+}
+
 /**
- * Asks what a subject holds, with its proof, and checks it: a place that shows it once it is proven, by `words(item, shown)`,
- * and the panel about the proof. `subject`: as the API takes it.
+ * Asks what subjects hold, with one proof, and checks it: a place that shows it once it is proven, by `words(items, shown)`,
+ * and the panel about the proof. `subjects`: as the API takes them. `more(items, shown)` says what else is wrong, or null.
  */
-export async function proven(subject, words, signal) {
+export async function provenItems(subjects, words, signal, more = () => null) {
   const place = h(
     "div",
     { class: "value", "aria-live": "polite" },
@@ -245,35 +253,37 @@ export async function proven(subject, words, signal) {
   );
   let found;
   try {
-    found = await prove(subject, signal);
+    found = await prove(subjects, signal);
   } catch (error) {
     if (!NO_PROOF.includes(error.code)) throw error;
     place.replaceChildren(h("p", { class: "muted" }, "Not shown: there is no proof of it now."));
     return { place, panel: unproven("No proof of it now", error.detail) };
   }
   const { answer, from } = found;
-  const type = "key_hex" in subject ? "value" : "asset" in subject ? "balance" : "account";
-  // The subject of settings says what it asks for by a field that the content doesn't have.
-  const { authority: settings, ...named } = subject;
-  const asked = { ...named, type: settings ? "authority" : type };
+  const asked = subjects.map(named);
+  const ordered = (list) => asked.map((one) => (list ?? []).find((item) => agrees(one, item)));
   const judge = (shown) => {
-    const [item, ...others] = shown.items ?? [];
-    if (!item || others.length > 0 || !agrees(asked, item))
+    const items = ordered(shown.items);
+    if ((shown.items ?? []).length !== asked.length || items.includes(undefined))
       return "the proof is of something else than what was asked for";
     if (shown.height < from) return `the proof is of height ${shown.height}, older than height ${from}, which is final`;
+    const said = ordered(answer.items);
     // A proof shows a value in hex digits, and once more as text where it is text; a node shows it once.
-    const { value: _, ...proved } = item;
-    return agrees(proved, inDigits(answer.items[0])) ? null : "the node says something else than its proof shows";
+    const agree = items.every(({ value: _, ...proved }, index) => agrees(proved, inDigits(said[index])));
+    return agree ? more(items, shown) : "the node says something else than its proof shows";
   };
   const panel = checked(
     { kind: "read", proof_hex: answer.proof_hex },
     {
       signal,
       judge,
-      done: (shown) => place.replaceChildren(...[words(shown.items[0], shown)].flat()),
+      done: (shown) => place.replaceChildren(...[words(ordered(shown.items), shown)].flat(2).filter(Boolean)),
       refuse: () => place.replaceChildren(h("p", {}, "Not shown: what the node said is not proven.")),
       fail: () => place.replaceChildren(h("p", { class: "muted" }, "Not shown: its proof can’t be checked here.")),
     },
   );
   return { place, panel };
 }
+
+/** Asks what one subject holds, and shows it by `words(item, shown)` once it is proven. */
+export const proven = (subject, words, signal) => provenItems([subject], ([item], shown) => words(item, shown), signal);

@@ -1,6 +1,7 @@
 // One transaction: the proof of it, what became of it, and what it does.
 
 import { read } from "./api.js";
+import { changeRows, moment } from "./changes.js";
 import {
   accountHref,
   balanceHref,
@@ -39,12 +40,16 @@ const NAMES = {
   add_validator: "Add a validator",
   remove_validator: "Remove a validator",
   replace_key: "Replace a validator’s keys",
+  set_owner: "Set a validator’s owner",
   end_epoch: "End the epoch",
   register_verifier: "Register a verifier",
   verify_proof: "Verify a Groth16 proof",
   shield: "Shield an amount",
   shielded_transfer: "Transfer shielded value",
   unshield: "Unshield an amount",
+  propose: "Propose a change of the chain",
+  approve: "Approve a proposal",
+  withdraw: "Take an approval back",
 };
 
 const account = (address) => idLink(accountHref(address), address, 10, 6);
@@ -151,6 +156,15 @@ function rows(operation) {
       return [["Account", account(operation.account)], ...authority(operation.authority)];
     case "withdraw_recovery":
       return [["Account", account(operation.account)]];
+    case "propose":
+      return [...changeRows(operation.change), ["Open until", moment(operation.until_ms)]];
+    case "approve":
+      return [
+        ["Proposal", count(operation.number)],
+        ["Hash of the change", whole(operation.change)],
+      ];
+    case "withdraw":
+      return [["Proposal", count(operation.number)]];
     case "require":
       return condition(operation.condition);
     default: {

@@ -6,7 +6,7 @@ use crate::ledger::value_error;
 use pyo3::prelude::*;
 use rustorium_api::json::ChangeView;
 use rustorium_crypto::hash;
-use rustorium_types::{GovernanceChange, Parameters};
+use rustorium_types::{AccountId, GovernanceChange, Parameters, SYSTEM_ACCOUNT, SystemSender};
 
 /// Returns the hash by which seats approve a change (V39), as hex digits. `change_json`: the change as the API shows it.
 #[pyfunction]
@@ -21,4 +21,18 @@ pub fn change_hash(change_json: &str) -> PyResult<String> {
 pub fn parameters_hash(parameters_json: &str) -> PyResult<String> {
     let parameters: Parameters = serde_json::from_str(parameters_json).map_err(value_error)?;
     Ok(hash::parameters_hash(&parameters).to_string())
+}
+
+/// Returns the number of the seat whose sender has this address; `None` if it is the address of an account, or none.
+#[pyfunction]
+pub fn seat_number(address: &str) -> Option<u32> {
+    let sender = AccountId::parse(address).ok()?;
+    let Some(SystemSender::Seat(number)) = SystemSender::of(&sender) else { return None };
+    Some(number)
+}
+
+/// Returns the address of the system's account, to which the leaves about who governs belong.
+#[pyfunction]
+pub fn system_account() -> String {
+    SYSTEM_ACCOUNT.to_string()
 }

@@ -12,9 +12,9 @@ use rustorium_crypto::{SigningKey, hash, is_small_order, sign};
 use rustorium_execution::{ASSUMED_BYTES, planned_work};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, Block, BlockProof, BoundedVec, ChainId, Genesis, GeoLocation, Hash, Operation, Possession,
-    PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody,
-    decode, encode,
+    AccountId, Block, BlockProof, BoundedVec, ChainId, Genesis, GeoLocation, Hash, Operation, OwnerPossessionBody,
+    Possession, PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, Transaction1,
+    TransactionBody, decode, encode,
 };
 use std::path::Path;
 
@@ -186,6 +186,20 @@ fn prove_possession(validator_seed: &[u8], node_seed: &[u8], chain: &str, owner_
     let signed = hash::signed_bytes(hash::domain::POSSESSION, &body);
     let possession = Possession { validator: validator.sign(&signed), node: node.sign(&signed) };
     serde_json::to_string(&PossessionView::from(&possession)).map_err(value_error)
+}
+
+/// Returns a new owner's signature, by its seed, that somebody holds the key and wants it for this validator of this chain
+/// (R46), as hex digits.
+#[pyfunction]
+fn prove_owner(seed: &[u8], chain: &str, validator_key: &str, owner_key: &str) -> PyResult<String> {
+    let (new, public) = (key(seed)?, |text: &str| Hash::from_hex(text).map(|hash| hash.0).map_err(value_error));
+    let body = OwnerPossessionBody {
+        chain: ChainId::from_hex(chain).map_err(value_error)?,
+        validator_key: public(validator_key)?,
+        owner_key: public(owner_key)?,
+        new_owner_key: new.public(),
+    };
+    Ok(hex::encode(new.sign(&hash::signed_bytes(hash::domain::OWNER_POSSESSION, &body))))
 }
 
 /// Checks that both keys (hex) signed that they are this owner's on this chain, by what [`prove_possession`] gave.
@@ -380,6 +394,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(prove_possession, module)?)?;
     module.add_function(wrap_pyfunction!(possession_holds, module)?)?;
+    module.add_function(wrap_pyfunction!(prove_owner, module)?)?;
     module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_encode, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_describe, module)?)?;

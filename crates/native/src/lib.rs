@@ -60,6 +60,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(unsigned::authority_names, module)?)?;
     module.add_function(wrap_pyfunction!(governing::change_hash, module)?)?;
     module.add_function(wrap_pyfunction!(governing::parameters_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(governing::seat_number, module)?)?;
+    module.add_function(wrap_pyfunction!(governing::system_account, module)?)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;

@@ -6,7 +6,7 @@ use crate::ledger::{genesis_of, key, value_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use rustorium_crypto::hash::{account_id, chain_id, id_on};
-use rustorium_execution::{AccountRecord2, account_key};
+use rustorium_execution::{AccountRecord2, CommitteeRecord, OwnerRecord, account_key, committee_key, owner_key};
 use rustorium_stages::executor::store_code;
 use rustorium_stages::owners_end::{Plan, base};
 use rustorium_stages::tables::open_tables;
@@ -14,8 +14,8 @@ use rustorium_stages::{NodeError, journal_records};
 use rustorium_storage::{RocksStore, Store, StoreConfig, StoreError};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{
-    BlockDigest, ChainId, Epoch, Genesis, Height, ShardId, Signature, Transaction, Validator, ValidatorIndex, View,
-    VoteBody, VoteKind, decode, quorum,
+    BlockDigest, ChainId, Epoch, Genesis, Height, PublicKey, ShardId, Signature, SystemSender, Transaction, Validator,
+    ValidatorIndex, View, VoteBody, VoteKind, decode, quorum,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -59,6 +59,7 @@ fn member(place: usize, validator: &Validator, store: &RocksStore) -> PyResult<V
     let owner = account_id(validator.region, &validator.owner_key);
     let bytes = store.state(&account_key(owner)).map_err(|error| failed(&error))?;
     let record = bytes.map(|bytes| AccountRecord2::from_bytes(&bytes)).transpose().map_err(value_error)?;
+    let acting = acting(validator, store)?;
     Ok(json!({
         "place": place,
         "name": String::from_utf8_lossy(validator.name.as_slice()),
@@ -67,7 +68,23 @@ fn member(place: usize, validator: &Validator, store: &RocksStore) -> PyResult<V
         "owner_key": hex::encode(validator.owner_key),
         "owner": owner.to_string(),
         "owner_nonce": record.map(|record| record.nonce),
+        "acting_owner_key": hex::encode(acting.map_or(validator.owner_key, |(key, ..)| key)),
+        "sender": acting.map(|(_, number, _)| SystemSender::Owner(number).id().to_string()),
+        "sender_nonce": acting.map(|(.., nonce)| nonce),
     }))
+}
+
+/// Returns the key that acts for a member's owner as of the newest block, the member's number, and the owner's next nonce;
+/// `None` if the member is in no wanted committee any more.
+fn acting(validator: &Validator, store: &RocksStore) -> PyResult<Option<(PublicKey, u32, u64)>> {
+    let leaf = |key| store.state(&key).map_err(|error| failed(&error));
+    let Some(bytes) = leaf(committee_key())? else { return Ok(None) };
+    let committee = CommitteeRecord::from_bytes(&bytes).map_err(value_error)?;
+    let place = committee.target.iter().position(|one| one.validator_key == validator.validator_key);
+    let numbers = committee.numbered().numbers;
+    let Some((place, number)) = place.and_then(|place| Some((place, *numbers.get(place)?))) else { return Ok(None) };
+    let owner = OwnerRecord::from_bytes(leaf(owner_key(number))?.as_deref()).map_err(value_error)?;
+    Ok(committee.target.get(place).map(|one| (one.owner_key, number, owner.nonce)))
 }
 
 fn members(set: &[Validator], store: &RocksStore) -> PyResult<Vec<Value>> {

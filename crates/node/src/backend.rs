@@ -1,6 +1,7 @@
 //! Answers to the gateway's questions to a node, from store, pool and gauges, without the core.
 
 mod governance;
+mod grants;
 mod history;
 mod holdings;
 mod listing;
@@ -15,9 +16,10 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
-    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
-    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance,
+    GrantListing, History, InForce, KeyHistory, ListedBalances, ListedGrants, ListedKeys, Listing, Newest, Place,
+    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
+    Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -79,9 +81,13 @@ impl NodeBackend {
         *self.findings.write() = findings;
     }
 
-    /// Shows in the metrics whether the shard is ready.
-    pub(crate) fn note_ready(&self) {
+    /// Shows in the metrics whether the shard is ready, and what operators' seats have to do.
+    pub(crate) fn note_for_scrape(&self) {
         self.metrics.ready.set(i64::from(self.ready().is_ok()));
+        if let Some(note) = governance::note(&*self.store, &self.links.context()) {
+            let counts = [note.seats, usize::from(note.quorum), note.proposals.len(), note.pauses.len()];
+            self.metrics.governed(counts);
+        }
     }
 
     fn busy_refusal(&self, id: Option<TxId>) -> Refused {
@@ -267,6 +273,10 @@ impl Backend for NodeBackend {
         listing::keys(&*self.store, asked).map_err(storage)
     }
 
+    fn grants(&self, asked: &GrantListing) -> Result<ListedGrants, BackendError> {
+        grants::grants(&*self.store, asked)
+    }
+
     fn balances(&self, asked: &BalanceListing) -> Result<ListedBalances, BackendError> {
         holdings::balances(&*self.store, asked)
     }
@@ -347,6 +357,7 @@ impl Backend for NodeBackend {
             findings: self.findings.read().clone(),
             retired: self.notices.retired(),
             evidence: self.notices.evidence_notes(),
+            governance: governance::note(&*self.store, &self.links.context()),
         }
     }
 
@@ -355,7 +366,7 @@ impl Backend for NodeBackend {
     }
 
     fn metrics(&self) -> String {
-        self.note_ready();
+        self.note_for_scrape();
         self.metrics.encode()
     }
 }

@@ -9,6 +9,7 @@ mod codes;
 mod collector;
 pub mod config;
 pub mod copier;
+mod decision_log;
 mod guarded;
 pub mod guests;
 mod host;

@@ -1,6 +1,7 @@
 //! The files that a node reads before it starts, and may refuse: genesis, keys, journal, earlier notices, delays.
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
+use crate::decision_log::DecisionLog;
 use crate::notices::Notices;
 use crate::shared_key::SharedKey;
 use rustorium_api::genesis_file;
@@ -136,6 +137,14 @@ pub(crate) fn open_notices(
     Notices::open(audit, Folders::of(&config.home, ShardId::ROOT).journal, key).map_err(|error| {
         let home = config.home.display();
         NodeError::new("journal-failed", format!("can't read safety/retired or audit/ in {home} ({error}); mend that"))
+    })
+}
+
+/// Opens the part of the audit log that has operators' decisions.
+pub(crate) fn open_decisions(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<DecisionLog, NodeError> {
+    DecisionLog::open(audit).map_err(|error| {
+        let home = config.home.display();
+        NodeError::new("audit-failed", format!("can't read audit/ in {home} ({error}); mend that"))
     })
 }
 

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, History,
-    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
-    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, GrantListing,
+    History, InForce, KeyHistory, ListedBalances, ListedGrants, ListedKeys, Listing, Newest, Place, ProofStatus,
+    ProveAt, Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -156,6 +156,10 @@ impl Backend for Served {
         self.root().backend().keys(listing)
     }
 
+    fn grants(&self, listing: &GrantListing) -> Result<ListedGrants, BackendError> {
+        self.root().backend().grants(listing)
+    }
+
     fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError> {
         self.root().backend().balances(listing)
     }
@@ -212,7 +216,7 @@ impl Backend for Served {
         let _ = text::encode_registry(&mut written, &self.registry.lock());
         let root = running.iter().find(|(shard, _)| *shard == ShardId::ROOT).map(|(_, host)| host);
         if let Some(root) = root {
-            root.backend().note_ready();
+            root.backend().note_for_scrape();
             written.push_str(&root.metrics().encode_process());
         }
         let shards: Vec<String> = running.iter().map(|(_, host)| host.metrics().encode_shard()).collect();

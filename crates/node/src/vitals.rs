@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use rustorium_gateway::Tls;
 use rustorium_gateway::tls::TlsState;
 use rustorium_shard::{BlockAhead, Event, ExecutionJob, SkippedHome};
+use rustorium_stages::executor::Progress;
+use rustorium_stages::lane_junk::JunkLane;
 use rustorium_stages::queue::Queue;
 use rustorium_storage::{Journal, Store};
 use rustorium_types::{Hash, PublicKey, ValidatorIndex};
@@ -87,6 +89,17 @@ pub struct LeftOutNote {
     pub of: usize,
 }
 
+/// A lane of which execution skipped more than a hundredth.
+#[derive(Serialize)]
+pub struct JunkNote {
+    /// The name of the lane's validator.
+    pub validator: String,
+    /// Bytes that were skipped.
+    pub skipped_bytes: u64,
+    /// Bytes that were listed.
+    pub listed_bytes: u64,
+}
+
 /// A reading.
 #[derive(Serialize)]
 pub struct VitalsNote {
@@ -124,6 +137,8 @@ pub struct VitalsNote {
     pub block_ahead: Option<AheadNote>,
     /// Homes that leave out what this node sends them.
     pub left_out: Vec<LeftOutNote>,
+    /// Lanes of which execution skipped more than a hundredth.
+    pub lane_junk: Vec<JunkNote>,
     /// The gateway's TLS.
     pub tls: Option<TlsState>,
     /// The process that signs for this node; none: it has its key itself.
@@ -142,6 +157,7 @@ pub(crate) struct Vitals {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) links: Arc<Links>,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) signer: Option<Arc<RemoteSigner>>,
 }
@@ -155,6 +171,7 @@ impl Vitals {
         store: Arc<dyn Store>,
         gauges: Arc<ShardGauges>,
         links: Arc<Links>,
+        progress: Arc<Progress>,
     ) -> Self {
         let writer = journal.clone();
         let stages: Vec<(&'static str, Busy)> = vec![
@@ -162,7 +179,7 @@ impl Vitals {
             ("execute", Box::new(move || jobs.busy_for())),
             ("journal", Box::new(move || writer.busy_for())),
         ];
-        Self { start, stages, journal, store, gauges, links, tls: None, signer: None }
+        Self { start, stages, journal, store, gauges, links, progress, tls: None, signer: None }
     }
 
     /// Sets the gateway's TLS.
@@ -221,6 +238,7 @@ impl Vitals {
             chain_ms: self.gauges.certified_time_ms.load(Ordering::Relaxed),
             clock_ahead_ms_max: self.links.context().parameters.clock_ahead_ms_max,
             left_out: self.left_out(),
+            lane_junk: self.lane_junk(),
             signer: self.signer.as_ref().map(|signer| signer.note()),
             block_ahead: self.gauges.block_ahead.lock().map(|block| self.ahead(&block)),
             tls: self.tls.as_ref().map(|tls| tls.state()),
@@ -244,6 +262,14 @@ impl Vitals {
         let left_out = self.gauges.left_out.lock().clone();
         let note = |one: &SkippedHome| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
         left_out.iter().map(note).collect()
+    }
+
+    fn lane_junk(&self) -> Vec<JunkNote> {
+        let note = |lane: JunkLane| {
+            let JunkLane { author, skipped, listed } = lane;
+            JunkNote { validator: self.name_of(author), skipped_bytes: skipped, listed_bytes: listed }
+        };
+        self.progress.lane_junk.named().into_iter().map(note).collect()
     }
 }
 

@@ -8,12 +8,13 @@ use crate::inbox::Inbox;
 use crate::waiters::Waiters;
 use rustorium_api::{ProofStatus, Refused, Submitted};
 use rustorium_execution::{
-    AccountRecord2, CustodyRecord, CustodyState, GovernanceRecord, NextSigner, account_key, custody_key, governance_key,
+    AccountRecord2, CommitteeRecord, CustodyRecord, CustodyState, GovernanceRecord, NextSigner, OwnerRecord,
+    account_key, committee_key, custody_key, governance_key, owner_key,
 };
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, LeafWrite, PauseScope, StateKey, SystemSender, TxId};
+use rustorium_types::{AccountId, Height, LeafWrite, PauseScope, Signer, StateKey, SystemSender, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -93,7 +94,7 @@ impl Clients {
     }
 }
 
-/// Returns the executed state of an account or a seat, with the pause that stops it.
+/// Returns the executed state of an account or a system sender, with the pause that stops it.
 pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
     let view = unpaused_view(store, parameters, account)?;
     if SystemSender::of(account).is_some() {
@@ -106,10 +107,18 @@ pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: 
     Some(AccountView { paused_until_ms, ..view })
 }
 
-/// Returns the executed state of an account or a seat, without looking for pauses.
+/// Returns the executed state of an account or a system sender, without looking for pauses.
 pub fn unpaused_view(store: &dyn Store, parameters: &ParametersInForce, account: &AccountId) -> Option<AccountView> {
-    if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
-        return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+    match SystemSender::of(account) {
+        Some(SystemSender::Seat(number)) => {
+            return seat_view(&GovernanceRecord::read(&StoredState(store), &parameters.get()).ok()?, number);
+        }
+        Some(SystemSender::Owner(number)) => {
+            let read = store.state_at_tip(&[committee_key(), owner_key(number)]).ok()?;
+            let [committee, owner] = read.values.as_slice() else { return None };
+            return owner_view(committee.as_deref()?, owner.as_deref(), number);
+        }
+        None => {}
     }
     let record = store.state(&account_key(*account)).ok().flatten()?;
     if !has_waiting_change(&record) {
@@ -125,7 +134,13 @@ fn seat_view(record: &GovernanceRecord, number: u32) -> Option<AccountView> {
     record.seat(number).map(|seat| AccountView::new(seat.nonce, seat.signer))
 }
 
-/// Returns the state after a block of the accounts and seats that it touched (`Execution::touched`). What the block didn't
+fn owner_view(committee: &[u8], owner: Option<&[u8]>, number: u32) -> Option<AccountView> {
+    let committee = CommitteeRecord::from_bytes(committee).ok()?;
+    let signer = Signer::Single(committee.validator(number)?.owner_key);
+    Some(AccountView::new(OwnerRecord::from_bytes(owner).ok()?.nonce, signer))
+}
+
+/// Returns the state after a block of the accounts and system senders that it touched (`Execution::touched`). What the block didn't
 /// write is read from the store, which holds the state before it.
 pub fn account_views(
     touched: &[(AccountId, u64)],
@@ -137,9 +152,16 @@ pub fn account_views(
         Err(_) => store.state(&key).ok().flatten(),
     };
     let view = |(account, _): &(AccountId, u64)| {
-        if let Some(SystemSender::Seat(number)) = SystemSender::of(account) {
-            let record = GovernanceRecord::from_bytes(&leaf(governance_key())?).ok()?;
-            return Some((*account, seat_view(&record, number)?));
+        match SystemSender::of(account) {
+            Some(SystemSender::Seat(number)) => {
+                let record = GovernanceRecord::from_bytes(&leaf(governance_key())?).ok()?;
+                return Some((*account, seat_view(&record, number)?));
+            }
+            Some(SystemSender::Owner(number)) => {
+                let (committee, owner) = (leaf(committee_key())?, leaf(owner_key(number)));
+                return Some((*account, owner_view(&committee, owner.as_deref(), number)?));
+            }
+            None => {}
         }
         let record = leaf(account_key(*account))?;
         let custody = if has_waiting_change(&record) { leaf(custody_key(*account)) } else { None };

@@ -70,7 +70,11 @@ impl Ending<'_> {
                 continue;
             };
             let record = CommitteeRecord::from_bytes(&bytes).ok();
-            match record.and_then(|record| self.certified(&record.target, record.wanted.as_deref())) {
+            let time_ms = self.boundary.time_ms;
+            let certified = |record: CommitteeRecord| {
+                self.certified(&record.target, record.wanted_at(self.in_force, time_ms).as_deref())
+            };
+            match record.and_then(certified) {
                 Some(next) => return Ok(next),
                 None if unknown => {}
                 None => {

@@ -3,8 +3,10 @@
 use crate::activating::Activating;
 use crate::clients::account_views;
 use crate::contained::Closes;
+use crate::decisions::{DecisionSink, ExecutedBlock};
 use crate::epoch_ends::end_of_epoch;
 use crate::inbox::Inbox;
+use crate::lane_junk::LaneJunk;
 use crate::metrics::NodeMetrics;
 use crate::proving::Scoped;
 use crate::queue::Queue;
@@ -61,6 +63,8 @@ pub struct Progress {
     pub moved: Arc<watch::Sender<()>>,
     /// Newest executed height, and its block if there are event streams.
     pub newest: watch::Sender<Newest>,
+    /// Lanes with transactions that execution skipped.
+    pub lane_junk: LaneJunk,
 }
 
 /// The chain's parameters in the epoch of the next block.
@@ -107,6 +111,8 @@ pub struct Executor {
     pub provers: Scoped,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+    /// Takes what operators' seats decide. `None` if nobody notes it.
+    pub decided: Option<Arc<DecisionSink>>,
 }
 
 impl Executor {
@@ -150,7 +156,8 @@ impl Executor {
         let parameters = self.parameters.get();
         let activating = self.activating.as_ref().map(|activating| (activating, &self.store));
         let first = &*self.context.validators;
-        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating, first };
+        let decided = self.decided.as_deref();
+        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating, first, decided };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
         let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
@@ -162,6 +169,8 @@ impl Executor {
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
         self.metrics.executed(&commit, above_ms, skipped.len(), times);
+        let ids: Vec<TxId> = skipped.iter().map(|(id, _)| *id).collect();
+        self.metrics.lanes_skipped(&self.progress.lane_junk.note(&commit, &ids));
         log_marks::executed(&commit, above_ms);
         self.progress.executed.store(job.block.header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
@@ -215,6 +224,8 @@ pub struct Basis<'a> {
     /// The committee of the epoch in which this process began. In epoch 0 that is the genesis', of which the store has no
     /// row.
     pub first: &'a ValidatorSet,
+    /// Takes what operators' seats decide, before the block is stored.
+    pub decided: Option<&'a DecisionSink>,
 }
 
 /// Executed block that is in the store.
@@ -245,7 +256,7 @@ pub fn execute_and_store(
     let header = &block.header;
     let inline_ids: Vec<TxId> = block.inline.iter().map(|one| id_on(&header.chain, one)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-    let Basis { parameters, previous_root, parent_claim, rooted, activating, .. } = *basis;
+    let Basis { parameters, previous_root, parent_claim, rooted, activating, decided, .. } = *basis;
     let transactions = arrange((header, &parent_claim), inline, &job.payload);
     let input = Input { header, parameters, previous_root, transactions };
     let execution = execute_with(&input, &StoredState(store), keys, provers)
@@ -277,6 +288,14 @@ pub fn execute_and_store(
     }
     let touched = account_views(&execution.touched, &commit.diff, store);
     let change = job.end.as_ref().map(|proof| end_of_epoch(store, basis, header, proof)).transpose()?;
+    if let Some(decided) = decided {
+        let (transactions, receipts, diff) = (&input.transactions[..], &commit.receipts[..], &commit.diff[..]);
+        let executed = ExecutedBlock { header, transactions, receipts, diff, change: change.as_ref() };
+        let found = executed.decisions(&StoredState(store), parameters);
+        if let Some(decisions) = found.map_err(|error| read_code(store, "store-failed", &error))? {
+            decided(&decisions);
+        }
+    }
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* a series is either of the process or of one shard, which its label `shard` names; the areas `consensus`,
 //! `txpool`, `execution`, `state` and `python` are of a shard, and so is `storage` except for the file system; of the
-//! area `node`, `synced` and `queue_length` are.
+//! area `node`, `synced` and `queue_length` are. The area `governance` is of the root shard, and so of the process.
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -50,6 +50,14 @@ const STAGES: [(&str, &str); 6] = [
     ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
 ];
 
+/// The figures of who governs, each with its help.
+const GOVERNANCE: [(&str, &str); 4] = [
+    ("rustorium_governance_seats", "Operators' seats; 0 under version 1"),
+    ("rustorium_governance_quorum", "Number of seats that must approve a change; 0 under version 1"),
+    ("rustorium_governance_open_proposals", "Proposals that wait for approvals of seats"),
+    ("rustorium_governance_pauses", "Pauses of accounts that last"),
+];
+
 /// Counters, gauges and histograms. All are cheap to update.
 pub struct NodeMetrics {
     registry: Mutex<Registry>,
@@ -69,6 +77,7 @@ pub struct NodeMetrics {
     pub ready: Gauge,
     transactions: Counter,
     skipped: Counter,
+    lane_skipped: Family<PeerLabel, Counter>,
     blocks: Counter,
     empty_blocks: Counter,
     execution: Histogram,
@@ -97,6 +106,7 @@ pub struct NodeMetrics {
     pub silences: Counter,
     findings: Family<FindingLabel, Gauge>,
     findings_total: Gauge,
+    governance: [Gauge; GOVERNANCE.len()],
     suspicion: Family<PeerLabel, Gauge<f64, AtomicU64>>,
     seen_codes: Mutex<BTreeSet<String>>,
 }
@@ -125,6 +135,7 @@ impl NodeMetrics {
             ready: Gauge::default(),
             transactions: Counter::default(),
             skipped: Counter::default(),
+            lane_skipped: Family::default(),
             blocks: Counter::default(),
             empty_blocks: Counter::default(),
             execution: seconds(),
@@ -148,6 +159,7 @@ impl NodeMetrics {
             silences: Counter::default(),
             findings: Family::default(),
             findings_total: Gauge::default(),
+            governance: std::array::from_fn(|_| Gauge::default()),
             suspicion: Family::default(),
             seen_codes: Mutex::default(),
         };
@@ -202,6 +214,9 @@ impl NodeMetrics {
         let help =
             "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
         self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
+        for ((name, help), gauge) in GOVERNANCE.iter().zip(&self.governance) {
+            self.add(name, help, gauge);
+        }
         self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
         self.add_of_shard("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
         let help = "Transactions in the pool that lack neither a nonce before them nor quota";
@@ -222,6 +237,8 @@ impl NodeMetrics {
             "Transactions in blocks that were skipped without a receipt",
             &self.skipped,
         );
+        let help = "Bytes of each validator's lane that were skipped without a receipt, and that no account paid for";
+        self.add_of_shard("rustorium_execution_lane_skipped_bytes", help, &self.lane_skipped);
         self.add_of_shard("rustorium_execution_blocks", "Executed blocks", &self.blocks);
         self.add_of_shard(
             "rustorium_execution_empty_blocks",
@@ -298,6 +315,13 @@ impl NodeMetrics {
         self.commit.observe(times[1].as_secs_f64());
     }
 
+    /// Counts the bytes of lanes that execution skipped in a block.
+    pub fn lanes_skipped(&self, bytes: &BTreeMap<ValidatorIndex, u64>) {
+        for (author, bytes) in bytes {
+            self.lane_skipped.get_or_create(&PeerLabel { peer: author.0.to_string() }).inc_by(*bytes);
+        }
+    }
+
     /// Observes how long it took to answer all who waited for a block.
     pub fn notified(&self, took: Duration) {
         self.notify.observe(took.as_secs_f64());
@@ -317,6 +341,13 @@ impl NodeMetrics {
         self.suspicion.clear();
         for (peer, phi) in suspicion {
             self.suspicion.get_or_create(&PeerLabel { peer: peer.clone() }).set(*phi);
+        }
+    }
+
+    /// Shows who governs: the numbers of seats, of seats that must approve, of open proposals and of pauses.
+    pub fn governed(&self, counts: [usize; GOVERNANCE.len()]) {
+        for (gauge, count) in self.governance.iter().zip(counts) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
@@ -384,7 +415,8 @@ mod tests {
             assert_eq!(line.contains("shard=\"3\""), of_shard, "{line}");
             seen.insert(area);
         }
-        let areas = ["consensus", "execution", "gateway", "node", "process", "python", "state", "storage"];
+        let areas =
+            ["consensus", "execution", "gateway", "governance", "node", "process", "python", "state", "storage"];
         assert_eq!(seen, areas.into_iter().chain(["transport", "txpool"]).collect());
         for series in [
             "rustorium_consensus_height{shard=\"3\"} 0",

@@ -19,9 +19,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Outcome, Parameters,
-    PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet, VoteBody,
-    VoteKind, quorum,
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Operation2, Outcome,
+    Parameters, PublicKey, ResultClaim, Signature, SystemSender, TRANSACTION_VERSION, Transaction, ValidatorIndex,
+    ValidatorSet, VoteBody, VoteKind, quorum,
 };
 use std::sync::Arc;
 
@@ -160,7 +160,9 @@ impl Plan {
             // The owners change the committee, and then no boundary ends version 1.
             let (rooted, activating) = (parameters.state_roots, None);
             let first = &*self.context.validators;
-            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first };
+            // No seat acts in these blocks.
+            let decided = None;
+            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first, decided };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
@@ -174,10 +176,22 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
     let chain = context.chain();
     for transaction in &transactions {
         let id = id_on(&chain, transaction);
-        let Some(first) = transaction.first() else {
-            return Err(refused(format!(
-                "the transaction {id} has the form of version 2: sign it in that of version 1"
-            )));
+        let more = || refused(format!("the transaction {id} does more than change the committee: leave that out"));
+        let first = match transaction {
+            Transaction::V1(first) => first,
+            // V49: an owner acts as a sender of its own.
+            Transaction::V2(second) => {
+                let body = second.body();
+                if !matches!(SystemSender::of(&body.sender), Some(SystemSender::Owner(_))) {
+                    return Err(refused(format!(
+                        "the transaction {id} has the form of version 2 and isn't an owner's: sign it in that of version 1"
+                    )));
+                }
+                if !body.data.iter().all(|operation| matches!(operation, Operation2::ReplaceKey { .. })) {
+                    return Err(more());
+                }
+                continue;
+            }
         };
         if first.body.chain != chain || first.body.version != TRANSACTION_VERSION {
             return Err(refused(format!("the transaction {id} is another chain's: make it for this one")));
@@ -193,7 +207,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
             )
         };
         if !first.body.data.iter().all(changes) {
-            return Err(refused(format!("the transaction {id} does more than change the committee: leave that out")));
+            return Err(more());
         }
     }
     verify_transactions(&chain, transactions)

@@ -200,6 +200,7 @@ impl Replica {
             keys: Keys::default(),
             provers: Scoped(threads),
             prove: prover(self.store.clone()),
+            decided: None,
         })
     }
 

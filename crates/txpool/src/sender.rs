@@ -47,7 +47,7 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) signer: Signer,
-    /// Number of the sponsor when the sender's first transaction came.
+    /// Number of the sponsor by the newest known state.
     pub(crate) sponsor: u32,
     /// The authority that takes its place.
     pub(crate) successor: Option<NextSigner>,

@@ -10,8 +10,12 @@ use rustorium_types::*;
 
 /// Returns a seat's transaction of this nonce.
 fn of_seat(number: u32, nonce: u64) -> (TxId, Shared) {
+    of_sender(SystemSender::Seat(number), nonce)
+}
+
+fn of_sender(sender: SystemSender, nonce: u64) -> (TxId, Shared) {
     second(0, nonce, &[], |body| {
-        body.sender = SystemSender::Seat(number).id();
+        body.sender = sender.id();
         body.work_limit = 100_000;
         body.data = BoundedVec::new(vec![Operation2::Withdraw { number: 1 }]).unwrap();
     })
@@ -31,6 +35,11 @@ fn a_full_pool_takes_sixteen_of_each_seat() {
     }
     let (id, t) = of_seat(1, 0);
     assert_eq!(pool.admit(CLOCK, id, t, || view(0, 0)), Ok(Admission::Queued), "another seat has its own room");
+    for nonce in 0..17 {
+        let (id, t) = of_sender(SystemSender::Owner(0), nonce);
+        let admitted = pool.admit(CLOCK, id, t, || view(0, 0)).map_err(|refused| refused.code());
+        assert_eq!(admitted, if nonce < 16 { Ok(Admission::Queued) } else { Err("pool-full") }, "an owner has as much");
+    }
     let (id, t) = of_seat(2, 0);
     assert_eq!(pool.admit(CLOCK, id, t, || None), Err(Refused::UnknownAccount), "a seat that there isn't has none");
     assert_eq!(admit(&mut pool, 5, 0), Err(Refused::PoolFull));

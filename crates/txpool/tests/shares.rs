@@ -240,3 +240,23 @@ fn accounts_of_one_sponsor_take_a_quarter_of_the_pool() {
     assert_eq!(of(&mut pool, 256, 7), Ok(Admission::Queued), "what leaves makes room");
     assert!((300..900).all(|sender| of(&mut pool, sender, 0) == Ok(Admission::Queued)), "the common one has no share");
 }
+
+/// V58: an account that gets another sponsor takes the room of its waiting transactions along.
+#[test]
+fn an_account_with_another_sponsor_takes_its_room_along() {
+    let mut pool = small();
+    let seen = |sender: usize, nonce, sponsor| AccountView { sponsor, ..view(sender, nonce).unwrap() };
+    let of = |pool: &mut Pool, sender: usize, sponsor| {
+        let (id, t) = make(sender, 0);
+        pool.admit(CLOCK, id, t, || Some(seen(sender, 0, sponsor)))
+    };
+    assert!((0..256).all(|sender| of(&mut pool, sender, 7) == Ok(Admission::Queued)));
+    assert_eq!(of(&mut pool, 256, 7).unwrap_err().code(), "sponsor-full");
+    pool.follow_authority(account(0), seen(0, 0, 8));
+    assert_eq!(of(&mut pool, 256, 7), Ok(Admission::Queued), "account 0 left room");
+    assert_eq!(of(&mut pool, 257, 7).unwrap_err().code(), "sponsor-full");
+    assert!((300..555).all(|sender| of(&mut pool, sender, 8) == Ok(Admission::Queued)));
+    assert_eq!(of(&mut pool, 555, 8).unwrap_err().code(), "sponsor-full", "account 0 is one of 256");
+    pool.follow_authority(account(0), seen(0, 0, 0));
+    assert_eq!(of(&mut pool, 555, 8), Ok(Admission::Queued));
+}

@@ -79,6 +79,10 @@ pub struct Parameters {
     /// What accounts and sponsors may use over time, in addition to the quota of work. `None` only under version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// The time, in header time, that passes between the decision for other operators and the boundary that may take them
+    /// (V46). `None` only under version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operators_delay_ms: Option<u64>,
 }
 
 impl BorshSerialize for Parameters {
@@ -93,7 +97,8 @@ impl BorshSerialize for Parameters {
         let governing = (&self.operators, self.operator_quorum);
         version.map_or(Ok(()), |version| BorshSerialize::serialize(&version, writer))?;
         BorshSerialize::serialize(&(batch, block, lane, times, roots, quota, governing), writer)?;
-        let second = |age_ms| BorshSerialize::serialize(&(age_ms, self.capacity.unwrap_or_default()), writer);
+        let rest = (self.capacity.unwrap_or_default(), self.operators_delay_ms.unwrap_or_default());
+        let second = |age_ms| BorshSerialize::serialize(&(age_ms, rest), writer);
         self.min_epoch_ms.map_or(Ok(()), second)
     }
 }
@@ -132,6 +137,7 @@ impl BorshDeserialize for Parameters {
             operator_quorum: next(reader)?,
             min_epoch_ms: if second { Some(next(reader)?) } else { None },
             capacity: if second { Some(next(reader)?) } else { None },
+            operators_delay_ms: if second { Some(next(reader)?) } else { None },
         })
     }
 }
@@ -140,7 +146,9 @@ impl Parameters {
     /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
         let min_epoch_ms = rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT);
-        Self { min_epoch_ms, capacity: rules.has_sponsors().then(Capacity::default), ..Self::default() }
+        let operators_delay_ms = rules.has_terms().then_some(0);
+        let capacity = rules.has_sponsors().then(Capacity::default);
+        Self { min_epoch_ms, capacity, operators_delay_ms, ..Self::default() }
     }
 
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
@@ -197,6 +205,7 @@ impl Default for Parameters {
             operator_quorum: 0,
             min_epoch_ms: Some(EPOCH_AGE_MS_DEFAULT),
             capacity: Some(Capacity::default()),
+            operators_delay_ms: Some(0),
         }
     }
 }

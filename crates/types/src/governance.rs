@@ -10,36 +10,51 @@ use crate::ids::{Epoch, Hash};
 use crate::limits::OPERATORS_MAX;
 use crate::listed::Transaction;
 use crate::operation2::Operation2;
-use crate::transaction::{Operation, Possession, PublicKey};
+use crate::transaction::{Operation, Possession, PublicKey, Signature};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Zero bytes at the beginning of a system sender's id.
 const ZEROS: usize = 23;
 /// The byte behind them that says that the sender is an operator's seat.
 const SEAT: u8 = 4;
+/// The byte of a validator's owner.
+const OWNER: u8 = 5;
 
 /// A sender of the system's own: it governs, and holds nothing (V36).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum SystemSender {
     /// The operator's seat with this number.
     Seat(u32),
+    /// The owner of the validator with this number.
+    Owner(u32),
 }
 
 impl SystemSender {
     /// Returns the sender's id: 23 zero bytes, the kind, the shard (0) and the number, big-endian.
     pub fn id(self) -> AccountId {
-        let Self::Seat(number) = self;
+        let (kind, number) = match self {
+            Self::Seat(number) => (SEAT, number),
+            Self::Owner(number) => (OWNER, number),
+        };
         let mut id = [0; 32];
-        id[ZEROS] = SEAT;
+        id[ZEROS] = kind;
         id[28..].copy_from_slice(&number.to_be_bytes());
         AccountId(id)
     }
 
     /// Returns the system sender that has this id; `None` if it is an account's.
     pub fn of(id: &AccountId) -> Option<Self> {
-        let number = id.0.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))?;
-        let sender = Self::Seat(number);
-        (sender.id() == *id).then_some(sender)
+        let (zeros, rest) = id.0.split_at(ZEROS);
+        let [kind, 0, 0, 0, 0, number @ ..] = rest else { return None };
+        if zeros.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let number = u32::from_be_bytes(number.try_into().ok()?);
+        match *kind {
+            SEAT => Some(Self::Seat(number)),
+            OWNER => Some(Self::Owner(number)),
+            _ => None,
+        }
     }
 }
 
@@ -111,6 +126,35 @@ pub enum GovernanceChange {
         /// The scope of the pause.
         scope: PauseScope,
     },
+    /// Gives the account's own sponsor these shares at once, or makes a sponsor for it (V58).
+    SetSponsor {
+        /// The account.
+        account: AccountId,
+        /// Share of the chain's work, in millionths.
+        work_ppm: u32,
+        /// Share of the chain's history, in millionths.
+        history_ppm: u32,
+        /// Header time from which what was before holds again, Unix ms (V63); `None` if the shares have no end.
+        until_ms: Option<u64>,
+    },
+    /// Has the account draw from another sponsor at once (V58).
+    AssignSponsor {
+        /// The account.
+        account: AccountId,
+        /// The sponsor's number; 0 is the common one.
+        sponsor: u32,
+    },
+    /// A validator has another owner from the next epoch on.
+    SetOwner {
+        /// The validator's present key.
+        validator_key: PublicKey,
+        /// The key of the owner from then on.
+        new_owner_key: PublicKey,
+        /// The new owner's signature of [`OwnerPossessionBody`].
+        ///
+        /// [`OwnerPossessionBody`]: crate::OwnerPossessionBody
+        possession: Signature,
+    },
 }
 
 impl GovernanceChange {
@@ -122,6 +166,7 @@ impl GovernanceChange {
             }
             Self::ReplaceKey { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
             Self::SetOperators { operators, .. } => operators.iter().collect(),
+            Self::SetOwner { new_owner_key, .. } => vec![new_owner_key],
             _ => Vec::new(),
         }
     }
@@ -146,6 +191,11 @@ impl Operation2 {
     /// Tells if only seats send the operation.
     pub fn is_of_seats(&self) -> bool {
         matches!(self, Self::Propose { .. } | Self::Approve { .. } | Self::Withdraw { .. })
+    }
+
+    /// Tells if only owners send the operation.
+    pub fn is_of_owners(&self) -> bool {
+        matches!(self, Self::SetOwner { .. })
     }
 
     /// Tells if the operation changes the committee, or asks for the epoch's end.
@@ -175,14 +225,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seat_has_one_id_and_nothing_else_has_it() {
+    fn a_system_sender_has_one_id_and_nothing_else_has_it() {
         for number in [0, 1, 256, u32::MAX] {
-            let id = SystemSender::Seat(number).id();
-            assert_eq!(SystemSender::of(&id), Some(SystemSender::Seat(number)));
-            for place in 0..28 {
-                let mut other = id;
-                other.0[place] ^= 1;
-                assert_eq!(SystemSender::of(&other), None, "byte {place}");
+            for sender in [SystemSender::Seat(number), SystemSender::Owner(number)] {
+                let id = sender.id();
+                assert_eq!(SystemSender::of(&id), Some(sender));
+                for place in 0..28 {
+                    let mut other = id;
+                    // The lowest bit of the kind tells owners from seats.
+                    other.0[place] ^= if place == 23 { 2 } else { 1 };
+                    assert_eq!(SystemSender::of(&other), None, "byte {place}");
+                }
             }
         }
         assert_eq!(SystemSender::of(&crate::SYSTEM_ACCOUNT), None);

@@ -10,7 +10,7 @@ use crate::governance::GovernanceChange;
 use crate::ids::{AssetId, Epoch, Hash, VerifierId};
 use crate::limits::*;
 use crate::transaction::{
-    Condition, Key, NamedInput, Operation, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value,
+    Condition, Key, NamedInput, Operation, PoolTransfer, Possession, PublicInput, PublicKey, Signature, Symbol, Value,
 };
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -269,6 +269,17 @@ pub enum Operation2 {
         /// The proposal's number.
         number: u64,
     },
+    /// For a validator's owner as a system sender, once an epoch: the validator has another owner from the next epoch on.
+    SetOwner {
+        /// The validator's present key.
+        validator_key: PublicKey,
+        /// The key of the owner from then on.
+        new_owner_key: PublicKey,
+        /// The new owner's signature of [`OwnerPossessionBody`].
+        ///
+        /// [`OwnerPossessionBody`]: crate::OwnerPossessionBody
+        possession: Signature,
+    },
 }
 
 impl Operation2 {
@@ -306,7 +317,8 @@ impl Operation2 {
             | Self::WithdrawRecovery { .. }
             | Self::Propose { .. }
             | Self::Approve { .. }
-            | Self::Withdraw { .. } => return None,
+            | Self::Withdraw { .. }
+            | Self::SetOwner { .. } => return None,
         })
     }
 

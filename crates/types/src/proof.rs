@@ -1,7 +1,7 @@
 //! Proofs that a client checks by itself: of values, of receipts, of transactions with their receipts, and of blocks.
 //! Values and their absence are proved under a certified state root, receipts under a certified result root.
 
-use crate::address::AccountId;
+use crate::address::{AccountId, SYSTEM_ACCOUNT};
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::consensus::{BlockProof, Header};
 use crate::genesis::{StateKey, ValidatorSet};
@@ -80,15 +80,24 @@ pub enum Subject {
     Value(AccountId, BoundedBytes<KEY_BYTES_MAX>),
     /// An account's settings and the change of them that waits, from version 2 on.
     Custody(AccountId),
+    /// The seats that govern the chain, the places of their proposals and the pauses, from version 2 on.
+    Governance,
+    /// A proposal of the seats by its number, from version 2 on.
+    Proposal(u64),
+    /// The rights of the second account to write in the first one's namespace.
+    Grant(AccountId, AccountId),
 }
 
 impl Subject {
     /// Returns the account that the subject belongs to.
     pub fn account(&self) -> AccountId {
         match self {
-            Self::Account(account) | Self::Balance(account, _) | Self::Value(account, _) | Self::Custody(account) => {
-                *account
-            }
+            Self::Account(account)
+            | Self::Balance(account, _)
+            | Self::Value(account, _)
+            | Self::Custody(account)
+            | Self::Grant(account, _) => *account,
+            Self::Governance | Self::Proposal(_) => SYSTEM_ACCOUNT,
         }
     }
 }

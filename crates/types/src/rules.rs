@@ -123,6 +123,7 @@ impl Operation2 {
                 vec![&validator.validator_key, &validator.node_key, &validator.owner_key]
             }
             Self::ReplaceKey { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
+            Self::SetOwner { new_owner_key, .. } => vec![new_owner_key],
             _ => Vec::new(),
         }
     }

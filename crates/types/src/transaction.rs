@@ -376,7 +376,7 @@ pub enum FailureCode {
     PoolBalance = 29,
     /// The pool's tree has no room for the transfer's notes.
     PoolFull = 30,
-    /// A new validator or node key has no signature or a wrong one (R46), or is a key under which anybody can sign
+    /// A new key of a validator has no signature or a wrong one (R46), or is a key under which anybody can sign
     /// (R51).
     NotPossessed = 31,
     /// The key belonged before to a validator that is or was in the next committee (R45).
@@ -391,7 +391,7 @@ pub enum FailureCode {
     NotRecovery = 36,
     /// The account, or the one under whose id the operation writes, is paused (V43).
     Paused = 40,
-    /// Only seats may do this, or a seat may not (V36).
+    /// Senders of this kind may not do this: seats, owners and accounts have operations of their own (V36).
     WrongSender = 41,
     /// No open proposal has this number and this change, or the seat approved none (V39).
     NoSuchProposal = 42,
@@ -405,6 +405,10 @@ pub enum FailureCode {
     BadTime = 46,
     /// Nothing of this scope is paused, or as much is paused as may be (V43).
     BadPause = 47,
+    /// No sponsor has this number, or its shares ended (V58).
+    NoSuchSponsor = 48,
+    /// The validator got another owner in this epoch already (V47).
+    TooSoon = 49,
 }
 
 /// Result of a transaction that has a receipt.

@@ -1,4 +1,4 @@
-"""`account create`, `account holdings`, `account history`."""
+"""`account create`, `account holdings`, `account grants`, `account history`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,20 +24,22 @@ from rustorium.cli.tx import WaitOption
 
 if TYPE_CHECKING:
     from rustorium.api import Operation
-    from rustorium.types import Version
+    from rustorium.types import Grant, Version
 
 AddressArgument = Annotated[str, typer.Argument(help="Address of the account.")]
 VerifyOption = Annotated[bool, typer.Option(help="Check the proofs against the genesis.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Most rows to list.")]
 PAGE = 100
 
-group = typer.Typer(help="Make accounts, list their assets and the history of their keys.", no_args_is_help=True)
+group = typer.Typer(
+    help="Make accounts, list their assets, their grants and the history of their keys.", no_args_is_help=True
+)
 STORAGE_BYTES = 1 << 20
 
 
 @group.callback()
 def account() -> None:
-    """Make accounts, list their assets and the history of their keys."""
+    """Make accounts, list their assets, their grants and the history of their keys."""
 
 
 @group.command()
@@ -109,6 +111,54 @@ def holdings(
     _note_unchecked(verify, node, genesis)
     if cursor is not None:
         note(f"There may be more than {limit} assets. Add --limit N to list more.")
+
+
+@group.command()
+def grants(
+    address: AddressArgument,
+    limit: LimitOption = 1000,
+    verify: VerifyOption = True,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """List which accounts may write in an account's namespace, and check each grant: what they may do, with which keys,
+    until when, and whether the grant still allows it. That no grant is missing is on the node's word."""
+    rows: list[dict[str, object]] = []
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        cursor = None
+        while len(rows) < limit:
+            page = client.grants(address, cursor=cursor, limit=min(PAGE, limit - len(rows)), verify=verify)
+            rows += [_grant(one) for one in page.grants]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    emit(rows, output, ["to", "rights", "prefixes", "until", "valid"])
+    if not rows:
+        note(f"{address} gave no grants, on the word of the node.")
+    _note_unchecked(verify, node, genesis)
+    if cursor is not None:
+        note(f"There may be more than {limit} grants. Add --limit N to list more.")
+
+
+def _grant(one: "Grant") -> dict[str, object]:
+    from rustorium.client.moments import moment
+
+    prefixes, encoding = readable("utf8", *one.prefixes)
+    return {
+        "to": one.to,
+        "rights": list(one.rights),
+        "prefixes": list(prefixes),
+        "encoding": encoding,
+        "until": moment(one.until_ms) if one.until_ms is not None else None,
+        "era": one.era,
+        "valid": one.valid,
+        "height": one.at.height,
+        "proven": one.at.proven,
+    }
 
 
 @group.command()

@@ -5,7 +5,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,7 +59,18 @@ def show(
     from rustorium.home.auditlog import log_of, read
 
     lines = (line for line in read(log_of(home_of(home))) if not event or line["event"] in event)
-    emit(list(deque(lines, maxlen=last)), output, ["seq", "ts_ms", "event", "fields"])
+    found = list(deque(lines, maxlen=last))
+    if output is Format.table:
+        found = [row for line in found for row in _in_words(line)]
+    emit(found, output, ["seq", "ts_ms", "event", "fields"])
+
+
+def _in_words(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows that show a line: of operators' decisions one for each, in words."""
+    from rustorium.home.decisions import EVENT, words
+
+    said = words(line["fields"]) if line["event"] == EVENT else []
+    return [line | {"fields": f"height {line['fields'].get('height')}: {one}"} for one in said] or [line]
 
 
 @group.command()

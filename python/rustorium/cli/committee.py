@@ -1,10 +1,10 @@
-"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: changes of the committee."""
+"""`node add`, `list`, `remove`, `end-epoch`, `replace-key` and `set-owner`: changes of the committee."""
 
 import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,10 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
-    from rustorium.client import Client
+    from collections.abc import Mapping
+
+    from rustorium.client import Client, Key
+    from rustorium.net.joining import Joiner
 
 group = typer.Typer(
     help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
@@ -86,18 +89,17 @@ def add(
     """Make a home on this machine for a new validator of a net, start it, sync it, and let it vote from the next epoch
     on.
 
-    `--key` is an operator's account. If more operators must approve, the command writes HOME.admit.json, and each of
-    them sends it with `tx send`. After an interruption, run the command again."""
+    `--key` is an operator's. On a chain of version 2 its seat proposes the validator; if more seats must approve, the
+    command prints the proposal's number, and each of the others runs `govern approve`. On a chain of version 1 its
+    account approves; if more operators must, the command writes HOME.admit.json, and each of them sends it with `tx
+    send`. After an interruption, run the command again."""
     from rustorium.access.genesis import read_genesis
     from rustorium.access.passphrases import find_passphrase
     from rustorium.errors import UsageError
     from rustorium.net.joining import (
-        admit,
         allow_follower,
-        check_operator,
         make_joiner,
         next_in_turn,
-        note_admission,
         resume_joiner,
         start_and_sync,
     )
@@ -111,10 +113,10 @@ def add(
     signer = key_of(key, passphrase_file)
     file = genesis or Path(found.genesis if found is not None else "")
     content = read_genesis(file)
-    check_operator(content, signer)
     path = home.expanduser().absolute()
     owner = path.with_name(f"{path.name}.owner.key")
     with client_of(net, node, file, min(timeout_s, ANSWER_S), token_file=token_file) as client:
+        _check_operator(client, content, signer)
         known = client.validators()
     if byte is None:
         byte = next_in_turn([int(one["region"]) for one in known["validators"]])
@@ -135,18 +137,70 @@ def add(
     pid = start_and_sync(joiner, passphrase, timeout_s, note)
     note(f"{joiner.name} is synced and is being admitted.")
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
-        admit(client, joiner, signer)
-        approval = path.with_name(f"{path.name}.admit.json")
-        if note_admission(client, joiner, approval):
+        proposal = _admit(client, joiner, signer, path.with_name(f"{path.name}.admit.json"))
+        epoch = None if proposal else _awaited(client, content, joiner.validator_key, True, timeout_s)
+    emit_one(
+        {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
+         "validator_key": joiner.validator_key, "owner_key_file": str(owner), "proposal": proposal},
+        output,
+    )  # fmt: skip
+
+
+def _check_operator(client: "Client", genesis: bytes | None, signer: "Key") -> bool:
+    """Checks that a key is an operator's, before anything is made. Returns whether operators act by seats. Errors:
+    UsageError."""
+    from rustorium.net.governing import by_seats, seat_alone
+    from rustorium.net.joining import check_operator
+
+    if by_seats(client):
+        seat_alone(client.governance(), signer)
+        return True
+    if genesis is not None:
+        check_operator(genesis, signer)
+    return False
+
+
+def _admit(client: "Client", joiner: "Joiner", signer: "Key", approval: Path) -> int | None:
+    """Has an operator approve a new validator, by its seat or its account. Returns the number of the proposal that
+    waits for other seats, if there is one. `approval`: the file for the accounts of other operators."""
+    from rustorium.errors import NotFound
+    from rustorium.net import joining
+    from rustorium.net.governing import by_seats
+    from rustorium.types import Subject
+
+    if not by_seats(client):
+        joining.admit(client, joiner, signer)
+        if joining.note_admission(client, joiner, approval):
             note(f"More operators must approve: each runs `rustorium tx send {approval} --key KEY_FILE`.")
         else:
             note("Admitted. It votes from the next epoch on.")
-        epoch = _awaited(client, content, joiner.validator_key, True, timeout_s)
-    emit_one(
-        {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
-         "validator_key": joiner.validator_key, "owner_key_file": str(owner)},
-        output,
-    )  # fmt: skip
+        return None
+    if joining.is_wanted(client, joiner):
+        note("Admitted. It votes from the next epoch on.")
+        return None
+    try:
+        client.held(Subject(signer.address))
+    except NotFound:
+        note("The operator has no account, so the owner gets none: make one with `rustorium account create`.")
+    else:
+        joining.make_owner(client, joiner, signer)
+    return _decide(client, joining.admission(client, joiner), signer, "Admitted. It votes from the next epoch on.")
+
+
+def _decide(client: "Client", change: "Mapping[str, Any]", signer: "Key", made: str) -> int | None:
+    """Has an operator's seat approve a change, and says what came of it: `made`, or who must approve. Returns the
+    number of the proposal that waits, if there is one."""
+    from rustorium.net.governing import decide
+
+    found = decide(client, change, signer)
+    if found.proposal is None:
+        note(made)
+        return None
+    note(
+        f"Proposal {found.proposal} has {found.approvals} of {found.quorum} approvals: other operators run "
+        f"`rustorium-node govern approve {found.proposal} --key KEY_FILE`, and `govern show {found.proposal}` before."
+    )
+    return found.proposal
 
 
 @group.command()
@@ -204,24 +258,30 @@ def remove(
     """Remove a validator from the committee from the next epoch on. It continues to follow the chain until you stop
     it."""
     from rustorium.access.genesis import read_genesis
-    from rustorium.net.joining import check_operator, find
+    from rustorium.net.joining import find
     from rustorium.net.joining import remove as send_removal
 
     signer = key_of(key, passphrase_file)
     known = net_of(net)
     file = genesis or (Path(known.genesis) if known is not None else None)
     content = read_genesis(file) if file is not None else None
-    if content is not None:
-        check_operator(content, signer)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        seats = _check_operator(client, content, signer)
         one = find(client.validators()["validators"], validator)
-        send_removal(client, one, signer)
-        left = len(client.validators()["next"])
-        note(f"{one['name']} leaves with this epoch; {left} stay")
+        proposal = None
+        if seats:
+            left = len(client.validators()["next"]) - 1
+            change = {"type": "remove_validator", "validator_key": one["validator_key"]}
+            proposal = _decide(client, change, signer, f"{one['name']} leaves with this epoch; {left} stay")
+        else:
+            send_removal(client, one, signer)
+            left = len(client.validators()["next"])
+            note(f"{one['name']} leaves with this epoch; {left} stay")
         if left < FAULT_TOLERANT_MIN:
             note(f"A committee of {left} tolerates no fault: if one member fails, the chain stops until it is back.")
-        epoch = _awaited(client, content, str(one["validator_key"]), False, timeout_s)
-    emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
+        epoch = None if proposal else _awaited(client, content, str(one["validator_key"]), False, timeout_s)
+    row = {"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch, "proposal": proposal}
+    emit_one(row, output)
 
 
 @group.command("end-epoch")
@@ -238,13 +298,19 @@ def end_epoch(
     """Approve, as an operator, that the epoch ends now, before its usual end, so that a changed committee takes effect
     at once.
 
-    The epoch ends once enough operators have approved."""
+    The epoch ends once enough operators have approved: each of them runs this command, or on a chain of version 2 also
+    `govern approve`."""
+    from rustorium.net.governing import by_seats
     from rustorium.net.joining import end_epoch as send_end
 
-    signer = key_of(key, passphrase_file)
+    signer, proposal = key_of(key, passphrase_file), None
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        epoch = send_end(client, signer)
-    emit_one({"epoch": epoch, "approved": "its end"}, output)
+        if by_seats(client):
+            epoch = int(client.validators()["epoch"])
+            proposal = _decide(client, {"type": "end_epoch", "epoch": epoch}, signer, f"Epoch {epoch} ends.")
+        else:
+            epoch = send_end(client, signer)
+    emit_one({"epoch": epoch, "approved": "its end", "proposal": proposal}, output)
 
 
 def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member: bool, timeout_s: float) -> int:
@@ -304,3 +370,57 @@ def replace_key(
         output,
     )  # fmt: skip
     note(f"Next: `rustorium-node start --home {found.path}`. It votes from the next epoch on.")
+
+
+@group.command("set-owner")
+def set_owner(
+    validator: Annotated[str, typer.Argument(help="The validator's name, validator key or number.")],
+    new_owner_key: Annotated[
+        Path,
+        typer.Option("--new-owner-key", help="The new owner's key file, which proves that somebody holds the key."),
+    ],
+    owner_key: Annotated[Path | None, typer.Option("--owner-key", help="The present owner's key file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the change to this new file, for `govern propose change`, and send nothing."),
+    ] = None,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    owner_passphrase_file: OwnerPassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Give a validator another owner from the next epoch on, once an epoch, on a chain of version 2.
+
+    If the present owner's key is stolen or lost, write the change with --out and have the operators propose it."""
+    import json
+
+    from rustorium.access.files import write_new
+    from rustorium.errors import UsageError
+    from rustorium.home.owning import new_owner, owner_named, send
+    from rustorium.home.rekey import Opener, opened_owner
+
+    if (owner_key is None) == (out is None):
+        raise UsageError("nobody signs: give --owner-key FILE, or --out FILE to have the operators propose the change")
+    new = opened_owner(new_owner_key, 0, Opener(passphrase_file, os.environ))
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        owner = owner_named(client.governance(), validator)
+        change = new_owner(client.chain(), owner, new)
+        row = {"number": owner["number"], "validator_key": owner["validator_key"], "owner_key": owner["owner_key"],
+               "new_owner_key": new.public_key}  # fmt: skip
+        if out is not None:
+            write_new(out, (json.dumps(change, indent=1) + "\n").encode())
+            emit_one({**row, "file": str(out)}, output)
+            note(f"Next: an operator runs `rustorium-node govern propose change {out}`.")
+            return
+        if owner_key is not None:
+            opener = Opener(owner_passphrase_file or passphrase_file, os.environ)
+            send(client, owner, change, opened_owner(owner_key, 0, opener))
+    emit_one({**row, "file": None}, output)
+    note(
+        "The new key acts for the validator from now on. Keep the former one until the next epoch: it would sign the "
+        "end of this one (`recover committee`)."
+    )

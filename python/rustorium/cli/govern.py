@@ -38,8 +38,8 @@ UnsignedOption = Annotated[
     Path | None,
     typer.Option(
         "--unsigned",
-        help="For a seat of several keys: write the transaction to this new file, which `tx sign --offline` signs and "
-        "`tx send` sends.",
+        help="For a seat of several keys: write the transaction to this new file, which `tx sign` signs and `tx send` "
+        "sends.",
     ),
 ]
 AuthorityOption = Annotated[
@@ -86,11 +86,24 @@ class Acting:
                 raise UsageError("--unsigned needs --authority, and no --key: the keys sign the file later")
             file = prepare(client, answer, operation, read_authority(self.authority), FILE_VALID_S)
             write_new(self.unsigned, file.to_bytes())
-            note(f"The transaction is in {self.unsigned}. `rustorium tx sign --offline` adds a signature.")
+            note(f"The transaction is in {self.unsigned}. `rustorium tx sign` adds a signature.")
             return signing_row(file, self.unsigned)
         if self.key is None:
             raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --authority FILE to sign later")
         return submitted_row(send(client, answer, operation, key_of(self.key, self.passphrase_file)))
+
+    def propose(
+        self,
+        change: dict[str, Any],
+        client: "Client",
+        answer: Mapping[str, Any],
+        open_s: float,
+        *,
+        dry_run: bool,
+        output: Format,
+    ) -> None:
+        """Shows a change, and proposes it unless this is a dry run. Errors: UsageError, and those of the client."""
+        _propose(self, change, client, answer, open_s, dry_run, output)
 
 
 def _propose(
@@ -111,12 +124,12 @@ def _propose(
         note(line)
     if dry_run:
         note("Nothing was sent.")
-        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(change)}, output)
+        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(answer, change)}, output)
         return
     row = acting.finish(client, answer, {"type": "propose", "change": change, "until_ms": in_ms(answer, open_s)})
     if acting.unsigned is None:
         # Another seat may have proposed meanwhile, so the number isn't known before.
-        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(change))
+        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(answer, change))
     emit_one(row, output)
 
 
@@ -126,7 +139,9 @@ def _say_state(client: "Client", field: str, value: object, when: str) -> None:
 
     now = client.governance()
     found = next((row(now, one) for one in reversed(now["proposals"]) if one[field] == value), None)
-    if found is not None:
+    if found is not None and found["made"]:
+        note(f"The change is made, and takes effect {found['effect']}. All seats together let it come earlier.")
+    elif found is not None:
         note(
             f"Proposal {found['number']} has {len(found['approvals'])} of {now['quorum']} approvals, and is open until "
             f"{found['until']}."
@@ -182,7 +197,9 @@ def list_(
     for one in answer["pauses"]:
         note(f"{one.get('account') or 'All accounts'}: paused until {moment(int(one['until_ms']))}")
     if answer["wanted_hash"] != answer["in_force_hash"]:
-        note("Other parameters or operators are wanted, and come with the next epochs' ends.")
+        wait = int(answer["operators_from_ms"]) > int(answer["time_ms"])
+        until = f"; the operators not before {moment(int(answer['operators_from_ms']))}" if wait else ""
+        note(f"Other parameters or operators are wanted, and come with the next epochs' ends{until}.")
 
 
 @group.command()
@@ -232,7 +249,7 @@ def approve(
             note(line)
         row = acting.finish(client, answer, {"type": "approve", "number": number, "change": found["hash"]})
         if unsigned is None:
-            _say_state(client, "number", number, effect(found["change"]))
+            _say_state(client, "number", number, effect(answer, found["change"]))
     emit_one(row, output)
 
 

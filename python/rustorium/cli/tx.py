@@ -1,4 +1,4 @@
-"""`tx put`, `tx delete`, `tx transfer`, `tx issue`, `tx grant`, `tx revoke`, `tx send`, `tx status`."""
+"""`tx put`, `tx put-many`, `tx delete`, `tx transfer`, `tx issue`, `tx grant`, `tx revoke`, `tx send`, `tx status`."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli import signing
+from rustorium.cli import bulk, signing
 from rustorium.cli.options import (
     EncodingHelp,
     GenesisOption,
@@ -369,5 +369,6 @@ def _unproven(found: "TransactionStatus", verify: bool, trusts: bool) -> str:
     return "this node keeps no proof of it, ask another node"
 
 
+group.command("put-many")(bulk.put_many)
 group.command()(signing.sign)
 group.command()(signing.combine)

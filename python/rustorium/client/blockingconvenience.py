@@ -10,7 +10,7 @@ from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.text import K
 from rustorium.errors import OutcomeUnknown
-from rustorium.types import BalancePage, HistoryPage, Issued, ListedKey, Submitted, Wait
+from rustorium.types import BalancePage, GrantPage, HistoryPage, Issued, ListedKey, Submitted, Wait
 
 T = TypeVar("T")
 
@@ -91,6 +91,13 @@ class BlockingConvenience:
     ) -> BalancePage:
         """Lists the balances of all assets that an account holds; those of the newest state are proven."""
         return self._call(self._client.holdings, address, cursor=cursor, at=at, limit=limit, verify=verify)
+
+    def grants(
+        self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
+    ) -> GrantPage:
+        """Lists the grants that an account gave, and whether each still allows something; those of the newest state are
+        proven."""
+        return self._call(self._client.grants, address, cursor=cursor, at=at, limit=limit, verify=verify)
 
     def resolve(self, unknown: OutcomeUnknown, *, timeout_s: float | None = None) -> Submitted:
         """Waits until the transaction of an `OutcomeUnknown` is final."""

@@ -1,7 +1,7 @@
-"""The versions of a key, and all balances of an account, in pages.
+"""The versions of a key, and all balances and grants of an account, in pages.
 
 Invariants: a version is called proven only if its transaction's receipt was checked here, and that transaction left
-this value under the key; that a node lists all versions or balances is on its word.
+this value under the key; that a node lists all versions, balances or grants is on its word.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,18 @@ from rustorium.errors import (
     Pruned,
     VerificationFailed,
 )
-from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
+from rustorium.types import (
+    Account,
+    At,
+    Balance,
+    BalancePage,
+    Grant,
+    GrantPage,
+    HistoryPage,
+    Subject,
+    TransactionStatus,
+    Version,
+)
 
 ID_BYTES = 32
 
@@ -101,6 +112,43 @@ class HistoryMethods(ListingMethods):
         held = [one for one in state.items.values() if isinstance(one, Balance) and one.amount > 0]
         return replace(page, balances=tuple(held))
 
+    async def grants(
+        self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
+    ) -> GrantPage:
+        """Lists the grants that an account gave: which accounts may write in its namespace, what, and until when. Also
+        those that allow nothing any more: `valid` tells. Continue as for `holdings`.
+
+        With a genesis or checkpoint, the grants of the newest state are proven, each page by one proof, whose height
+        may be above the listing's; a grant that was taken back meanwhile is left out. That no grant is missing is on
+        the node's word. Grants `at` a height are on the node's word.
+
+        Errors: VerificationFailed; Pruned if the node no longer keeps the height."""
+        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
+        if cursor is not None:
+            params["cursor"] = arguments.text(cursor, "cursor")
+        elif at is not None:
+            params["at"] = arguments.whole(at, "at")
+        path = f"/v1/accounts/{address_of(address)}/grants"
+        page = await self._read(partial(_grants, address=address, limit=limit), path, params=params)
+        if at is not None or not page.grants or not (verify and self._trusts()):
+            return page
+        owner = Subject(address)
+        subjects = [Subject(address, grant=one.to) for one in page.grants]
+        state = await self.proven(list(dict.fromkeys([owner, *subjects])), at="current")
+        record, time_ms = state.items[owner], state.claim.time_ms
+        found = [proven_grant(state.items[one], record, time_ms) for one in dict.fromkeys(subjects)]
+        return replace(page, grants=tuple(one for one in found if one is not None))
+
+
+def proven_grant(held: object, record: object, time_ms: int) -> Grant | None:
+    """Returns a proven grant with whether it still allows something, by the account's proven record; `None` if there is
+    none any more."""
+    if not isinstance(held, Grant):
+        return None
+    era = record.grants_era if isinstance(record, Account) else 0
+    valid = held.era == era and (held.until_ms is None or held.until_ms > time_ms)
+    return replace(held, valid=valid)
+
 
 def proven_version(version: Version, status: TransactionStatus, namespace: str, key: bytes) -> Version:
     """Returns the version as proven by its transaction, whose receipt was checked. Errors: ProofRefused."""
@@ -169,3 +217,16 @@ def _holdings(answer: wire.Answer, address: str, limit: int) -> BalancePage:
         raise ProofRefused("a node listed more balances than were asked for: don't trust that node")
     following = answer.get("next")
     return BalancePage(balances, str(following) if following is not None else None, where)
+
+
+def _grants(answer: wire.Answer, address: str, limit: int) -> GrantPage:
+    where: At = wire.at(answer)
+    account = str(answer["account"])
+    given = answer["grants"]
+    grants = tuple(wire.grant(account, str(one["to"]), one, where, bool(one["valid"])) for one in given)
+    if account != address:
+        raise ProofRefused("a node answered about another account: don't trust that node")
+    if len(grants) > limit:
+        raise ProofRefused("a node listed more grants than were asked for: don't trust that node")
+    following = answer.get("next")
+    return GrantPage(grants, str(following) if following is not None else None, where)

@@ -364,6 +364,13 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         return Subject(account, asset=asset), Balance(account, asset, int(item["balance"]), at)
     if item["type"] == "authority":
         return Subject(account, authority=True), settings_of(account, item["custody"])
+    if item["type"] == "governance":
+        return Subject(account, governance=True), item["record"]
+    if item["type"] == "proposal":
+        return Subject(account, proposal=int(item["number"])), item["proposal"]
+    if item["type"] == "grant":
+        to, held = str(item["to"]), item["grant"]
+        return Subject(account, grant=to), wire.grant(account, to, held, at) if held is not None else None
     record = item["record"]
     if record is None:
         return Subject(account), None
@@ -375,6 +382,7 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         at=at,
         history_left=wire.number_in(record, "history_left"),
         sponsor=wire.number_in(record, "sponsor"),
+        grants_era=wire.number_in(record, "grants_era") or 0,
         **wire.signer(record),
     )
 

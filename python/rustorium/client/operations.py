@@ -166,6 +166,21 @@ def replace_key(
     return change if possession is None else {**change, "possession": possession}
 
 
+def set_owner(validator_key: str, new_owner_key: str, possession: str) -> Operation:
+    """For a validator's owner as a system sender: gives the validator another owner from the next epoch on.
+
+    `possession` (`owner_possession_of`) is the new owner's signature. Needs a chain of version 2."""
+    keys = {"validator_key": validator_key, "new_owner_key": new_owner_key, "possession": possession}
+    return {"type": "set_owner", **{name: text(given, name) for name, given in keys.items()}}
+
+
+def owner_possession_of(seed: bytes, chain: str, validator_key: str, owner_key: str) -> str:
+    """Proves possession of a new owner's key, for this validator with its present owner (hex), and this chain."""
+    from rustorium import _native
+
+    return _native.prove_owner(seed, chain, validator_key, owner_key)
+
+
 def end_epoch(epoch: int) -> Operation:
     """For operators: ends the current epoch as soon as possible. `epoch` must be the current one."""
     return {"type": "end_epoch", "epoch": whole(epoch, "epoch")}

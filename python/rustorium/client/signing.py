@@ -5,7 +5,7 @@ as many signatures as its authority asks for.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import anyio.to_thread
 
@@ -13,6 +13,7 @@ from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client.base import address_of
 from rustorium.client.convenience import ConvenienceMethods
+from rustorium.client.governance import check_parameters, seat_number, seats_in_force
 from rustorium.client.keys import Key
 from rustorium.client.moments import moment
 from rustorium.client.sender import check_operations
@@ -117,7 +118,10 @@ class SigningMethods(ConvenienceMethods):
         return (await self._proven_authority(address))[0]
 
     async def _proven_authority(self, address: str) -> tuple[AccountAuthority, int]:
-        """Returns who acts for an account, and its next nonce. Errors: Absent."""
+        """Returns who acts for an account or an operator's seat, and its next nonce. Errors: Absent."""
+        number = seat_number(address_of(address))
+        if number is not None:
+            return await self._proven_seat(address, number)
         subject, settings = Subject(address_of(address)), Subject(address_of(address), authority=True)
         state = await self.proven([subject], at="current")
         found = state.items[subject]
@@ -131,6 +135,27 @@ class SigningMethods(ConvenienceMethods):
         assert isinstance(record, Account)
         assert held is None or isinstance(held, AccountSettings)
         return acting(record, held, state.claim.time_ms), record.nonce
+
+    async def _proven_seat(self, address: str, number: int) -> tuple[AccountAuthority, int]:
+        """Returns who acts for a seat, and its next nonce. Errors: UsageError if no operator has this seat."""
+        subject = Subject(_native.system_account(), governance=True)
+        state = await self.proven([subject], at="current")
+        self._check_version()
+        record = state.items[subject]
+        assert record is None or isinstance(record, Mapping)
+        parameters = (await self.parameters())["parameters"]
+        check_parameters(parameters, str(self.light.trusted.get("parameters")))
+        for seat in seats_in_force(record, [str(key) for key in parameters["operators"]]):
+            if seat["number"] == number:
+                key, digest = seat.get("public_key"), seat.get("authority_hash")
+                single = None if key is None else Authority(1, [str(key)])
+                height, time_ms, proven = state.at.height, state.claim.time_ms, state.at.proven
+                acts = AccountAuthority(address, single, digest, 0, None, None, height, time_ms, proven=proven)
+                return acts, int(seat["nonce"])
+        raise UsageError(
+            f"no operator has seat {number} at height {state.at.height}: `rustorium-node govern seats` shows those "
+            "that govern; make the file again"
+        )
 
     def _check_version(self) -> None:
         """Checks that the newest committee that was followed makes blocks of a version that has these transactions.

@@ -91,6 +91,8 @@ class StateMethods(BlockMethods):
         arguments.instance(subject, Subject, "subject")
         if type(at) not in (int, str):
             raise arguments.refused("at", '"latest", "proven" or a height', at)
+        if subject.governance or subject.proposal is not None or subject.grant is not None:
+            raise UsageError("seats, proposals and grants are read by `governance()` and `grants()`, or by `prove`")
         params: dict[str, str | int] = {"at": str(at)}
         path = f"/v1/accounts/{address_of(subject.account)}"
         if subject.authority:

@@ -45,6 +45,7 @@ from rustorium.types import (
     Evidence,
     Failure,
     Finding,
+    Grant,
     NodeStatus,
     Receipt,
     SignedTransaction,
@@ -237,8 +238,16 @@ def account(answer: Answer) -> Account:
         at=at(answer),
         history_left=number_in(answer, "history_left"),
         sponsor=number_in(answer, "sponsor"),
+        grants_era=number_in(answer, "grants_era") or 0,
         **signer(answer),
     )
+
+
+def grant(account: str, to: str, held: Mapping[str, Any], at: At, valid: bool | None = None) -> Grant:
+    """Returns a grant from the API's JSON. Errors: KeyError, TypeError, ValueError."""
+    prefixes = tuple(bytes.fromhex(digits) for digits in held["prefixes_hex"])
+    rights = tuple(str(right) for right in held["rights"])
+    return Grant(account, to, rights, prefixes, number_in(held, "until_ms"), int(held["era"]), at, valid)
 
 
 def number_in(record: Mapping[str, Any], name: str) -> int | None:
@@ -329,6 +338,12 @@ def question(subject: Subject) -> dict[str, Any]:
     """Returns a subject in the API's JSON form."""
     if subject.authority:
         return {"account": subject.account, "authority": True}
+    if subject.governance:
+        return {"account": subject.account, "governance": True}
+    if subject.proposal is not None:
+        return {"account": subject.account, "proposal": subject.proposal}
+    if subject.grant is not None:
+        return {"account": subject.account, "grant": subject.grant}
     if subject.asset is not None:
         return {"account": subject.account, "asset": subject.asset}
     if subject.key is not None:
@@ -362,7 +377,21 @@ def node_status(answer: Answer) -> NodeStatus:
         older=tuple(str(name) for name in answer.get("older", ())),
         # Nodes of earlier versions report no findings.
         findings=tuple(finding(one) for one in answer.get("findings", ())),
+        governance=governance_note(answer.get("governance")),
     )
+
+
+def governance_note(answer: Answer | None) -> Answer | None:
+    """Returns what waits for operators' seats, as a node reports it; `None` if it reports nothing."""
+    if answer is None:
+        return None
+    _ = (int(answer["seats"]), int(answer["quorum"]))
+    for proposal in answer["proposals"]:
+        _ = (int(proposal["number"]), str(proposal["change"]), int(proposal["until_ms"]))
+        _ = [int(seat) for seat in (*proposal["approvals"], *proposal["not_approved"])]
+    for pause in answer["pauses"]:
+        _ = (str(pause.get("account")), int(pause["until_ms"]))
+    return answer
 
 
 def chain_and_height(answer: Answer) -> tuple[str, int]:
@@ -383,11 +412,15 @@ def governance(answer: Answer) -> Answer:
     """Returns who governs as a node reports it."""
     _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
     _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
+    _ = (int(answer["operators_from_ms"]), int(answer["operators_delay_ms"]))
     for seat in answer["seats"]:
         _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
+    for owner in answer["owners"]:
+        _ = (int(owner["number"]), str(owner["sender"]), str(owner["validator_key"]), str(owner["owner_key"]))
+        _ = (int(owner["nonce"]), int(owner["room"]), bool(owner["changed"]))
     for one in answer["proposals"]:
         _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
-        _ = [int(seat) for seat in one["approvals"]]
+        _ = ([int(seat) for seat in one["approvals"]], bool(one["made"]))
     _ = [int(one["until_ms"]) for one in answer["pauses"]]
     return answer
 

@@ -94,7 +94,7 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
 
 
 def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the sentence of an operation on a change that waits, or on another account's keys; of others, nothing."""
+    """Yields the sentence of an operation on a change that waits, or on another one's keys; of others, nothing."""
     account = operation.get("account")
     match kind:
         case "cancel_authority":
@@ -111,6 +111,8 @@ def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
             )
         case "withdraw_recovery":
             yield f"withdraw the recovery of the account {account} that this account began"
+        case "set_owner":
+            yield owner_words(operation)
         case _:
             pass
 
@@ -134,13 +136,37 @@ def change_words(change: Mapping[str, Any]) -> str:
             return f"pause {_paused(change)} until {moment(change['until_ms'])}"
         case "resume":
             return f"end the pause of {_paused(change)}"
+        case "set_sponsor":
+            return _sponsor(change)
+        case "assign_sponsor":
+            number = change["sponsor"]
+            named = "the common sponsor" if number == 0 else f"sponsor {number}"
+            return f"have the account {change['account']} draw from {named}"
         case "end_epoch":
             return f"end epoch {change['epoch']} as soon as it can end"
         case "remove_validator":
             return f"remove the validator with key {change['validator_key']} from the next epoch on"
+        case "set_owner":
+            return owner_words(change)
         case kind:
             fields_of = ((name, value) for name, value in sorted(change.items()) if name != "type")
             return f"{kind.replace('_', ' ')}: {', '.join(f'{name} = {_field(value)}' for name, value in fields_of)}"
+
+
+def owner_words(change: Mapping[str, Any]) -> str:
+    """Returns a change of a validator's owner, as the end of a sentence."""
+    return (
+        f"let the key {change['new_owner_key']} own the validator with key {change['validator_key']} from the next "
+        "epoch on, in place of its present owner's"
+    )
+
+
+def _sponsor(change: Mapping[str, Any]) -> str:
+    """Returns a change of a sponsor's shares as the end of a sentence."""
+    until_ms = change.get("until_ms")
+    end = "" if until_ms is None else f" until {moment(until_ms)}, and what it has now again from then on"
+    work, history = (f"{change[name] / 10_000:g} %" for name in ("work_ppm", "history_ppm"))
+    return f"give the sponsor of the account {change['account']} {work} of the work and {history} of the history{end}"
 
 
 def _paused(change: Mapping[str, Any]) -> str:

@@ -141,6 +141,12 @@ FINDINGS: Mapping[str, Kind] = {
         "transactions of that validator's senders now go to other validators first: ask its operator whether it is "
         "overloaded or omits them on purpose",
     ),
+    "lane-junk": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "ask that validator's operator what it lists: either clients send it what they have no quota for, or it fills "
+        "disks on purpose; operators can replace it",
+    ),
     "certificate-ends": Kind(
         Severity.DEGRADED,
         Act.ASK,

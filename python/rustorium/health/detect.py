@@ -83,6 +83,8 @@ class Vitals:
     """The block that recently waited for the clock alone; empty if there was none."""
     left_out: str = ""
     """The homes that are passed over because they left out what they were sent; empty if there are none."""
+    lane_junk: str = ""
+    """The lanes of which more than a hundredth was skipped; empty if there are none."""
     signer_away: str = ""
     """The reason why the signer process signs nothing; empty if it signs, or if there is no signer."""
     signer_refused: str = ""
@@ -219,6 +221,8 @@ class Detector:
             yield "block-ahead-of-clock", (vitals.block_ahead, 0)
         if vitals.left_out:
             yield "home-leaves-out", (vitals.left_out, 0)
+        if vitals.lane_junk:
+            yield "lane-junk", (vitals.lane_junk, 0)
         if vitals.shard_trouble:
             yield "shard-trouble", (vitals.shard_trouble, 0)
         if vitals.cut_off:

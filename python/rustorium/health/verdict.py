@@ -20,6 +20,7 @@ class Level(IntEnum):
     """The state of a node or net; also the exit code of `status check`."""
 
     WELL = 0
+    """Nothing has to be done. A problem of this level is only told."""
     NOT_WELL = 1
     """The node or net works, and a person should look at it."""
     NOT_READY = 5
@@ -135,6 +136,7 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
         return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
     found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
+    found += _governance(heard)
     if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
         found[:0] = _stands(heard)
     newest = max(heard, key=lambda status: status.executed)
@@ -162,6 +164,42 @@ def _versions(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
     said = f"epoch {first.epoch} is version {first.protocol}: {have} of {n} members run it{need}"
     level = Level.NOT_READY if halted else Level.NOT_WELL
     yield Problem("protocol-older", level, said, f"install it on {', '.join(older)}")
+
+
+def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
+    """Tells what waits for operators' seats and what they paused, by the newest node that knows. A vote, and a quorum
+    that the operators chose, are no troubles: they are told, and the net stays well."""
+    knowing = [status for status in heard if status.governance is not None]
+    note = max(knowing, key=lambda status: status.executed).governance if knowing else None
+    if note is None:
+        return
+    quorum, seats = int(note["quorum"]), int(note["seats"])
+    for one in note["proposals"]:
+        given = len(one["approvals"])
+        seated = ", ".join(map(str, one["not_approved"]))
+        said = (
+            f"proposal {one['number']} ({one['change']}) has {given} of {quorum} approvals, not those of seats "
+            f"{seated}, and is open until {_utc(one['until_ms'])}"
+        )
+        number = one["number"]
+        show, approve = f"govern show {number}", f"govern approve {number} --key KEY_FILE"
+        do = f"`rustorium-node {show}` shows it; a seat approves by `{approve}`"
+        yield Problem("governance-open", Level.WELL, said, do)
+    for one in note["pauses"]:
+        whose = f"the account {one['account']} is" if one.get("account") else "all accounts are"
+        which = f" {one['account']}" if one.get("account") else ""
+        said = f"{whose} paused until {_utc(one['until_ms'])}"
+        do = f"wait, or have the operators end it: `rustorium-node govern propose resume{which} --key KEY_FILE`"
+        yield Problem("paused", Level.NOT_WELL, said, do)
+    if seats and quorum >= seats:
+        which = "the only operator's seat" if seats == 1 else f"one of the {seats} operators' seats"
+        need = f"a change needs {quorum} of {seats} seats"
+        said = f"if {which} loses its keys, nobody can change this chain any more: {need}"
+        do = (
+            "give the seat several keys with a threshold (`rustorium-node govern rotate`), or add operators so that a "
+            "quorum needs less than all (`rustorium-node govern propose operators`)"
+        )
+        yield Problem("operators-thin", Level.WELL, said, do)
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from rustorium.errors import FileExists, HomeError, NotFound, UsageError
 from rustorium.home import format as homeformat
 from rustorium.home.keys import open_storage_key
 from rustorium.home.noting import note_by_operator
+from rustorium.home.owning import sign as sign_as_owner
 from rustorium.home.paths import Home
 from rustorium.home.rekey import Opener, install, owner_of, prepare, replacement
 
@@ -103,18 +104,25 @@ def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, s
     """Makes a new validator key for the home and adds it to the plan, signed by the owner; returns the old and the new
     public key. Errors: HomeError, KeyFileError, NotFound, UsageError, NativeError."""
     base = _check_base(home, _storage_key(home, opener), plan)
-    member, signer = _member(base["members"], home, owner, opener)
+    # The owner that the newest block names acts, and the one with which the epoch began signs its end.
+    acting = [one | {"owner_key": one["acting_owner_key"]} for one in base["members"]]
+    member, signer = _member(acting, home, owner, opener)
+    version = int(base["version"])
     old, new = prepare(home, opener)
-    wanted = replacement(home, (old, new), signer.public_key, opener, int(base["version"]))
+    wanted = replacement(home, (old, new), signer.public_key, opener, version)
     described = [json.loads(_native.describe_transaction(raw)) for raw in plan.raw()]
-    own = [one for one in described if one["sender"] == signer.address]
+    address = str(member["sender"]) if version > 1 else signer.address
+    own = [one for one in described if one["sender"] == address]
     if any(_replaces(one, old, new) for one in own):
         return old, new
-    nonce = int(member["owner_nonce"] or 0) + len(own)
     expires_ms = plan.time_ms + VALID_MS
-    _, raw = _native.build_transaction(
-        signer.seed, plan.chain, signer.region, nonce, expires_ms, None, json.dumps([wanted])
-    )
+    if version > 1:
+        sender = (address, int(member["sender_nonce"]) + len(own))
+        raw = sign_as_owner(plan.chain, sender, expires_ms, wanted, signer).transaction().raw
+    else:
+        nonce = int(member["owner_nonce"] or 0) + len(own)
+        parts = (signer.seed, plan.chain, signer.region, nonce, expires_ms, None, json.dumps([wanted]))
+        _, raw = _native.build_transaction(*parts)
     plan.transactions.append(raw.hex())
     plan.end, plan.view, plan.signatures = "", 0, {}
     return old, new

@@ -30,6 +30,7 @@ from rustorium.errors import (
 )
 from rustorium.home.format import sync_paths
 from rustorium.home.keys import open_storage_key
+from rustorium.home.owning import owner_named, send
 from rustorium.home.paths import Home
 
 if TYPE_CHECKING:
@@ -172,16 +173,23 @@ def _ask(client: "Client", home: Home, keys: tuple[str, str], owner: Path, opene
     """Asks the chain to replace `keys` (old, new), unless it has; the change is certified when this returns."""
     one = _named(client, keys)
     signer = owner_of(owner, one, opener)
+    version = int(client.parameters()["version"])
+    # From version 2 on, an owner is a sender of its own and needs no account.
+    acting = owner_named(client.governance(), str(one["validator_key"])) if version > 1 else None
+    address = signer.address if acting is None else str(acting["sender"])
     if one["validator_key"] == keys[0]:
+        change = replacement(home, keys, signer.public_key, opener, version)
         try:
-            version = int(client.parameters()["version"])
-            client.send([replacement(home, keys, signer.public_key, opener, version)], key=signer, wait="final")
+            if acting is None:
+                client.send([change], key=signer, wait="final")
+            else:
+                send(client, acting, change, signer)
         except TransactionFailed:
             # The transaction of an earlier call may have been executed first.
             if _named(client, keys)["validator_key"] != keys[1]:
                 raise
     deadline = time.monotonic() + PROOF_S
-    while (found := _proven(client, signer.address, keys)) is not True:
+    while (found := _proven(client, address, keys)) is not True:
         if time.monotonic() > deadline:
             raise found
         time.sleep(POLL_S)
@@ -240,18 +248,22 @@ def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
 
 def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     """Opens the owner's account; its region is the validator's unless the key file names one. Errors: UsageError."""
-    from rustorium.client import Key
-
-    if path.is_file() and public_part(path)[0] == "owner":
-        key = Key(opener.of_owner.seed(path, "owner"), int(validator["region"]))
-    else:
-        key = Key.open(path, opener.of_owner.passphrase_file)
+    key = opened_owner(path, int(validator["region"]), opener.of_owner)
     if key.public_key != validator["owner_key"]:
         raise UsageError(
             f"{path} isn't the key of the owner of {validator['name']}, {validator['owner_key']}: "
             "name its file with --owner-key"
         )
     return key
+
+
+def opened_owner(path: Path, region: int, opener: Opener) -> "Key":
+    """Opens an owner's key file, or an account's that owns a validator. Errors: KeyFileError."""
+    from rustorium.client import Key
+
+    if path.is_file() and public_part(path)[0] == "owner":
+        return Key(opener.seed(path, "owner"), region)
+    return Key.open(path, opener.passphrase_file)
 
 
 def install(home: Home) -> KeyReplacement:

@@ -7,13 +7,14 @@ the hash of what was shown.
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustorium import _native
 from rustorium.client import SigningFile
 from rustorium.client.moments import moment
 from rustorium.client.words import change_words
-from rustorium.errors import NotFound, UsageError
+from rustorium.errors import NotFound, NotReady, UsageError
 from rustorium.net.generate import quorum_bounds
 from rustorium.types import Authority
 
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 VALID_S = 600.0
 """Time until a seat's transaction that is sent at once can't be executed any more."""
+DAY_S = 24 * 3600.0
+SETTLED_S = 10.0
+"""Maximum time until the node that is asked has executed what another one said is final."""
+POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came of a change that a seat proposed or approved."""
+
+    proposal: int | None
+    """The number of the proposal that waits for other seats; `None` if the change is made."""
+    approvals: int
+    quorum: int
 
 
 def seat_of(answer: Mapping[str, Any], authority: Authority) -> Mapping[str, Any]:
@@ -99,10 +114,18 @@ def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[st
     return [change_words(change)]
 
 
-def effect(change: Mapping[str, Any]) -> str:
-    """Returns when a change takes effect once it is made, as the end of a sentence."""
-    at_once = change["type"] in ("end_epoch", "pause", "resume")
-    return "at once" if at_once else "from an epoch's end on"
+def effect(answer: Mapping[str, Any], change: Mapping[str, Any], *, made: bool = False) -> str:
+    """Returns when a change takes effect once it is made, as the end of a sentence. `answer`: the client's
+    `governance()`. `made`: it is made, and waits."""
+    if change["type"] in ("end_epoch", "pause", "resume", "set_sponsor", "assign_sponsor"):
+        return "at once"
+    from_ms, delay_ms = int(answer["operators_from_ms"]), int(answer["operators_delay_ms"])
+    if change["type"] != "set_operators" or (delay_ms == 0 and not made):
+        return "from an epoch's end on"
+    if made:
+        return f"from the first epoch's end at or after {moment(from_ms)} on"
+    hours = f"{delay_ms / 3_600_000:g} hours"
+    return f"from the first epoch's end on that is {hours} after the decision, or at any time if all seats approve"
 
 
 def row(answer: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +139,8 @@ def row(answer: Mapping[str, Any], proposal: Mapping[str, Any]) -> dict[str, Any
         "missing": max(0, int(answer["quorum"]) - len(given)),
         "not_approved": [seat["number"] for seat in answer["seats"] if seat["number"] not in given],
         "until": moment(int(proposal["until_ms"])),
-        "effect": effect(proposal["change"]),
+        "made": bool(proposal["made"]),
+        "effect": effect(answer, proposal["change"], made=proposal["made"]),
         "hash": proposal["hash"],
     }
 
@@ -141,3 +165,71 @@ def set_operators(answer: Mapping[str, Any], keys: Sequence[str], quorum: int) -
     if not keys or not least <= quorum <= most:
         raise UsageError(f"a quorum of {quorum} of {len(keys)} operators isn't possible: take {least} to {most}")
     return {"type": "set_operators", "base": answer["wanted_hash"], "operators": list(keys), "quorum": quorum}
+
+
+def set_sponsor(
+    answer: Mapping[str, Any], account: str, work_percent: float, history_percent: float, for_s: float | None
+) -> dict[str, Any]:
+    """Returns the change of a sponsor's shares, which end after `for_s` if it is given."""
+    shares = {"work_ppm": round(10_000 * work_percent), "history_ppm": round(10_000 * history_percent)}
+    end = {} if for_s is None else {"until_ms": in_ms(answer, for_s)}
+    return {"type": "set_sponsor", "account": account, **shares, **end}
+
+
+def by_seats(client: "Client") -> bool:
+    """Returns whether a node says that the current epoch's operators act by seats, as from version 2 on."""
+    return int(client.parameters()["version"]) > 1
+
+
+def seat_alone(answer: Mapping[str, Any], key: "Key") -> Mapping[str, Any]:
+    """Returns the seat for which an operator's key acts alone. Errors: UsageError."""
+    for seat in answer["seats"]:
+        if seat.get("public_key") == key.public_key:
+            return dict(seat)
+    several = [seat["number"] for seat in answer["seats"] if seat["first_key"] == key.public_key]
+    if several:
+        raise UsageError(
+            f"{key.address} is not an operator that acts alone: seat {several[0]} has another authority now. Write the "
+            "change to a file and propose it by `rustorium-node govern propose change FILE --unsigned OUT --authority "
+            "FILE`"
+        )
+    raise UsageError(
+        f"{key.address} is not an operator of this chain, so it can't change the committee: name an operator's --key"
+    )
+
+
+def decide(client: "Client", change: Mapping[str, Any], key: "Key") -> Decision:
+    """Has the seat for which the key acts alone approve a change: the open proposal of the same change, or a new one. A
+    seat that approved it before approves nothing more. Errors: UsageError, NotReady, and those of the client."""
+    answer = client.governance()
+    seat = seat_alone(answer, key)
+    digest = _native.change_hash(json.dumps(change))
+    known = _newest(answer, digest)
+    if known is None:
+        operation = {"type": "propose", "change": change, "until_ms": in_ms(answer, DAY_S)}
+    else:
+        operation = {"type": "approve", "number": known["number"], "change": digest}
+    if known is None or seat["number"] not in known["approvals"]:
+        send(client, answer, operation, key)
+        answer = _settled(client, seat)
+    known = _newest(answer, digest)
+    given = len(known["approvals"]) if known is not None else int(answer["quorum"])
+    return Decision(int(known["number"]) if known is not None else None, given, int(answer["quorum"]))
+
+
+def _newest(answer: Mapping[str, Any], digest: str) -> Mapping[str, Any] | None:
+    return next((one for one in reversed(answer["proposals"]) if one["hash"] == digest), None)
+
+
+def _settled(client: "Client", before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns who governs, from a node that has executed the transaction of a seat; `before`: the seat before it.
+    Another node may have said that it is final."""
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        answer = client.governance()
+        now = next((seat for seat in answer["seats"] if seat["number"] == before["number"]), None)
+        if now is None or int(now["nonce"]) > int(before["nonce"]):
+            return answer
+        if time.monotonic() > deadline:
+            raise NotReady("the node that was asked is behind: `rustorium-node govern list` shows what came of it")
+        time.sleep(POLL_S)

@@ -285,14 +285,26 @@ def _exit_code(pid: int) -> int | None:
 
 
 def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
-    """Sends the operator's approval, and waits until it is final.
+    """Sends the approval of the operator's account, and waits until it is final.
 
     First it makes an account for the owner, who can replace the validator's keys alone. Nothing is sent if the next
     committee already has the validator. Errors: Refused, TransactionFailed."""
+    if is_wanted(client, joiner):
+        return
+    make_owner(client, joiner, operator)
+    client.send([admission(client, joiner)], key=operator, wait="final")
+
+
+def is_wanted(client: "Client", joiner: Joiner) -> bool:
+    """Returns whether the next committee has the validator."""
+    return any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"])
+
+
+def make_owner(client: "Client", joiner: Joiner, operator: "Key") -> None:
+    """Makes an account for the owner, who can replace the validator's keys alone, unless there is one. Errors: Refused,
+    TransactionFailed."""
     from rustorium import _native
 
-    if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
-        return
     owner = _native.account_id(joiner.region, bytes.fromhex(joiner.owner_key))
     try:
         client.held(Subject(owner))
@@ -302,7 +314,6 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
             key=operator,
             wait="final",
         )
-    client.send([admission(client, joiner)], key=operator, wait="final")
 
 
 def admission(client: "Client", joiner: Joiner) -> Operation:
@@ -342,7 +353,7 @@ def application(
 def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:
     """Writes the operation for the other operators to a file and returns `True`, unless the next committee has the
     validator."""
-    if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
+    if is_wanted(client, joiner):
         return False
     file.write_text(json.dumps([admission(client, joiner)], indent=1) + "\n")
     return True

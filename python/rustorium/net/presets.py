@@ -39,6 +39,8 @@ class Preset:
     """Whether each funded account of the genesis is a sponsor of its own."""
     history_burst_s: int = 600
     """Seconds for which unused history adds up."""
+    operators_delay_ms: int = 0
+    """Time between a decision for other operators and the epoch's end that may take them (V46)."""
 
     def parameters(self, cores: int = CORES) -> dict[str, Any]:
         """Returns the chain parameters, for validators with so many cores."""
@@ -57,6 +59,7 @@ class Preset:
                 "history_burst_ms": 1_000 * self.history_burst_s,
                 "common_ppm": self.sponsor_ppm,
             },
+            "operators_delay_ms": self.operators_delay_ms,
         }
 
     def sponsors_of(self, accounts: Sequence[str]) -> list[dict[str, Any]]:
@@ -84,6 +87,7 @@ PRESETS: Mapping[PresetName, Preset] = {
         sponsor_ppm=200_000,
         work_burst_s=10,
         storage_bytes=64 * GIB,
+        operators_delay_ms=24 * 3_600_000,
     ),
     "open": Preset(
         assumes="strangers get accounts from sponsors",

@@ -118,6 +118,14 @@ OVERVIEW = Board(
             unit="s",
             help="A drop to 0 is a restart.",
         ),
+        Panel(
+            "Proposals and pauses of operators",
+            (
+                _each(f"rustorium_governance_open_proposals{NODES}", "open"),
+                _each(f"rustorium_governance_pauses{NODES}", "paused"),
+            ),
+            help="`rustorium-node status check` says which, and what to do.",
+        ),
     ),
 )
 

@@ -125,6 +125,8 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::BadParameters => "bad-parameters",
         FailureCode::BadTime => "bad-time",
         FailureCode::BadPause => "bad-pause",
+        FailureCode::TooSoon => "too-soon",
+        FailureCode::NoSuchSponsor => "no-such-sponsor",
     }
 }
 

@@ -22,6 +22,7 @@ impl TryFrom<OperationView> for Operation {
             | OperationView::Propose { .. }
             | OperationView::Approve { .. }
             | OperationView::Withdraw { .. }
+            | OperationView::SetOwner { .. }
             | OperationView::CreateAccount { authority: Some(_), .. }
             | OperationView::Grant { rights: Some(_), .. }
             | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),

@@ -1,233 +1,16 @@
-//! Changes that operators' seats decide, as JSON, both ways.
-//!
-//! *Invariants:* a change of the committee has the fields that the operation of the same name has.
+//! Who governs, as JSON: seats, open proposals and pauses.
 
 use super::answers::AtView;
-use super::fields::pair;
-use super::operation::OperationView;
+use super::change::{ChangeView, account_of, change_type};
+use super::owners::OwnerView;
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use super::signers::{PossessionView, key_or_hash};
-use super::view_error::ViewError;
+use super::signers::key_or_hash;
 use crate::answers::Governance;
 use rustorium_crypto::{change_hash, parameters_hash};
-use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord, Seat};
-use rustorium_types::{
-    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, SystemSender,
-};
-use serde::{Deserialize, Serialize};
-
-/// A change that a quorum of the seats makes.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ChangeView {
-    /// Adds a validator to the committee from the next epoch on.
-    AddValidator {
-        /// A name for people.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// The name as hex digits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name_hex: Option<String>,
-        /// The key that signs votes and batches.
-        #[schema(value_type = String)]
-        validator_key: Hex<32>,
-        /// The key that proves the node's identity.
-        #[schema(value_type = String)]
-        node_key: Hex<32>,
-        /// The key that may replace the validator's other keys.
-        #[schema(value_type = String)]
-        owner_key: Hex<32>,
-        /// Byte of the home region.
-        region: u8,
-        /// Address that peers dial, "host:port"; empty if each node configures it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        address: Option<String>,
-        /// The address as hex digits.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        address_hex: Option<String>,
-        /// Proof that somebody holds both keys.
-        possession: PossessionView,
-    },
-    /// Removes a validator from the committee from the next epoch on.
-    RemoveValidator {
-        /// The current validator key.
-        #[schema(value_type = String)]
-        validator_key: Hex<32>,
-    },
-    /// Replaces a validator's keys from the next epoch on.
-    ReplaceKey {
-        /// The current validator key.
-        #[schema(value_type = String)]
-        validator_key: Hex<32>,
-        /// The new key that signs votes and batches.
-        #[schema(value_type = String)]
-        new_validator_key: Hex<32>,
-        /// The new key that proves the node's identity.
-        #[schema(value_type = String)]
-        new_node_key: Hex<32>,
-        /// Proof that somebody holds both new keys.
-        possession: PossessionView,
-    },
-    /// Ends the current epoch as soon as possible.
-    EndEpoch {
-        /// The current epoch.
-        epoch: u64,
-    },
-    /// Gives the chain other parameters from the next epoch on. Operators and quorum stay.
-    SetParameters {
-        /// Hash of the parameters that are wanted now.
-        #[schema(value_type = String)]
-        base: Hash,
-        /// The new parameters, whole.
-        #[schema(value_type = Object)]
-        parameters: Box<Parameters>,
-    },
-    /// Gives the chain other operators from the next epoch on.
-    SetOperators {
-        /// Hash of the parameters that are wanted now.
-        #[schema(value_type = String)]
-        base: Hash,
-        /// The operators' keys. A key that stays keeps its seat, and any other gets a new one.
-        #[schema(value_type = Vec<String>)]
-        operators: Vec<Hex<32>>,
-        /// Number of seats that must approve a change.
-        quorum: u8,
-    },
-    /// Stops accounts' transactions up to a time.
-    Pause {
-        /// The account, verifier or pool; without this field all accounts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>)]
-        account: Option<AccountId>,
-        /// Header time from which they go on, Unix ms.
-        until_ms: u64,
-    },
-    /// Ends a pause.
-    Resume {
-        /// The account that was paused; without this field all accounts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<String>)]
-        account: Option<AccountId>,
-    },
-}
-
-fn account_of(scope: PauseScope) -> Option<AccountId> {
-    match scope {
-        PauseScope::All => None,
-        PauseScope::Account(account) => Some(account),
-    }
-}
-
-fn scope_of(account: Option<AccountId>) -> PauseScope {
-    account.map_or(PauseScope::All, PauseScope::Account)
-}
-
-impl From<&GovernanceChange> for ChangeView {
-    fn from(change: &GovernanceChange) -> Self {
-        match change {
-            GovernanceChange::AddValidator { validator, possession } => {
-                let (name, name_hex) = pair(validator.name.as_slice());
-                let (address, address_hex) = pair(validator.address.as_slice());
-                Self::AddValidator {
-                    name,
-                    name_hex,
-                    validator_key: Hex(validator.validator_key),
-                    node_key: Hex(validator.node_key),
-                    owner_key: Hex(validator.owner_key),
-                    region: validator.region,
-                    address,
-                    address_hex,
-                    possession: possession.into(),
-                }
-            }
-            GovernanceChange::RemoveValidator { validator_key } => {
-                Self::RemoveValidator { validator_key: Hex(*validator_key) }
-            }
-            GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
-                Self::ReplaceKey {
-                    validator_key: Hex(*validator_key),
-                    new_validator_key: Hex(*new_validator_key),
-                    new_node_key: Hex(*new_node_key),
-                    possession: possession.into(),
-                }
-            }
-            GovernanceChange::EndEpoch { epoch } => Self::EndEpoch { epoch: epoch.0 },
-            GovernanceChange::SetParameters { base, parameters } => {
-                Self::SetParameters { base: *base, parameters: Box::new(parameters.clone()) }
-            }
-            GovernanceChange::SetOperators { base, operators, quorum } => {
-                let operators = operators.iter().map(|key| Hex(*key)).collect();
-                Self::SetOperators { base: *base, operators, quorum: *quorum }
-            }
-            GovernanceChange::Pause { scope, until_ms } => {
-                Self::Pause { account: account_of(*scope), until_ms: *until_ms }
-            }
-            GovernanceChange::Resume { scope } => Self::Resume { account: account_of(*scope) },
-        }
-    }
-}
-
-impl TryFrom<ChangeView> for GovernanceChange {
-    type Error = ViewError;
-
-    fn try_from(view: ChangeView) -> Result<Self, ViewError> {
-        let operation = match view {
-            ChangeView::SetParameters { base, parameters } => {
-                return Ok(Self::SetParameters { base, parameters: *parameters });
-            }
-            ChangeView::SetOperators { base, operators, quorum } => {
-                let operators = BoundedVec::new(operators.into_iter().map(|key| key.0).collect());
-                let operators = operators.map_err(|error| ViewError::Bound("operators", error))?;
-                return Ok(Self::SetOperators { base, operators, quorum });
-            }
-            ChangeView::Pause { account, until_ms } => {
-                return Ok(Self::Pause { scope: scope_of(account), until_ms });
-            }
-            ChangeView::Resume { account } => return Ok(Self::Resume { scope: scope_of(account) }),
-            ChangeView::EndEpoch { epoch } => return Ok(Self::EndEpoch { epoch: Epoch(epoch) }),
-            ChangeView::RemoveValidator { validator_key } => {
-                return Ok(Self::RemoveValidator { validator_key: validator_key.0 });
-            }
-            ChangeView::AddValidator {
-                name,
-                name_hex,
-                validator_key,
-                node_key,
-                owner_key,
-                region,
-                address,
-                address_hex,
-                possession,
-            } => OperationView::AddValidator {
-                name,
-                name_hex,
-                validator_key,
-                node_key,
-                owner_key,
-                region,
-                address,
-                address_hex,
-                possession: Some(possession),
-            },
-            ChangeView::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
-                OperationView::ReplaceKey {
-                    validator_key,
-                    new_validator_key,
-                    new_node_key,
-                    possession: Some(possession),
-                }
-            }
-        };
-        match Operation::try_from(operation)? {
-            Operation::AddProven { validator, possession } => Ok(Self::AddValidator { validator, possession }),
-            Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
-                Ok(Self::ReplaceKey { validator_key, new_validator_key, new_node_key, possession })
-            }
-            _ => Err(ViewError::Unproven),
-        }
-    }
-}
+use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat};
+use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT, SystemSender};
+use serde::Serialize;
 
 /// A seat of an operator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
@@ -272,6 +55,8 @@ pub struct ProposalView {
     pub hash: Hash,
     /// The seats whose approvals count.
     pub approvals: Vec<u32>,
+    /// `true` if the change is made and waits. If all seats approve, it waits no longer.
+    pub made: bool,
 }
 
 /// A pause.
@@ -285,9 +70,40 @@ pub struct PauseView {
     pub until_ms: u64,
 }
 
+/// An open proposal in a node's report about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct OpenProposalView {
+    /// The proposal's number.
+    pub number: u64,
+    /// The type of the change, such as `set_parameters`.
+    pub change: String,
+    /// The seats whose approvals count.
+    pub approvals: Vec<u32>,
+    /// The other seats.
+    pub not_approved: Vec<u32>,
+    /// Header time from which it is void, Unix ms.
+    pub until_ms: u64,
+}
+
+/// What waits for operators' seats, and what they paused, in a node's report about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct GovernanceNote {
+    /// Number of seats.
+    pub seats: usize,
+    /// Number of seats that must approve a change.
+    pub quorum: u8,
+    /// The open proposals.
+    pub proposals: Vec<OpenProposalView>,
+    /// The pauses.
+    pub pauses: Vec<PauseView>,
+}
+
 /// The seats that govern the chain, their open proposals and the pauses.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct GovernanceAnswer {
+    /// The system's account, to which the state's leaves about who governs belong.
+    #[schema(value_type = String)]
+    pub account: AccountId,
     /// The epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
@@ -297,6 +113,8 @@ pub struct GovernanceAnswer {
     pub generation: u32,
     /// The seats.
     pub seats: Vec<SeatView>,
+    /// The owners of the validators that the next epoch has by now, as senders.
+    pub owners: Vec<OwnerView>,
     /// The number of the next proposal.
     pub next_proposal: u64,
     /// The open proposals.
@@ -309,6 +127,10 @@ pub struct GovernanceAnswer {
     /// Hash of these parameters, which the next change of them names as its base.
     #[schema(value_type = String)]
     pub wanted_hash: Hash,
+    /// Time between a decision for other operators and the epoch's end that may take them, ms.
+    pub operators_delay_ms: u64,
+    /// Header time from which an epoch's end may take the wanted operators, Unix ms; 0 if they need not wait.
+    pub operators_from_ms: u64,
     /// Hash of the parameters in force.
     #[schema(value_type = String)]
     pub in_force_hash: Hash,
@@ -318,23 +140,62 @@ pub struct GovernanceAnswer {
     pub at: AtView,
 }
 
+/// Returns the pauses that last at a time.
+fn pauses_at(record: &GovernanceRecord, now_ms: u64) -> Vec<PauseView> {
+    let pauses = record.pauses.iter().filter(|pause| pause.until_ms > now_ms);
+    pauses.map(PauseView::from).collect()
+}
+
+impl From<&Pause> for PauseView {
+    fn from(pause: &Pause) -> Self {
+        Self { account: account_of(pause.scope), until_ms: pause.until_ms }
+    }
+}
+
+impl GovernanceNote {
+    /// Returns the note of a time. `proposals`: those that `record` lists, each with its number.
+    pub fn new(record: &GovernanceRecord, proposals: &[(u64, ProposalRecord)], now_ms: u64) -> Self {
+        let open = |live: &OpenProposal| {
+            let (number, proposal) = proposals.iter().find(|(number, _)| *number == live.number)?;
+            let approvals: Vec<u32> = proposal.counted(record).map(|given| given.seat).collect();
+            let seats = record.seats.iter().map(|seat| seat.number);
+            Some(OpenProposalView {
+                number: *number,
+                change: change_type(&proposal.change),
+                not_approved: seats.filter(|seat| !approvals.contains(seat)).collect(),
+                approvals,
+                until_ms: live.until_ms,
+            })
+        };
+        Self {
+            seats: record.seats.len(),
+            quorum: record.quorum,
+            proposals: record.live(now_ms).filter_map(open).collect(),
+            pauses: pauses_at(record, now_ms),
+        }
+    }
+}
+
 impl GovernanceAnswer {
     /// Returns the answer about who governs.
     pub fn new(found: &Governance, at: AtView) -> Self {
         let (record, time_ms) = (&found.record, found.time_ms);
-        let pauses = record.pauses.iter().filter(|pause| pause.until_ms > time_ms);
         let of = |number: u64| record.live(time_ms).find(|open| open.number == number);
         let proposals = found.proposals.iter().filter_map(|(number, one)| Some((of(*number)?, one)));
         Self {
+            account: SYSTEM_ACCOUNT,
             epoch: found.epoch,
             quorum: record.quorum,
             generation: record.generation,
             seats: record.seats.iter().map(|seat| SeatView::new(seat, time_ms)).collect(),
+            owners: OwnerView::all(&found.committee, &found.owners, (found.epoch, time_ms)),
             next_proposal: record.next_proposal,
             proposals: proposals.map(|(open, one)| ProposalView::new(open, one, record)).collect(),
-            pauses: pauses.map(|p| PauseView { account: account_of(p.scope), until_ms: p.until_ms }).collect(),
+            pauses: pauses_at(record, time_ms),
             wanted: found.wanted.clone(),
             wanted_hash: parameters_hash(&found.wanted),
+            operators_delay_ms: found.in_force.operators_delay_ms.unwrap_or(0),
+            operators_from_ms: found.committee.operators_from_ms(),
             in_force_hash: parameters_hash(&found.in_force),
             time_ms,
             at,
@@ -367,6 +228,7 @@ impl ProposalView {
             change: (&proposal.change).into(),
             hash: change_hash(&proposal.change),
             approvals: proposal.counted(record).map(|given| given.seat).collect(),
+            made: proposal.made,
         }
     }
 }

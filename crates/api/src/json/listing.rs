@@ -1,9 +1,10 @@
 //! Pages of a namespace's keys, of an account's balances and of a key's versions as JSON.
 
-use super::AtView;
 use super::scalar::{Amount, once, text};
 use super::schema::ToSchema;
+use super::{AtView, RightView};
 use crate::listing::KeyVersion;
+use rustorium_execution::Grant;
 use rustorium_types::{AccountId, AssetId, Hash, Height, TxId};
 use serde::Serialize;
 
@@ -78,6 +79,61 @@ pub struct BalancesPage {
     pub account: AccountId,
     /// The balances.
     pub balances: Vec<BalanceView>,
+    /// Give as `cursor` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The state that all pages of the listing describe.
+    pub at: AtView,
+}
+
+/// The rights of an account to write in another one's namespace.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct GrantView {
+    /// The kinds of writes.
+    pub rights: Vec<RightView>,
+    /// Key prefixes; an empty one is the whole namespace.
+    pub prefixes_hex: Vec<String>,
+    /// Header time from which it allows nothing, Unix ms; absent if it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+    /// Era of the owner's grants in which it was made. It allows nothing once the account's `grants_era` is another.
+    pub era: u32,
+}
+
+impl From<&Grant> for GrantView {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            rights: RightView::of(grant.rights),
+            prefixes_hex: grant.prefixes.iter().map(|prefix| hex::encode(prefix.as_slice())).collect(),
+            until_ms: grant.until_ms,
+            era: grant.era,
+        }
+    }
+}
+
+/// A grant that an account gave.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ListedGrant {
+    /// The account that may write.
+    #[schema(value_type = String)]
+    pub to: AccountId,
+    /// What it may.
+    #[serde(flatten)]
+    pub grant: GrantView,
+    /// `true` if it allows something after the block that the listing describes.
+    pub valid: bool,
+}
+
+/// A page of the grants that an account gave, in no meaningful order. A short or empty page may still have a next one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct GrantsPage {
+    /// The account that gave them.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// The present era of the account's grants.
+    pub grants_era: u32,
+    /// The grants.
+    pub grants: Vec<ListedGrant>,
     /// Give as `cursor` for the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -1,8 +1,8 @@
 //! Operations as JSON, both ways.
 
+use super::change::ChangeView;
 use super::condition::ConditionView;
 use super::fields::{digits_of, pair};
-use super::governance::ChangeView;
 use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, once};
 use super::schema::ToSchema;
@@ -233,6 +233,19 @@ pub enum OperationView {
         /// Proof that somebody holds both new keys; required on chains of version 2 and later.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         possession: Option<PossessionView>,
+    },
+    /// For a validator's owner as a system sender: gives the validator another owner from the next epoch on. Needs a
+    /// transaction of version 2.
+    SetOwner {
+        /// The current validator key.
+        #[schema(value_type = String)]
+        validator_key: Hex<32>,
+        /// The new owner's key.
+        #[schema(value_type = String)]
+        new_owner_key: Hex<32>,
+        /// The new owner's signature, which proves that somebody holds the key.
+        #[schema(value_type = String)]
+        possession: Hex<64>,
     },
     /// For operators: ends the current epoch as soon as possible.
     EndEpoch {

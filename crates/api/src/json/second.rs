@@ -4,6 +4,7 @@
 
 use super::fields::{digits_of, prefixes_of};
 use super::operation::OperationView;
+use super::scalar::Hex;
 use super::schema::ToSchema;
 use super::view_error::ViewError;
 use rustorium_types::{AccountId, Authority, AuthoritySettings, Operation, Operation2, Rights, encode};
@@ -75,6 +76,11 @@ impl OperationView {
             }
             Operation2::Approve { number, change } => Self::Approve { number: *number, change: *change },
             Operation2::Withdraw { number } => Self::Withdraw { number: *number },
+            Operation2::SetOwner { validator_key, new_owner_key, possession } => Self::SetOwner {
+                validator_key: Hex(*validator_key),
+                new_owner_key: Hex(*new_owner_key),
+                possession: Hex(*possession),
+            },
             _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
@@ -116,6 +122,11 @@ impl OperationView {
             }
             Self::Approve { number, change } => Ok(Operation2::Approve { number, change }),
             Self::Withdraw { number } => Ok(Operation2::Withdraw { number }),
+            Self::SetOwner { validator_key, new_owner_key, possession } => Ok(Operation2::SetOwner {
+                validator_key: validator_key.0,
+                new_owner_key: new_owner_key.0,
+                possession: possession.0,
+            }),
             other => Operation2::of_first(Operation::try_from(other)?, sender).ok_or(ViewError::Unproven),
         }
     }

@@ -3,13 +3,16 @@
 use super::answers::AtView;
 use super::custody::{CustodyStateView, CustodyView};
 use super::fields::bytes;
+use super::governance_leaves::{GovernanceRecordView, ProposalRecordView};
+use super::listing::GrantView;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
 use super::signers::key_or_hash;
 use super::view_error::ViewError;
-use rustorium_execution::{AccountRecord, AccountRecord2, CustodyRecord, decode_amount};
+use rustorium_execution::{AccountRecord, AccountRecord2, CustodyRecord, Grant, decode_amount};
 use rustorium_types::{
-    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Subject,
+    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX,
+    SYSTEM_ACCOUNT, Subject,
 };
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -61,6 +64,14 @@ pub struct RecordView {
     /// keys may act than these: `authority` of the account tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custody: Option<CustodyStateView>,
+    /// Number of times that the account's grants became void; absent if that is 0. A grant of another era allows nothing.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub grants_era: u32,
+}
+
+/// Tells if an era may be left out.
+fn is_first(era: &u32) -> bool {
+    *era == 0
 }
 
 impl RecordView {
@@ -79,6 +90,7 @@ impl RecordView {
             sponsor: record.sponsor,
             storage_bytes_left: record.storage_bytes_left,
             custody: CustodyStateView::of(record.custody),
+            grants_era: record.grants_era,
         })
     }
 }
@@ -142,7 +154,7 @@ pub struct ValueAnswer {
 }
 
 /// A subject in the state: an account's record; with `asset` a balance; with `key` or `key_hex` a value; with `authority`
-/// the account's settings.
+/// the account's settings; of the system's account with `governance` who governs, and with `proposal` a proposal.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectView {
@@ -159,13 +171,54 @@ pub struct SubjectView {
     /// `true` for the account's settings: its keys, and how they can change.
     #[serde(default)]
     authority: bool,
+    /// `true` for the seats that govern, the places of their proposals and the pauses, from version 2 on.
+    #[serde(default)]
+    governance: bool,
+    /// The number of a proposal of the seats, from version 2 on.
+    proposal: Option<u64>,
+    /// An account that may write in the account's namespace: its grant.
+    #[schema(value_type = Option<String>)]
+    grant: Option<AccountId>,
+}
+
+impl SubjectView {
+    /// Returns the subject of the system's account; `None` if it is of another account.
+    fn of_the_system(&self) -> Result<Option<Subject>, ViewError> {
+        let name = if self.governance { "governance" } else { "proposal" };
+        let subject = match (self.governance, self.proposal) {
+            (false, None) => return Ok(None),
+            (true, None) => Subject::Governance,
+            (false, Some(number)) => Subject::Proposal(number),
+            (true, Some(_)) => return Err(ViewError::Both("governance", "proposal")),
+        };
+        let key = self.key.is_some() || self.key_hex.is_some();
+        let others = [
+            ("asset", self.asset.is_some()),
+            ("key", key),
+            ("authority", self.authority),
+            ("grant", self.grant.is_some()),
+        ];
+        if let Some((other, _)) = others.into_iter().find(|(_, given)| *given) {
+            return Err(ViewError::Both(other, name));
+        }
+        if self.account == SYSTEM_ACCOUNT { Ok(Some(subject)) } else { Err(ViewError::OfTheSystem(name)) }
+    }
 }
 
 impl TryFrom<SubjectView> for Subject {
     type Error = ViewError;
 
     fn try_from(view: SubjectView) -> Result<Self, ViewError> {
-        let SubjectView { account, asset, key, key_hex, authority } = view;
+        if let Some(subject) = view.of_the_system()? {
+            return Ok(subject);
+        }
+        let SubjectView { account, asset, key, key_hex, authority, grant, .. } = view;
+        if let Some(to) = grant {
+            let key = key.is_some() || key_hex.is_some();
+            let others = [("asset", asset.is_some()), ("key", key), ("authority", authority)];
+            let other = others.into_iter().find(|(_, given)| *given);
+            return other.map_or(Ok(Self::Grant(account, to)), |(name, _)| Err(ViewError::Both(name, "grant")));
+        }
         match asset {
             Some(_) if authority => Err(ViewError::Both("asset", "authority")),
             None if authority && (key.is_some() || key_hex.is_some()) => Err(ViewError::Both("key", "authority")),
@@ -256,6 +309,35 @@ pub enum ReadAnswer {
         /// Its settings; absent if its keys change at once and no account recovers it.
         custody: Option<CustodyView>,
     },
+    /// The seats that govern, the places of their proposals and the pauses.
+    Governance {
+        /// The system's account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// What the state has; absent while no seat has acted, so that each operator's key acts for a seat of its own.
+        record: Option<GovernanceRecordView>,
+    },
+    /// A proposal.
+    Proposal {
+        /// The system's account.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The proposal's number.
+        number: u64,
+        /// What the state has; absent if there is no such proposal, or no more.
+        proposal: Option<ProposalRecordView>,
+    },
+    /// The rights of an account to write in another one's namespace.
+    Grant {
+        /// The account that gave them.
+        #[schema(value_type = String)]
+        account: AccountId,
+        /// The account that may write.
+        #[schema(value_type = String)]
+        to: AccountId,
+        /// What it may; absent if it may nothing.
+        grant: Option<GrantView>,
+    },
 }
 
 impl ReadAnswer {
@@ -273,6 +355,18 @@ impl ReadAnswer {
             Subject::Custody(account) => {
                 let custody = bytes.map(CustodyRecord::from_bytes).transpose()?;
                 Self::Authority { account: *account, custody: custody.as_ref().map(Into::into) }
+            }
+            Subject::Governance => {
+                let record = bytes.map(GovernanceRecordView::read).transpose()?;
+                Self::Governance { account: SYSTEM_ACCOUNT, record }
+            }
+            Subject::Proposal(number) => {
+                let proposal = bytes.map(ProposalRecordView::read).transpose()?;
+                Self::Proposal { account: SYSTEM_ACCOUNT, number: *number, proposal }
+            }
+            Subject::Grant(account, to) => {
+                let grant = bytes.map(Grant::from_bytes).transpose()?;
+                Self::Grant { account: *account, to: *to, grant: grant.as_ref().map(GrantView::from) }
             }
             Subject::Balance(account, asset) => {
                 let balance = Amount(bytes.map_or(Ok(0), decode_amount)?);

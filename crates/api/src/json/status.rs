@@ -3,6 +3,7 @@
 use super::answers::AtView;
 use super::chain::ClaimView;
 use super::finding::Finding;
+use super::governance::GovernanceNote;
 use super::schema::ToSchema;
 use crate::answers::{EvidenceNote, Filling, Status};
 use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
@@ -68,6 +69,9 @@ pub struct StatusAnswer {
     pub key_retired_because: Option<String>,
     /// Evidence of validators that signed what no honest validator signs, also from before the last restart.
     pub evidence: Vec<EvidenceView>,
+    /// What waits for operators' seats, and what they paused; absent under version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub governance: Option<GovernanceNote>,
     /// The node's newest state: executed height and root.
     pub at: AtView,
 }
@@ -160,6 +164,7 @@ impl StatusAnswer {
             findings: status.findings,
             key_retired_because: status.retired,
             evidence: status.evidence.into_iter().map(EvidenceView::from).collect(),
+            governance: status.governance,
             at: AtView::new(shard, status.executed),
         }
     }

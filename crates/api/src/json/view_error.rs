@@ -20,6 +20,9 @@ pub enum ViewError {
     /// Two fields that exclude each other are given.
     #[error("give `{0}` or `{1}`, not both")]
     Both(&'static str, &'static str),
+    /// A subject of the system's account is asked of another one.
+    #[error("`{0}` is of the system's account alone; give its address as `account`")]
+    OfTheSystem(&'static str),
     /// Not hex digits.
     #[error("`{0}_hex` is not an even number of hex digits")]
     Hex(&'static str),

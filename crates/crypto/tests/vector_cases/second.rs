@@ -3,7 +3,9 @@
 use super::second_views as views;
 use super::values::{account, bytes, chain, key, list, sample_transactions, second_transactions};
 use super::{plain, with};
-use rustorium_crypto::{authority_account, authority_hash, settings_hash, transaction2_bytes, transaction2_id};
+use rustorium_crypto::{
+    authority_account, authority_hash, domain, settings_hash, signed_bytes, transaction2_bytes, transaction2_id,
+};
 use rustorium_types::*;
 use serde_json::{Value, json};
 
@@ -160,6 +162,7 @@ fn new_operations() -> Vec<Operation2> {
         Operation2::WithdrawRecovery { account: to },
         Operation2::Approve { number: 7, change: Hash([8; 32]) },
         Operation2::Withdraw { number: u64::MAX },
+        set_owner(),
     ]
     .into_iter()
     .chain(
@@ -170,9 +173,17 @@ fn new_operations() -> Vec<Operation2> {
     .collect()
 }
 
+/// Another owner of a validator, with the new owner's signature.
+fn set_owner() -> Operation2 {
+    let (validator_key, owner_key, new) = (key(1).public(), key(2).public(), key(3));
+    let body = OwnerPossessionBody { chain: chain(), validator_key, owner_key, new_owner_key: new.public() };
+    let possession = new.sign(&signed_bytes(domain::OWNER_POSSESSION, &body));
+    Operation2::SetOwner { validator_key, new_owner_key: new.public(), possession }
+}
+
 /// A change of each kind.
 fn changes() -> Vec<GovernanceChange> {
-    let of_the_committee = old_operations().into_iter().filter_map(|operation| {
+    let of_the_committee = old_operations().into_iter().chain([set_owner()]).filter_map(|operation| {
         Some(match operation {
             Operation2::AddValidator { validator, possession } => {
                 GovernanceChange::AddValidator { validator, possession }
@@ -182,6 +193,9 @@ fn changes() -> Vec<GovernanceChange> {
                 GovernanceChange::ReplaceKey { validator_key, new_validator_key, new_node_key, possession }
             }
             Operation2::EndEpoch { epoch } => GovernanceChange::EndEpoch { epoch },
+            Operation2::SetOwner { validator_key, new_owner_key, possession } => {
+                GovernanceChange::SetOwner { validator_key, new_owner_key, possession }
+            }
             _ => return None,
         })
     });
@@ -193,7 +207,8 @@ fn changes() -> Vec<GovernanceChange> {
         epoch_ms: 7_200_000,
         ..Parameters::of(Rules::V2)
     };
-    let account = PauseScope::Account(account(9, 0));
+    let sponsor = account(9, 0);
+    let account = PauseScope::Account(sponsor);
     let others = [
         GovernanceChange::SetParameters { base, parameters },
         GovernanceChange::SetOperators { base, operators, quorum: 2 },
@@ -201,6 +216,14 @@ fn changes() -> Vec<GovernanceChange> {
         GovernanceChange::Pause { scope: account, until_ms: u64::MAX },
         GovernanceChange::Resume { scope: PauseScope::All },
         GovernanceChange::Resume { scope: account },
+        GovernanceChange::SetSponsor { account: sponsor, work_ppm: 200_000, history_ppm: 100_000, until_ms: None },
+        GovernanceChange::SetSponsor {
+            account: sponsor,
+            work_ppm: 1_000_000,
+            history_ppm: 1,
+            until_ms: Some(1_800_000_000_000),
+        },
+        GovernanceChange::AssignSponsor { account: sponsor, sponsor: 257 },
     ];
     of_the_committee.chain(others).collect()
 }

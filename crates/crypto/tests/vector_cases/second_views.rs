@@ -85,8 +85,18 @@ fn operation(operation: &Operation2) -> Value {
         }
         Operation2::Approve { number, change } => json!({ "type": "approve", "number": number, "change": change }),
         Operation2::Withdraw { number } => json!({ "type": "withdraw", "number": number }),
+        Operation2::SetOwner { validator_key, new_owner_key, possession } => {
+            new_owner(validator_key, new_owner_key, possession)
+        }
         other => panic!("{other:?} is an operation of version 1, too"),
     }
+}
+
+fn new_owner(validator_key: &PublicKey, new_owner_key: &PublicKey, possession: &Signature) -> Value {
+    json!({
+        "type": "set_owner", "validator_key": hex::encode(validator_key), "new_owner_key": hex::encode(new_owner_key),
+        "possession": hex::encode(possession),
+    })
 }
 
 fn scope(scope: PauseScope) -> Option<AccountId> {
@@ -118,6 +128,16 @@ fn proposed(change: &GovernanceChange) -> Value {
             json!({ "type": "pause", "account": scope(of), "until_ms": until_ms })
         }
         GovernanceChange::Resume { scope: of } => json!({ "type": "resume", "account": scope(of) }),
+        GovernanceChange::SetOwner { validator_key, new_owner_key, possession } => {
+            new_owner(&validator_key, &new_owner_key, &possession)
+        }
+        GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms } => json!({
+            "type": "set_sponsor", "account": account, "work_ppm": work_ppm, "history_ppm": history_ppm,
+            "until_ms": until_ms,
+        }),
+        GovernanceChange::AssignSponsor { account, sponsor } => {
+            json!({ "type": "assign_sponsor", "account": account, "sponsor": sponsor })
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::final_header::Trust;
 use super::refused::ProofRefused;
 use crate::genesis::shard_of;
-use crate::keys::{account_key, balance_key, custody_key, data_key};
+use crate::governance::{governance_key, proposal_key};
+use crate::keys::{account_key, balance_key, custody_key, data_key, grant_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
 use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
@@ -15,6 +16,9 @@ pub fn subject_key(subject: &Subject) -> StateKey {
         Subject::Balance(account, asset) => balance_key(*account, *asset),
         Subject::Value(namespace, key) => data_key(*namespace, key.as_slice()),
         Subject::Custody(account) => custody_key(*account),
+        Subject::Governance => governance_key(),
+        Subject::Proposal(number) => proposal_key(*number),
+        Subject::Grant(owner, to) => grant_key(*owner, *to),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::ledger::{At, Leaf, Ledger, StateReadError, Stop};
 use super::operations::{Actor, fail, store};
-use crate::committee::{CommitteeRecord, corrupt};
+use crate::committee::CommitteeRecord;
+use crate::corrupt::corrupt;
 use crate::keys::Name;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};

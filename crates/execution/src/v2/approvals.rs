@@ -3,10 +3,10 @@
 //! *Invariants:* approvals count within one epoch and while their keys act for a seat, and are forgotten with the one that
 //! decides.
 
+use super::actor::{Actor, store};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, store};
-use crate::committee::corrupt;
+use crate::corrupt::corrupt;
 use crate::governance::GovernanceRecord;
 use crate::keys::Name;
 use crate::v1::ledger::Stop;

@@ -4,60 +4,20 @@
 //! account pays for what its custody leaf gains, and gets what it loses; only if it has too little, the recovery account
 //! pays.
 
-use super::custody::{CustodyRecord, CustodyState, Held};
+use super::actor::{Actor, check_exists, store};
+use super::custody::{CustodyRecord, Held};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, check_exists, store};
 use super::record::AccountRecord2;
+use super::record::CustodyState;
 use super::slots::At;
+use super::step::Change;
 use crate::keys::Name;
 use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
-use rustorium_types::{AccountId, Authority, AuthoritySettings, FailureCode, Hash, Operation2, Recovery};
+use rustorium_types::{AccountId, AuthoritySettings, FailureCode, Recovery};
 use std::borrow::Cow;
 use std::fmt::Display;
-
-/// A change of an account's authority.
-#[derive(Clone, Copy)]
-pub(crate) enum Change<'a> {
-    /// Other settings of the sender.
-    Set {
-        /// The settings.
-        settings: &'a AuthoritySettings,
-        /// True if all grants made before become void.
-        void_grants: bool,
-    },
-    /// The sender's change that waits is cancelled.
-    Cancel,
-    /// The change of this account's keys that has this hash takes effect.
-    Approve(AccountId, &'a Hash),
-    /// This account gets this authority.
-    Recover(AccountId, &'a Authority),
-    /// The recovery of this account is withdrawn.
-    Withdraw(AccountId),
-}
-
-impl<'a> Change<'a> {
-    /// Reads an operation; `None` if it is another one.
-    pub(crate) fn of(operation: &'a Operation2) -> Option<Self> {
-        Some(match operation {
-            Operation2::SetAuthority { settings, void_grants } => Self::Set { settings, void_grants: *void_grants },
-            Operation2::CancelAuthority => Self::Cancel,
-            Operation2::ApproveAuthority { account, change } => Self::Approve(*account, change),
-            Operation2::Recover { account, authority } => Self::Recover(*account, authority),
-            Operation2::WithdrawRecovery { account } => Self::Withdraw(*account),
-            _ => return None,
-        })
-    }
-
-    /// Returns the account that the sender changes as its recovery account; `None` if it changes itself.
-    pub(crate) fn other(&self) -> Option<AccountId> {
-        match self {
-            Self::Set { .. } | Self::Cancel => None,
-            Self::Approve(account, _) | Self::Recover(account, _) | Self::Withdraw(account) => Some(*account),
-        }
-    }
-}
 
 /// Returns an account as it is in effect at `now_ms`; `None` if there is none.
 fn held(ledger: &mut Ledger<'_>, account: AccountId, now_ms: u64) -> Result<Option<Held>, StateReadError> {

@@ -3,13 +3,14 @@
 //! *Invariants:* a key enters the next committee only with a signature of its own for its owner on this chain (R46),
 //! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
+use super::actor::{Actor, store};
 use super::approvals::approve;
-use super::governing::governance_of;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, store};
 use super::slots::At;
-use crate::committee::{CommitteeRecord, Replaced, corrupt};
+use super::turn::governance_of;
+use crate::committee::{CommitteeRecord, Replaced};
+use crate::corrupt::corrupt;
 use crate::keys::Name;
 use crate::v1::committee::{add, asked_to_end, place_of, replace, with_target};
 use crate::v1::ledger::{StateReadError, Stop};
@@ -25,15 +26,22 @@ use std::borrow::Cow;
 pub(crate) struct Change {
     pub(crate) record: CommitteeRecord,
     /// Keys that enter the next committee.
-    new: Vec<PublicKey>,
+    pub(super) new: Vec<PublicKey>,
     /// Keys that leave it.
-    gone: Vec<PublicKey>,
+    pub(super) gone: Vec<PublicKey>,
+    /// The number of the validator that leaves it.
+    pub(super) left: Option<u32>,
 }
 
 impl Change {
     /// Returns a change that no key enters or leaves by.
     pub(crate) fn of_no_key(record: CommitteeRecord) -> Self {
-        Self { record, new: Vec::new(), gone: Vec::new() }
+        Self::of_keys(record, Vec::new(), Vec::new())
+    }
+
+    /// Returns a change by which keys enter and leave.
+    pub(super) fn of_keys(record: CommitteeRecord, new: Vec<PublicKey>, gone: Vec<PublicKey>) -> Self {
+        Self { record, new, gone, left: None }
     }
 }
 
@@ -78,6 +86,11 @@ pub(crate) fn checked(
     operation: &Operation,
 ) -> Result<Change, Stop> {
     let change = changed(record, epoch, chain, operation).map_err(Stop::Fail)?;
+    not_retired(ledger, change)
+}
+
+/// Returns the change unless a key that enters was in a committee before (R45).
+pub(super) fn not_retired(ledger: &mut Ledger<'_>, change: Change) -> Result<Change, Stop> {
     for key in &change.new {
         let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(*key))?;
         if ledger.footprint(at) > 0 {
@@ -99,6 +112,12 @@ pub(crate) fn write_change(
         let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
         write_leaf(ledger, payer, at, encode(&epoch))?;
     }
+    if let Some(number) = change.left {
+        let at = ledger.find(SYSTEM_ACCOUNT, Name::Owner(number))?;
+        if ledger.footprint(at) > 0 {
+            ledger.write(at, Leaf::Absent)?;
+        }
+    }
     write_leaf(ledger, payer, at, change.record.to_bytes())
 }
 
@@ -111,7 +130,7 @@ fn write_leaf(ledger: &mut Ledger<'_>, payer: Option<AccountId>, at: At, bytes: 
 }
 
 /// Returns the committee record and its position.
-pub(crate) fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
+pub(crate) fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), StateReadError> {
     let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
     let bytes = ledger.bytes(at)?.ok_or_else(|| StateReadError("there is no committee record".into()))?;
     Ok((at, CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?))
@@ -126,12 +145,12 @@ fn owned<'a>(record: &CommitteeRecord, key: &PublicKey, operation: &'a Operation
 }
 
 /// Tells if an owner alone brought this key in during the present epoch.
-fn was_replaced(record: &CommitteeRecord, actor: Actor, key: &PublicKey) -> bool {
+pub(super) fn was_replaced(record: &CommitteeRecord, actor: Actor, key: &PublicKey) -> bool {
     let replaced = record.replaced.as_ref().filter(|replaced| replaced.epoch == actor.epoch);
     replaced.is_some_and(|replaced| replaced.keys.contains(key))
 }
 
-fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
+pub(super) fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
     let before = record.replaced.take().filter(|replaced| replaced.epoch == actor.epoch);
     let before = before.map_or(Vec::new(), |replaced| replaced.keys.into_vec());
     let stays = |key: &PublicKey| record.target.iter().any(|validator| validator.validator_key == *key);
@@ -143,10 +162,12 @@ fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
 /// Returns the change that the operation makes, or the reason of its failure.
 fn changed(record: CommitteeRecord, now: Epoch, chain: ChainId, operation: &Operation) -> Result<Change, FailureCode> {
     let mut target = record.target.to_vec();
+    let (mut owners, mut left) = (record.owners.clone(), None);
     let (new, gone) = match operation {
         Operation::AddProven { validator, possession } => {
             add(&mut target, validator)?;
             check_possession(chain, &validator.owner_key, validator, possession)?;
+            owners = Some(Box::new(record.numbered().with_new()));
             (vec![validator.validator_key, validator.node_key], Vec::new())
         }
         Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
@@ -163,7 +184,10 @@ fn changed(record: CommitteeRecord, now: Epoch, chain: ChainId, operation: &Oper
             changed
         }
         Operation::RemoveValidator { validator_key } => {
-            let gone = target.remove(place_of(&target, validator_key)?);
+            let place = place_of(&target, validator_key)?;
+            let gone = target.remove(place);
+            let (others, number) = record.numbered().without(place);
+            (owners, left) = (Some(Box::new(others)), Some(number));
             (Vec::new(), vec![gone.validator_key, gone.node_key])
         }
         Operation::EndEpoch { epoch } => {
@@ -172,7 +196,7 @@ fn changed(record: CommitteeRecord, now: Epoch, chain: ChainId, operation: &Oper
         // Operations of version 1, which prove no possession.
         _ => return Err(FailureCode::NotPossessed),
     };
-    Ok(Change { record: with_target(record, target)?, new, gone })
+    Ok(Change { record: CommitteeRecord { owners, ..with_target(record, target)? }, new, gone, left })
 }
 
 /// Checks that both keys of the validator signed that they belong to this owner on this chain.

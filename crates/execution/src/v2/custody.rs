@@ -4,7 +4,7 @@
 //! effect at its time by header time and not before, except if the recovery account approves it; what is in effect
 //! depends on the two leaves and the time alone, whether it was written down or not.
 
-use super::record::AccountRecord2;
+use super::record::{AccountRecord2, CustodyState};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{settings_hash, signer};
 use rustorium_types::limits::AUTHORITY_KEYS_MAX;
@@ -16,18 +16,6 @@ const AUTHORITY_BYTES: usize = 2 + AUTHORITY_KEYS_MAX * 33;
 const SETTINGS_BYTES: usize = AUTHORITY_BYTES + 8 + 1 + 32 + 8 + 1;
 /// Bytes of the largest leaf: settings, and others that wait with their maker, their time and what they do to grants.
 pub const CUSTODY_BYTES_MAX: usize = SETTINGS_BYTES + 1 + 1 + SETTINGS_BYTES + 1 + 8;
-
-/// Tells if an account has a custody leaf. The account's record says it, so that the leaf is read only if it counts.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
-pub enum CustodyState {
-    /// There is no leaf: the keys change the account's settings at once.
-    #[default]
-    Absent,
-    /// The leaf has settings, and no change waits.
-    Settled,
-    /// The leaf has settings, and a change that waits.
-    Pending,
-}
 
 /// Maker of a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]

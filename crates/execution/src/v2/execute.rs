@@ -4,18 +4,22 @@
 //! failed one uses its nonce, its declared work and its history, writes down what became effective before it (V28), and
 //! changes nothing else; a block runs once, and takes a bounded amount of memory, whatever it reads (V55).
 
-use super::authority::{Change, change, standing};
+use super::actor::Actor;
+use super::authority::{change, standing};
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::governing::{Rules, act, admit_seat};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account, grant};
+use super::operations::{apply, create_account, grant};
+use super::owners::{Touched, act_as_owner, admit_owner};
 use super::pauses::Pauses;
 use super::pools::Pools;
-use super::quota::{Spent, SponsorRecord, spend};
+use super::quota::{Spent, spend};
 use super::record::AccountRecord2;
 use super::slots::At;
+use super::sponsors::SponsorRecord;
+use super::step::Change;
 use super::step::Step;
 use super::verifiers::Proofs;
 use super::work::step_work;
@@ -31,7 +35,7 @@ use rustorium_types::{
     AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, SystemSender, TxId,
 };
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// Executes a block. These workers verify its proofs.
 pub(crate) fn execute<W: Workers>(
@@ -62,7 +66,7 @@ fn run<'a>(
         skipped: Vec::new(),
         touched: Vec::new(),
         seen: HashSet::new(),
-        seats: BTreeMap::new(),
+        system: Touched::new(),
         pauses: Pauses::default(),
     };
     if !listed.is_empty() {
@@ -88,31 +92,31 @@ struct Run<'a> {
     skipped: Vec<(TxId, Skip)>,
     touched: Vec<(AccountId, At)>,
     seen: HashSet<AccountId>,
-    /// Seats that used a nonce, each with the nonce that it must use next.
-    seats: BTreeMap<AccountId, u64>,
+    /// System senders that used a nonce or act by another key, each with the nonce that it must use next.
+    system: Touched,
     pauses: Pauses,
 }
 
 impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
-        let seat = SystemSender::of(&sender);
-        let admitted = match seat {
+        let system = SystemSender::of(&sender);
+        let admitted = match system {
             Some(SystemSender::Seat(number)) => {
-                admit_seat(&mut self.ledger, self.header, self.parameters, number, call)?.map(|nonce| {
-                    self.seats.insert(sender, nonce);
-                })
+                admit_seat(&mut self.ledger, self.header, self.parameters, number, call)?.map(Some)
             }
-            None => self.admit_account(call)?,
+            Some(SystemSender::Owner(number)) => admit_owner(&mut self.ledger, self.header, number, call)?.map(Some),
+            None => self.admit_account(call)?.map(|()| None),
         };
+        let admitted = admitted.map(|nonce| nonce.map(|nonce| self.system.insert(sender, nonce)));
         if let Err(skip) = admitted {
             self.skipped.push((id, skip));
             return Ok(());
         }
         let (outcome, work) = self.operations(id, call)?;
-        if seat.is_some() {
+        if let Some(SystemSender::Seat(_)) = system {
             self.follow_pauses()?;
-        } else if outcome == Outcome::Ok {
+        } else if system.is_none() && outcome == Outcome::Ok {
             self.touch_changed(call)?;
         }
         self.receipts.push(Receipt {
@@ -134,7 +138,8 @@ impl<'a> Run<'a> {
         let standing = standing(&mut self.ledger, call.sender, at, self.header.time_ms)?;
         let (held, ledger, parameters) =
             ((standing.record, standing.frozen_until_ms), &mut self.ledger, self.parameters);
-        let sponsor = |number| ledger.sponsor(number, parameters);
+        let now_ms = self.header.time_ms;
+        let sponsor = |number| ledger.sponsor(number, parameters, now_ms);
         let Spent { record, sponsor } = match admit(self.header, parameters, held, call, sponsor)? {
             Ok(spent) => spent,
             Err(skip) => return Ok(Err(skip)),
@@ -222,7 +227,16 @@ impl<'a> Run<'a> {
         }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
         match step {
-            Step::Seat(step) => act(ledger, actor, Rules { chain, parameters: self.parameters }, step),
+            Step::Seat(step) => {
+                let rules = Rules { chain, parameters: self.parameters };
+                // V24: the pool hears of an account whose sponsor changed.
+                if let Some(account) = act(ledger, actor, rules, &mut self.system, step)? {
+                    let at = self.ledger.find(account, Name::Account)?;
+                    self.touch(account, at);
+                }
+                Ok(())
+            }
+            Step::Owner(step) => act_as_owner(ledger, actor, chain, step),
             _ if SystemSender::of(&actor.sender).is_some() => Err(Stop::Fail(FailureCode::WrongSender)),
             Step::Listed(operation) => {
                 apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)
@@ -241,7 +255,7 @@ impl<'a> Run<'a> {
 
     fn finish(mut self, previous_root: &Hash) -> Result<Execution, StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
-        let touched = self.touched.iter().map(next_nonce).chain(std::mem::take(&mut self.seats)).collect();
+        let touched = self.touched.iter().map(next_nonce).chain(std::mem::take(&mut self.system)).collect();
         self.pools.finish(&mut self.ledger)?;
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };

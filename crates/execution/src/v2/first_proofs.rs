@@ -7,17 +7,17 @@
 //! *Invariants:* a verdict is the one that the proof would get alone; each verified proof was declared and is charged; the
 //! claims in memory are bounded.
 
-use super::authority::Change;
 use super::call::{Call, Listed};
-use super::custody::CustodyState;
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
-use super::quota::SponsorRecord;
 use super::record::AccountRecord2;
+use super::record::CustodyState;
+use super::sponsors::{SponsorRecord, in_effect};
+use super::step::Change;
 use super::step::{SeatStep, Step};
 use super::verifiers::key_of;
 use super::work::step_work;
-use crate::committee::corrupt;
+use crate::corrupt::corrupt;
 use crate::execute::Input;
 use crate::governance::{GovernanceRecord, governance_key};
 use crate::keys::{PoolRow, account_key, pool_key, sponsor_key, verifier_key};
@@ -75,10 +75,11 @@ pub(crate) fn verify_first<W: Workers>(
             changing.insert(sender);
             continue;
         }
-        let sponsor = |number| match sponsors.get(&number) {
+        let read = |number| match sponsors.get(&number) {
             Some(sponsor) => Ok((number, *sponsor)),
             None => sponsor_of(state, number, input.parameters).map(|sponsor| (number, sponsor)),
         };
+        let sponsor = |number| in_effect(number, input.header.time_ms, read);
         let admitted = admit(input.header, input.parameters, (record, None), call, sponsor)?;
         records.insert(sender, admitted.map(|spent| spent.record).ok().or(record));
         let Ok(spent) = admitted else { continue };

@@ -3,18 +3,24 @@
 //! *Invariants:* a change is checked when it is proposed and again when the quorum makes it; nothing but the approvals of
 //! present seats under their present authorities counts; no account pays for what seats write.
 
+use super::actor::Actor;
 use super::call::Call;
 use super::committee::{Change, checked, record_of, write_change};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::Actor;
+use super::owners::{Touched, note_owner, with_owner};
 use super::slots::At;
+use super::sponsoring::{Sponsored, sponsored};
+use super::step::NewOwner;
 use super::step::SeatStep;
-use crate::committee::{CommitteeRecord, corrupt};
+use super::turn::{Turn, governance_of, take_turn};
+use super::waiting::{Decision, waive};
+use crate::committee::CommitteeRecord;
+use crate::corrupt::corrupt;
 use crate::execute::Skip;
 use crate::governance::{
     GovernanceRecord, OpenProposal, PAUSE_MS_MAX, PROPOSAL_MS_MAX, Pause, ProposalRecord, SEAT_PROPOSALS_MAX, Seat,
-    SeatApproval,
+    SeatApproval, pay,
 };
 use crate::keys::Name;
 use crate::v1::ledger::{StateReadError, Stop};
@@ -23,8 +29,8 @@ use crate::wanted::check_wanted;
 use rustorium_crypto::{change_hash, is_small_order, parameters_hash, signer};
 use rustorium_types::limits::{PAUSES_MAX, PROPOSALS_MAX};
 use rustorium_types::{
-    Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters, PauseScope,
-    SYSTEM_ACCOUNT, SystemSender, encode,
+    AccountId, Authority, BoundedVec, ChainId, FailureCode, GovernanceChange, Hash, Header, Operation, Parameters,
+    PauseScope, SYSTEM_ACCOUNT, SystemSender, encode,
 };
 use std::borrow::Cow;
 
@@ -37,15 +43,6 @@ pub(crate) struct Rules<'a> {
     pub(crate) chain: ChainId,
     /// The parameters in force.
     pub(crate) parameters: &'a Parameters,
-}
-
-/// Returns the governance record as the parameters in force make it.
-pub(crate) fn governance_of(
-    ledger: &mut Ledger<'_>,
-    parameters: &Parameters,
-) -> Result<GovernanceRecord, StateReadError> {
-    let at = ledger.find(SYSTEM_ACCOUNT, Name::Governance)?;
-    GovernanceRecord::in_force(ledger.bytes(at)?.as_deref(), parameters).map_err(corrupt)
 }
 
 /// Returns the pauses of accounts at a header time.
@@ -88,53 +85,73 @@ pub(crate) fn admit_seat(
 
 /// Returns the seat with nonce and room used, or the reason why its transaction is skipped.
 fn spend(header: &Header, seat: Option<&Seat>, call: &Call<'_>) -> Result<Seat, Skip> {
-    if call.expires_at_ms <= header.time_ms {
-        return Err(Skip::Expired);
-    }
+    let turn = seat.map(|seat| Turn { signer: seat.signer, nonce: seat.nonce, room: seat.room(header.time_ms) });
+    let operations = take_turn(header, turn, call)?;
     let seat = seat.ok_or(Skip::UnknownSender)?;
-    if call.signer != seat.signer {
-        return Err(Skip::WrongKey);
-    }
-    if call.nonce < seat.nonce {
-        return Err(Skip::NonceUsed { expected: seat.nonce });
-    }
-    if call.nonce > seat.nonce || call.nonce == u64::MAX {
-        return Err(Skip::NonceAhead { expected: seat.nonce });
-    }
-    let (operations, left) = (call.operations.len().max(1) as u64, seat.room(header.time_ms));
-    let spent = seat.clone().spend(header.time_ms, operations).ok_or(Skip::QuotaTooSmall { left })?;
-    Ok(Seat { nonce: call.nonce + 1, ..spent })
+    let paid_ms = pay(seat.paid_ms, header.time_ms, operations).unwrap_or(seat.paid_ms);
+    Ok(Seat { nonce: call.nonce + 1, paid_ms, ..seat.clone() })
 }
 
-/// Executes one operation of a seat.
-pub(crate) fn act(ledger: &mut Ledger<'_>, actor: Actor, rules: Rules<'_>, step: &SeatStep<'_>) -> Result<(), Stop> {
+/// Executes one operation of a seat. Notes other system senders that it touched, and returns the account to which it gave
+/// another sponsor.
+pub(crate) fn act(
+    ledger: &mut Ledger<'_>,
+    actor: Actor,
+    rules: Rules<'_>,
+    touched: &mut Touched,
+    step: &SeatStep<'_>,
+) -> Result<Option<AccountId>, Stop> {
     let Some(SystemSender::Seat(number)) = SystemSender::of(&actor.sender) else {
         return fail(FailureCode::WrongSender);
     };
     let record = governance_of(ledger, rules.parameters)?;
     let Some(seat) = record.seat(number).cloned() else { return fail(FailureCode::WrongSender) };
     match step {
-        SeatStep::Propose { change, until_ms } => propose(ledger, actor, rules, (record, &seat), (*change, *until_ms)),
-        SeatStep::Approve { number, change } => approve(ledger, actor, rules, (record, &seat), (*number, *change)),
-        SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number),
-        SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority),
+        SeatStep::Propose { change, until_ms } => {
+            let made = propose(ledger, actor, rules, (record, &seat), (*change, *until_ms))?;
+            note_made(ledger, touched, made.then_some(change))
+        }
+        SeatStep::Approve { number, change } => {
+            let made = approve(ledger, actor, rules, (record, &seat), (*number, *change))?;
+            note_made(ledger, touched, made.as_ref())
+        }
+        SeatStep::Withdraw { number } => withdraw(ledger, actor, (record, &seat), *number).map(|()| None),
+        SeatStep::SetAuthority(authority) => set_authority(ledger, rules, (record, seat), authority).map(|()| None),
         SeatStep::Wrong => fail(FailureCode::WrongSender),
     }
 }
 
+/// Notes the sender that acts by another key after a change that was made. Returns the account that has another sponsor.
+fn note_made(
+    ledger: &mut Ledger<'_>,
+    touched: &mut Touched,
+    made: Option<&GovernanceChange>,
+) -> Result<Option<AccountId>, Stop> {
+    match made {
+        Some(GovernanceChange::SetOwner { validator_key, .. }) => {
+            note_owner(ledger, touched, validator_key).map(|()| None)
+        }
+        Some(GovernanceChange::SetSponsor { account, .. } | GovernanceChange::AssignSponsor { account, .. }) => {
+            Ok(Some(*account))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Proposes a change. Returns true if that made it.
 fn propose(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (change, until_ms): (&GovernanceChange, u64),
-) -> Result<(), Stop> {
+) -> Result<bool, Stop> {
     check_ahead(until_ms, actor.time_ms, PROPOSAL_MS_MAX)?;
-    let prepared = prepare(ledger, actor, rules, &record, change)?;
     let (number, next_proposal) = (record.next_proposal, record.next_proposal.saturating_add(1));
+    let prepared = prepare(ledger, actor, rules, &record, (number, 1), change)?;
     let record = GovernanceRecord { next_proposal, ..record };
     if record.quorum <= 1 {
-        return make(ledger, actor, record, prepared);
+        return make(ledger, actor, record, prepared).map(|()| true);
     }
     let own = record.live(actor.time_ms).filter(|open| open.seat == seat.number).count();
     if own >= SEAT_PROPOSALS_MAX || record.open.len() >= PROPOSALS_MAX {
@@ -145,18 +162,19 @@ fn propose(
     open.push(OpenProposal { number, seat: seat.number, generation, until_ms });
     let record = GovernanceRecord { open: BoundedVec::new(open).unwrap_or_default(), ..record };
     let approvals = BoundedVec::new(vec![approval_of(seat)]).unwrap_or_default();
-    let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals };
+    let proposal = ProposalRecord { change: change.clone(), generation, until_ms, approvals, made: false };
     write_proposal(ledger, number, Some(&proposal))?;
-    write_governance(ledger, &record)
+    write_governance(ledger, &record).map(|()| false)
 }
 
+/// Approves a proposal. Returns its change if that made it.
 fn approve(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     (record, seat): (GovernanceRecord, &Seat),
     (number, change): (u64, &Hash),
-) -> Result<(), Stop> {
+) -> Result<Option<GovernanceChange>, Stop> {
     let proposal = live_proposal(ledger, actor, &record, number)?;
     if change_hash(&proposal.change) != *change {
         return fail(FailureCode::NoSuchProposal);
@@ -166,13 +184,26 @@ fn approve(
         return fail(FailureCode::AlreadyApproved);
     }
     approvals.push(approval_of(seat));
-    if approvals.len() >= usize::from(record.quorum) {
-        let prepared = prepare(ledger, actor, rules, &record, &proposal.change)?;
+    let (count, all) = (approvals.len(), approvals.len() >= record.seats.len());
+    let approved = |made| {
+        let approvals = BoundedVec::new(approvals).unwrap_or_default();
+        ProposalRecord { approvals, made, ..proposal.clone() }
+    };
+    if proposal.made && all {
+        waive(ledger, actor, number)?;
         write_proposal(ledger, number, None)?;
-        return make(ledger, actor, record.without(number), prepared);
+        write_governance(ledger, &record.without(number))?;
+        return Ok(None);
     }
-    let approvals = BoundedVec::new(approvals).unwrap_or_default();
-    write_proposal(ledger, number, Some(&ProposalRecord { approvals, ..proposal }))
+    if proposal.made || count < usize::from(record.quorum) {
+        write_proposal(ledger, number, Some(&approved(proposal.made)))?;
+        return Ok(None);
+    }
+    let prepared = prepare(ledger, actor, rules, &record, (number, count), &proposal.change)?;
+    let waits = prepared.waits_by(number);
+    write_proposal(ledger, number, waits.then(|| approved(true)).as_ref())?;
+    make(ledger, actor, if waits { record } else { record.without(number) }, prepared)?;
+    Ok(Some(proposal.change))
 }
 
 fn withdraw(
@@ -240,14 +271,27 @@ enum Prepared {
     Committee(At, Box<Change>),
     /// The pauses from now on.
     Pauses(Vec<Pause>),
+    /// The sponsor of an account from now on.
+    Sponsor(Box<Sponsored>),
 }
 
-/// Checks a change as a whole (V8, V44) and returns its result.
+impl Prepared {
+    /// Tells if operators are wanted by this proposal and must wait (V46).
+    fn waits_by(&self, number: u64) -> bool {
+        match self {
+            Self::Committee(_, change) => change.record.wait.is_some_and(|wait| wait.proposal == number),
+            Self::Pauses(_) | Self::Sponsor(_) => false,
+        }
+    }
+}
+
+/// Checks a change as a whole (V8, V44) and returns its result. `number`, `approvals`: its proposal's.
 fn prepare(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     rules: Rules<'_>,
     governance: &GovernanceRecord,
+    (number, approvals): (u64, usize),
     change: &GovernanceChange,
 ) -> Result<Prepared, Stop> {
     if change.new_keys().into_iter().any(is_small_order) {
@@ -260,10 +304,17 @@ fn prepare(
     if let GovernanceChange::Resume { scope } = change {
         return resumed(governance, actor.time_ms, *scope);
     }
+    if let Some(result) = sponsored(ledger, rules.parameters, actor.time_ms, (number, change))? {
+        return Ok(Prepared::Sponsor(Box::new(result)));
+    }
     let (at, record) = record_of(ledger)?;
-    let change = match of_the_committee(change) {
-        Some(operation) => checked(ledger, record, actor.epoch, rules.chain, &operation)?,
-        None => wanting(record, rules.parameters, change).map(Change::of_no_key).map_err(Stop::Fail)?,
+    let change = if let GovernanceChange::SetOwner { validator_key, new_owner_key, possession } = change {
+        with_owner(ledger, record, rules.chain, NewOwner { validator_key, new_owner_key, possession })?
+    } else if let Some(operation) = of_the_committee(change) {
+        checked(ledger, record, actor.epoch, rules.chain, &operation)?
+    } else {
+        let decision = Decision { number, now_ms: actor.time_ms, all: approvals >= governance.seats.len() };
+        wanting(record, rules.parameters, decision, change).map(Change::of_no_key).map_err(Stop::Fail)?
     };
     Ok(Prepared::Committee(at, Box::new(change)))
 }
@@ -280,7 +331,10 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
         GovernanceChange::SetParameters { .. }
         | GovernanceChange::SetOperators { .. }
         | GovernanceChange::Pause { .. }
-        | GovernanceChange::Resume { .. } => return None,
+        | GovernanceChange::Resume { .. }
+        | GovernanceChange::SetOwner { .. }
+        | GovernanceChange::SetSponsor { .. }
+        | GovernanceChange::AssignSponsor { .. } => return None,
     })
 }
 
@@ -288,6 +342,7 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
 fn wanting(
     record: CommitteeRecord,
     in_force: &Parameters,
+    decision: Decision,
     change: &GovernanceChange,
 ) -> Result<CommitteeRecord, FailureCode> {
     let now = record.wanted(in_force);
@@ -309,7 +364,8 @@ fn wanting(
         return Err(FailureCode::StaleProposal);
     }
     check_wanted(in_force, &wanted).map_err(|_| FailureCode::BadParameters)?;
-    Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), ..record })
+    let wait = decision.wait(record.wait.unwrap_or_default(), in_force, (now, &wanted));
+    Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), wait, ..record })
 }
 
 fn paused(governance: &GovernanceRecord, now_ms: u64, pause: Pause) -> Result<Prepared, Stop> {
@@ -337,15 +393,13 @@ fn others(governance: &GovernanceRecord, now_ms: u64, scope: PauseScope) -> Vec<
     governance.pauses.iter().filter(stays).copied().collect()
 }
 
-/// Makes a checked change.
-fn make(ledger: &mut Ledger<'_>, actor: Actor, record: GovernanceRecord, prepared: Prepared) -> Result<(), Stop> {
-    let record = match prepared {
-        Prepared::Committee(at, change) => {
-            write_change(ledger, None, actor.epoch, at, *change)?;
-            record
-        }
-        Prepared::Pauses(pauses) => GovernanceRecord { pauses: BoundedVec::new(pauses).unwrap_or_default(), ..record },
-    };
+/// Makes a checked change. Returns the account to which it gave another sponsor.
+fn make(ledger: &mut Ledger<'_>, actor: Actor, mut record: GovernanceRecord, prepared: Prepared) -> Result<(), Stop> {
+    match prepared {
+        Prepared::Committee(at, change) => write_change(ledger, None, actor.epoch, at, *change)?,
+        Prepared::Pauses(pauses) => record.pauses = BoundedVec::new(pauses).unwrap_or_default(),
+        Prepared::Sponsor(result) => result.write(ledger)?,
+    }
     write_governance(ledger, &record)
 }
 

@@ -25,13 +25,15 @@ pub(crate) enum Right {
 
 /// The right of an account to write in another one's namespace.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Grant {
-    pub(crate) rights: Rights,
+pub struct Grant {
+    /// The kinds of writes.
+    pub rights: Rights,
     /// Header time from which it has no effect, Unix ms.
-    pub(crate) until_ms: Option<u64>,
-    pub(crate) prefixes: Prefixes,
+    pub until_ms: Option<u64>,
+    /// Prefixes of the keys.
+    pub prefixes: Prefixes,
     /// Era of the owner's grants in which it was made (V33).
-    pub(crate) era: u32,
+    pub era: u32,
 }
 
 impl Grant {
@@ -54,7 +56,10 @@ impl Grant {
     }
 
     /// Decodes a leaf's value.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+    ///
+    /// # Errors
+    /// The bytes are no grant.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.first() != Some(&TAG) {
             return decode_grant(bytes).map(Self::of_all);
         }
@@ -64,6 +69,11 @@ impl Grant {
 
     fn has_ended(&self, now_ms: u64) -> bool {
         self.until_ms.is_some_and(|until_ms| until_ms <= now_ms)
+    }
+
+    /// Tells if it allows something at `now_ms`, in this era of the owner's grants.
+    pub fn is_valid(&self, now_ms: u64, era: u32) -> bool {
+        self.era == era && !self.has_ended(now_ms)
     }
 
     /// Tells if it allows this kind of write of a key at `now_ms`, in this era of the owner's grants.

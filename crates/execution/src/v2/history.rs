@@ -49,6 +49,8 @@ pub(crate) fn step_history(sender: &AccountId, step: &Step<'_>) -> u64 {
         Step::Authority(_) => leaf(CUSTODY_BYTES_MAX as u64) + RECORD,
         // The records of seats and committee, and a proposal. Seats have room of their own (V36).
         Step::Seat(_) => leaf(VALUE_BYTES_MAX as u64) + 2 * leaf(GOVERNANCE_BYTES),
+        // The committee's record. Owners have room of their own, too.
+        Step::Owner(_) => leaf(VALUE_BYTES_MAX as u64) + RETIRED_LEAVES * leaf(ID + 8),
     }
 }
 

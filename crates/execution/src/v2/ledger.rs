@@ -5,9 +5,9 @@
 //! sorted; a leaf that ends as it began is not in the diff; no result depends on what the cache holds.
 
 use super::leaf::Leaf;
-use super::quota::SponsorRecord;
 use super::record::AccountRecord2;
 use super::slots::{At, Before, Slot, Slots};
+use super::sponsors::{SponsorRecord, in_effect};
 use super::values::Values;
 use super::work::{READ_BYTES_PER_UNIT, read_bytes};
 use crate::keys::Name;
@@ -193,8 +193,18 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Returns the record of a sponsor, and its position.
+    /// Returns the record of the sponsor that accounts of this number draw from at a header time, and its position.
     pub(crate) fn sponsor(
+        &mut self,
+        number: u32,
+        parameters: &Parameters,
+        now_ms: u64,
+    ) -> Result<(At, SponsorRecord), StateReadError> {
+        in_effect(number, now_ms, |number| self.stored_sponsor(number, parameters))
+    }
+
+    /// Returns the record of a sponsor as it is stored, also after the end of its shares, and its position.
+    pub(crate) fn stored_sponsor(
         &mut self,
         number: u32,
         parameters: &Parameters,

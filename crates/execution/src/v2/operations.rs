@@ -5,35 +5,22 @@
 //! exactly one account's storage balance pays for the bytes that a leaf gains, and one gets the bytes that it loses; no
 //! operation brings a key of small order onto the chain (R51).
 
+use super::actor::{Actor, check_exists, credit, move_amount, settle, store};
 use super::authority::grants_era;
 use super::committee::govern;
-use super::custody::CustodyState;
 use super::grant::{Grant, Right};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::pools::{Pools, shielded};
+use super::record::CustodyState;
 use super::record::{AccountRecord2, Allowance};
-use super::slots::At;
 use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
 use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
 use rustorium_crypto::{account_id, asset_id, is_small_order};
-use rustorium_types::{
-    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId,
-};
+use rustorium_types::{AccountId, AssetId, ChainId, Condition, FailureCode, Operation, Parameters, Signer};
 use std::borrow::Cow;
-
-/// The sender of the transaction whose operations are executed.
-#[derive(Clone, Copy)]
-pub(crate) struct Actor {
-    pub(crate) sender: AccountId,
-    /// The one key that acts; `None` for an authority of several keys.
-    pub(crate) key: Option<PublicKey>,
-    pub(crate) time_ms: u64,
-    pub(crate) epoch: Epoch,
-    pub(crate) transaction: TxId,
-}
 
 /// Executes one operation that version 1 has, too.
 pub(crate) fn apply<'a>(
@@ -154,24 +141,6 @@ fn transfer(
     move_amount(ledger, sender, (sender, to), asset, amount)
 }
 
-/// Moves an amount between two balances. `payer` pays for the bytes that they gain, or gets those that they lose.
-pub(crate) fn move_amount(
-    ledger: &mut Ledger<'_>,
-    payer: AccountId,
-    (from, to): (AccountId, AccountId),
-    asset: AssetId,
-    amount: u128,
-) -> Result<(), Stop> {
-    let at = ledger.find(from, Name::Balance(asset))?;
-    let Some(left) = ledger.amount(at).checked_sub(amount) else {
-        return fail(FailureCode::InsufficientBalance);
-    };
-    // An emptied leaf is removed, and its bytes are returned before the receiver's are paid.
-    let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
-    store(ledger, payer, at, leaf)?;
-    credit(ledger, payer, (to, asset), amount)
-}
-
 fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountId, amount: u128) -> Result<(), Stop> {
     if symbol.is_empty() || !symbol.iter().all(u8::is_ascii_graphic) {
         return fail(FailureCode::BadSymbol);
@@ -183,19 +152,6 @@ fn issue(ledger: &mut Ledger<'_>, sender: AccountId, symbol: &[u8], to: AccountI
     credit(ledger, sender, (to, asset_id(&sender, symbol)), amount)
 }
 
-fn credit(
-    ledger: &mut Ledger<'_>,
-    payer: AccountId,
-    (to, asset): (AccountId, AssetId),
-    amount: u128,
-) -> Result<(), Stop> {
-    let at = ledger.find(to, Name::Balance(asset))?;
-    match ledger.amount(at).checked_add(amount) {
-        Some(sum) => store(ledger, payer, at, Leaf::Amount(sum)),
-        None => fail(FailureCode::BadAmount),
-    }
-}
-
 /// Writes a grant in place of the sender's earlier one to the same account. One that allows nothing takes it back (V34).
 pub(crate) fn grant(ledger: &mut Ledger<'_>, actor: Actor, to: AccountId, grant: &Grant) -> Result<(), Stop> {
     check_exists(ledger, to)?;
@@ -203,11 +159,6 @@ pub(crate) fn grant(ledger: &mut Ledger<'_>, actor: Actor, to: AccountId, grant:
     let at = ledger.find(actor.sender, Name::Grant(to))?;
     let leaf = grant.to_bytes(actor.time_ms).map_or(Leaf::Absent, |bytes| Leaf::Bytes(Cow::Owned(bytes)));
     store(ledger, actor.sender, at, leaf)
-}
-
-pub(crate) fn check_exists(ledger: &mut Ledger<'_>, account: AccountId) -> Result<(), Stop> {
-    let at = ledger.find(account, Name::Account)?;
-    if ledger.account(at).is_some() { Ok(()) } else { fail(FailureCode::NoSuchAccount) }
 }
 
 fn check_writer(
@@ -226,26 +177,4 @@ fn check_writer(
         .map_err(|error| Stop::Read(StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
     let era = grants_era(ledger, namespace, actor.time_ms)?;
     if grant.allows(right, key, actor.time_ms, era) { Ok(()) } else { fail(FailureCode::NotAllowed) }
-}
-
-/// Writes a leaf. `payer` pays for the bytes that it gains, or gets those that it loses.
-pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
-    settle(ledger, payer, ledger.footprint(at), leaf.footprint())?;
-    ledger.write(at, leaf)
-}
-
-fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_after: u64) -> Result<(), Stop> {
-    if bytes_before == bytes_after {
-        return Ok(());
-    }
-    let at = ledger.find(payer, Name::Account)?;
-    let Some(mut record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
-    // Genesis bounds the sum of all storage bytes by u64::MAX and they are conserved, so returning bytes can't
-    // overflow.
-    let with_old = record.storage_bytes_left.saturating_add(bytes_before);
-    let Some(left) = with_old.checked_sub(bytes_after) else {
-        return fail(FailureCode::InsufficientStorage);
-    };
-    record.storage_bytes_left = left;
-    ledger.write(at, Leaf::Account(record))
 }

@@ -106,6 +106,30 @@ mod tests {
         }
     }
 
+    /// V58: who took nothing for a long time has one burst, and no second one behind it.
+    #[test]
+    fn credit_ends_with_the_burst() {
+        let (pace, hour_us) = (Pace::new(1_000, 500), 3_600_000_000);
+        assert_eq!(pace.room(0, hour_us), 500);
+        let at_us = pace.taken(0, hour_us, 500).unwrap();
+        assert_eq!((at_us, pace.room(at_us, hour_us)), (hour_us, 0));
+        assert_eq!(pace.taken(at_us, hour_us, 500), Some(hour_us + 500_000));
+    }
+
+    /// V59: many small takings move the kept time at least as far as a large one, also if a unit grows in less than a
+    /// microsecond.
+    #[test]
+    fn many_small_takings_cost_no_less_than_a_large_one() {
+        for (per_s, units) in [(3, 1), (7, 5), (3_000_000, 1), (30_000_000, 29), (1_000_000_000, 999)] {
+            let (pace, from_us) = (Pace::new(per_s, 1 << 40), 1_u64 << 50);
+            let (mut at_us, now_us) = (from_us, 1_u64 << 55);
+            for _ in 0..1_000 {
+                at_us = pace.taken(at_us, now_us, units).unwrap();
+            }
+            assert!(at_us >= pace.taken(from_us, now_us, 1_000 * units).unwrap(), "{units} of {per_s}");
+        }
+    }
+
     #[test]
     fn a_pace_without_growth_has_one() {
         assert_eq!(Pace::new(0, 5).taken(7, 7, 2), Some(2_000_007));

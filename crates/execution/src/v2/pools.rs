@@ -5,9 +5,9 @@
 //! the block runs; roots are looked up as of before the block, nullifiers as of the block's transactions so far; only the
 //! block's end changes tree, roots and digest, whose storage is bounded and paid by nobody.
 
+use super::actor::{Actor, check_exists, move_amount, store};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, check_exists, move_amount, store};
 use super::slots::At;
 use super::verifiers::Proofs;
 use crate::StateReadError;

@@ -8,67 +8,21 @@
 
 use super::pace::Pace;
 use super::record::{AccountRecord2, Allowance};
+use super::sponsors::SponsorRecord;
 use crate::execute::Skip;
 use crate::v1::ledger::StateReadError;
-use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{Capacity, DecodeError, Parameters, WHOLE_PPM, decode, encode};
+use rustorium_types::{Capacity, Parameters, WHOLE_PPM};
 
 /// Work units, or bytes of history, that an account holds at most.
 pub const DRAW: u64 = 8_192;
 /// Bytes of history that one transaction may cause.
 pub const TRANSACTION_HISTORY_MAX: u64 = 1024 * 1024;
-/// The sponsor of accounts that no other stands for.
-pub const COMMON: u32 = 0;
-/// Bytes of a sponsor's leaf.
-const SPONSOR_BYTES: usize = 24;
 
 /// Work and bytes of history that a transaction takes, whatever becomes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Charge {
     pub(crate) work: u64,
     pub(crate) history: u64,
-}
-
-/// A sponsor's leaf.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct SponsorRecord {
-    /// Share of the chain's work, in millionths.
-    pub work_ppm: u32,
-    /// Share of the chain's history, in millionths.
-    pub history_ppm: u32,
-    /// Header time up to which the sponsor's credit of work is taken, Unix µs.
-    pub work_at_us: u64,
-    /// Header time up to which its credit of history is taken, Unix µs.
-    pub history_at_us: u64,
-}
-
-impl SponsorRecord {
-    /// Returns a sponsor whose accounts used nothing so far.
-    pub fn new(work_ppm: u32, history_ppm: u32) -> Self {
-        Self { work_ppm, history_ppm, work_at_us: 0, history_at_us: 0 }
-    }
-
-    /// Encodes the leaf's value.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        encode(self)
-    }
-
-    /// Decodes a leaf's value. Errors: no sponsor has such bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode(bytes, SPONSOR_BYTES)
-    }
-
-    /// Reads the leaf of a sponsor. The common one has its share from the parameters, and no leaf before its first use.
-    pub(crate) fn read(number: u32, value: Option<&[u8]>, parameters: &Parameters) -> Result<Self, StateReadError> {
-        let found = value.map(Self::from_bytes).transpose();
-        let found = found.map_err(|error| StateReadError(format!("sponsor {number} is corrupt: {error}")))?;
-        if number == COMMON {
-            let share = capacity(parameters).common_ppm;
-            let record = found.unwrap_or(Self::new(share, share));
-            return Ok(Self { work_ppm: share, history_ppm: share, ..record });
-        }
-        found.ok_or_else(|| StateReadError(format!("there is no sponsor {number}")))
-    }
 }
 
 /// A transaction's admission: the records after it.

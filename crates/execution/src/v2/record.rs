@@ -3,12 +3,12 @@
 //! *Invariants:* a record in the form of version 1 has 64 bytes, and one in the form of version 2 never has, so the length
 //! tells the form; both forms are read alike, and the second one is written.
 
-use super::custody::CustodyState;
-use super::quota::COMMON;
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{DecodeError, Signer, decode, encode};
 
+/// The sponsor of accounts that no other stands for.
+pub const COMMON: u32 = 0;
 /// First byte of a record in the form of version 2.
 const TAG: u8 = 2;
 /// Bytes of a record in the form of version 2.
@@ -38,6 +38,18 @@ impl Allowance {
     pub(crate) fn less(self, units: u64) -> Option<Self> {
         Some(Self { left: self.left.checked_sub(u32::try_from(units).ok()?)?, ..self })
     }
+}
+
+/// Tells if an account has a custody leaf. The account's record says it, so that the leaf is read only if it counts.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub enum CustodyState {
+    /// There is no leaf: the keys change the account's settings at once.
+    #[default]
+    Absent,
+    /// The leaf has settings, and no change waits.
+    Settled,
+    /// The leaf has settings, and a change that waits.
+    Pending,
 }
 
 /// An account's own leaf.

@@ -2,9 +2,11 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
-use super::authority::Change;
 use super::grant::Grant;
-use rustorium_types::{AccountId, Authority, GovernanceChange, Hash, Operation, Operation2, SystemSender};
+use rustorium_types::{
+    AccountId, Authority, AuthoritySettings, GovernanceChange, Hash, Operation, Operation2, PublicKey, Signature,
+    SystemSender,
+};
 
 /// An operation.
 pub(crate) enum Step<'a> {
@@ -32,6 +34,66 @@ pub(crate) enum Step<'a> {
     Authority(Change<'a>),
     /// An operation of a seat, or one that its sender may not do (V36).
     Seat(SeatStep<'a>),
+    /// An operation of a validator's owner.
+    Owner(OwnerStep<'a>),
+}
+
+/// A change of an account's authority.
+#[derive(Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// Other settings of the sender.
+    Set {
+        /// The settings.
+        settings: &'a AuthoritySettings,
+        /// True if all grants made before become void.
+        void_grants: bool,
+    },
+    /// The sender's change that waits is cancelled.
+    Cancel,
+    /// The change of this account's keys that has this hash takes effect.
+    Approve(AccountId, &'a Hash),
+    /// This account gets this authority.
+    Recover(AccountId, &'a Authority),
+    /// The recovery of this account is withdrawn.
+    Withdraw(AccountId),
+}
+
+impl<'a> Change<'a> {
+    /// Reads an operation; `None` if it is another one.
+    pub(crate) fn of(operation: &'a Operation2) -> Option<Self> {
+        Some(match operation {
+            Operation2::SetAuthority { settings, void_grants } => Self::Set { settings, void_grants: *void_grants },
+            Operation2::CancelAuthority => Self::Cancel,
+            Operation2::ApproveAuthority { account, change } => Self::Approve(*account, change),
+            Operation2::Recover { account, authority } => Self::Recover(*account, authority),
+            Operation2::WithdrawRecovery { account } => Self::Withdraw(*account),
+            _ => return None,
+        })
+    }
+
+    /// Returns the account that the sender changes as its recovery account; `None` if it changes itself.
+    pub(crate) fn other(&self) -> Option<AccountId> {
+        match self {
+            Self::Set { .. } | Self::Cancel => None,
+            Self::Approve(account, _) | Self::Recover(account, _) | Self::Withdraw(account) => Some(*account),
+        }
+    }
+}
+
+/// An operation of an owner.
+pub(crate) enum OwnerStep<'a> {
+    /// Other keys of the validator.
+    ReplaceKey(Box<Operation>),
+    /// Another owner.
+    SetOwner(NewOwner<'a>),
+}
+
+/// Another owner of a validator.
+#[derive(Clone, Copy)]
+pub(crate) struct NewOwner<'a> {
+    pub(crate) validator_key: &'a PublicKey,
+    pub(crate) new_owner_key: &'a PublicKey,
+    pub(crate) possession: &'a Signature,
 }
 
 /// An operation of a seat.
@@ -57,18 +119,14 @@ pub(crate) enum SeatStep<'a> {
     },
     /// Another authority of the seat.
     SetAuthority(&'a Authority),
-    /// An operation of accounts that a seat sends, or one of seats that an account sends.
+    /// An operation that senders of this kind may not do.
     Wrong,
 }
 
 impl<'a> SeatStep<'a> {
-    /// Reads an operation that a seat sends, or that only seats send; `None` if it is another one.
-    fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
-        let is_seat = SystemSender::of(sender).is_some();
-        if !is_seat {
-            return operation.is_of_seats().then_some(Self::Wrong);
-        }
-        Some(match operation {
+    /// Reads an operation that a seat sends.
+    fn of(operation: &'a Operation2) -> Self {
+        match operation {
             Operation2::Propose { change, until_ms } => Self::Propose { change, until_ms: *until_ms },
             Operation2::Approve { number, change } => Self::Approve { number: *number, change },
             Operation2::Withdraw { number } => Self::Withdraw { number: *number },
@@ -76,15 +134,30 @@ impl<'a> SeatStep<'a> {
                 Self::SetAuthority(&settings.authority)
             }
             _ => Self::Wrong,
-        })
+        }
+    }
+}
+
+/// Reads an operation that an owner sends; `None` if owners may not do it.
+fn of_owner<'a>(sender: &AccountId, operation: &'a Operation2) -> Option<OwnerStep<'a>> {
+    match operation {
+        Operation2::ReplaceKey { .. } => operation.as_first(sender).map(Box::new).map(OwnerStep::ReplaceKey),
+        Operation2::SetOwner { validator_key, new_owner_key, possession } => {
+            Some(OwnerStep::SetOwner(NewOwner { validator_key, new_owner_key, possession }))
+        }
+        _ => None,
     }
 }
 
 impl<'a> Step<'a> {
     /// Reads an operation in the form of version 2, as this account sends it; `None` if these rules don't know it.
     pub(crate) fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
-        if let Some(step) = SeatStep::of(sender, operation) {
-            return Some(Self::Seat(step));
+        let wrong = || Some(Self::Seat(SeatStep::Wrong));
+        match SystemSender::of(sender) {
+            Some(SystemSender::Seat(_)) => return Some(Self::Seat(SeatStep::of(operation))),
+            Some(SystemSender::Owner(_)) => return of_owner(sender, operation).map(Self::Owner).or_else(wrong),
+            None if operation.is_of_seats() || operation.is_of_owners() => return wrong(),
+            None => {}
         }
         if let Some(first) = operation.as_first(sender) {
             return Some(Self::Read(Box::new(first)));
@@ -114,7 +187,9 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } | Self::Grant { .. } | Self::Authority(_) | Self::Seat(_) => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } | Self::Authority(_) | Self::Seat(_) | Self::Owner(_) => {
+                None
+            }
         }
     }
 }
@@ -141,8 +216,9 @@ mod tests {
             Operation2::Recover { account, authority: authority() },
             Operation2::WithdrawRecovery { account },
             Operation2::Withdraw { number: 0 },
+            Operation2::SetOwner { validator_key: [1; 32], new_owner_key: [2; 32], possession: [0; 64] },
         ] {
-            for sender in [account, SystemSender::Seat(0).id()] {
+            for sender in [account, SystemSender::Seat(0).id(), SystemSender::Owner(0).id()] {
                 assert!(Step::of(&sender, &operation).is_some(), "{operation:?}");
             }
         }

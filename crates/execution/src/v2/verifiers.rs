@@ -5,9 +5,9 @@
 //! validity depends on the verifier's key, the inputs and the proof alone, never on other contents of the block or of a
 //! cache.
 
+use super::actor::{Actor, store};
 use super::leaf::Leaf;
 use super::ledger::Ledger;
-use super::operations::{Actor, store};
 use crate::StateReadError;
 use crate::keys::Name;
 use crate::v1::ledger::Stop;

@@ -75,6 +75,8 @@ pub(crate) const GOVERNANCE_BYTES: u64 = 12 * 1024;
 pub const SEATS: u64 = 2 * (read(GOVERNANCE_BYTES) + write(GOVERNANCE_BYTES));
 /// Cost of a proposal or an approval, which may make its change: the records, the committee's, and proofs of possession.
 pub const GOVERN: u64 = SEATS + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
+/// Cost of a change of its validator that an owner makes: the committee's record, and proofs of possession.
+pub const OWN: u64 = read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
 /// Cost of the dearest transaction with one proposal or approval, by eight signatures (V8).
 pub(crate) const GOVERNING: u64 =
     BASE + AUTHORITY_KEYS_MAX as u64 * SIGNATURE + RECORD + GOVERNING_BYTES.div_ceil(BYTES_PER_UNIT) + GOVERN;
@@ -148,6 +150,7 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::Authority(_) => SET_AUTHORITY,
         Step::Seat(SeatStep::SetAuthority(_) | SeatStep::Withdraw { .. }) => SEATS,
         Step::Seat(_) => GOVERN,
+        Step::Owner(_) => OWN,
     }
 }
 

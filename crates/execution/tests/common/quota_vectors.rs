@@ -54,7 +54,22 @@ fn leaf(world: &World, key: StateKey) -> Value {
 }
 
 fn case(name: &str, seed: u64, rate: (u64, u64), capacity: Capacity) -> Value {
+    case_of(sponsored(rate.0, rate.1, capacity), name, seed, rate, capacity)
+}
+
+/// A case in which the sponsor's shares are four times as large, and end after a minute.
+fn ending(name: &str, seed: u64, rate: (u64, u64), capacity: Capacity) -> Value {
     let mut world = sponsored(rate.0, rate.1, capacity);
+    let leaf = world.state.get_mut(&sponsor_key(1)).unwrap();
+    let held = SponsorRecord::from_bytes(leaf).unwrap();
+    let SponsorRecord { work_ppm, history_ppm, .. } = held;
+    let (until_ms, then) = (world.header.time_ms + 60_000, AfterEnd::Shares { work_ppm, history_ppm });
+    let end = Some(SponsorEnd { until_ms, then });
+    *leaf = SponsorRecord { work_ppm: 4 * work_ppm, history_ppm: 4 * history_ppm, end, ..held }.to_bytes();
+    case_of(world, name, seed, rate, capacity)
+}
+
+fn case_of(mut world: World, name: &str, seed: u64, rate: (u64, u64), capacity: Capacity) -> Value {
     let mut numbers = Numbers(seed);
     let people = [0, 1, 2, CHILD];
     let record = |world: &World, number| leaf(world, account_key(account(number)));
@@ -110,6 +125,7 @@ pub fn quota_vectors() -> String {
         ),
         case("the default capacity", 3, (1_000_000_000, 1_000_000_000_000), Capacity::default()),
         case("a unit takes longer than a second to grow", 4, (1, 9_000), Capacity { quota_history_per_s: 1, ..tight }),
+        ending("a sponsor's raised shares end", 5, (20_000, 60_000), tight),
     ];
     let about = "Quotas of work and history: after each transaction the sender's record and its sponsor's leaf.";
     let how = "Written by `just regenerate-vectors`; a change here is a change of the protocol.";

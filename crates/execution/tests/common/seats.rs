@@ -51,7 +51,8 @@ impl World {
         let now = term_of(&self.header, &self.genesis.parameters);
         let record = self.committee_record();
         let set = rustorium_crypto::set_hash(&record.target);
-        let (term, new) = next_term_of(&now, &self.genesis.parameters, (set, record.wanted.as_deref()));
+        let wanted = record.wanted_at(&self.genesis.parameters, self.header.time_ms);
+        let (term, new) = next_term_of(&now, &self.genesis.parameters, (set, wanted.as_deref()));
         assert_eq!(term.check_follows(&now), Ok(()));
         self.header.epoch = term.epoch;
         (self.header.parameters, self.header.validator_set) = (term.parameters, term.validators);

@@ -1,4 +1,4 @@
-//! Lists an account's balances.
+//! Lists an account's balances, and the grants that it gave.
 
 use super::answers::{PreparedAnswer, answer};
 use super::app::Shared;
@@ -7,15 +7,17 @@ use super::params::{Caller, Params, Segments, address, page_limit};
 use super::problem::Problem;
 use axum::extract::State;
 use axum::response::Response;
-use rustorium_api::BalanceListing;
-use rustorium_api::json::{Amount, AtView, BalanceView, BalancesPage};
+use rustorium_api::json::{Amount, AtView, BalanceView, BalancesPage, GrantsPage, ListedGrant};
+use rustorium_api::{BalanceListing, GrantListing};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// Approximate bytes of JSON of one balance.
 const BALANCE_BYTES: usize = 160;
+/// Approximate bytes of JSON of one grant.
+const GRANT_BYTES: usize = 1024;
 
-/// Parameters of a listing of balances.
+/// Parameters of a listing of balances or grants.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -53,6 +55,42 @@ pub async fn balances(
         PreparedAnswer::fresh(&BalancesPage {
             account: listing.account,
             balances: found.balances.into_iter().map(view).collect(),
+            next: found.next.map(cursor_text),
+            at: AtView::new(backend.chain().shard, found.at),
+        })
+    })
+    .await
+}
+
+/// Lists the grants that an account gave, in no meaningful order, with those that allow nothing any more and still take
+/// storage. A short or empty page may still have a next one, since a node looks at a limited number of leaves for each page.
+/// The list has no proof: `POST /v1/proofs` proves the grants that it names.
+#[utoipa::path(
+    get, path = "/v1/accounts/{address}/grants",
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), HoldingsParams),
+    responses(
+        (status = 200, body = GrantsPage),
+        (status = "4XX", description = "Error; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
+    )
+)]
+pub async fn grants(
+    State(app): Shared,
+    caller: Caller,
+    Segments(text): Segments<String>,
+    Params(params): Params<HoldingsParams>,
+) -> Result<Response, Problem> {
+    let from = list_from(params.cursor.as_deref(), params.at.as_deref())?;
+    let listing = GrantListing { account: address(&text)?, from, limit: page_limit(params.limit)? };
+    answer(&app, caller, listing.limit * GRANT_BYTES, move |backend| {
+        let found = backend.grants(&listing)?;
+        let (era, time_ms) = (found.era, found.time_ms);
+        let grants = found.grants.iter();
+        let grants =
+            grants.map(|(to, grant)| ListedGrant { to: *to, valid: grant.is_valid(time_ms, era), grant: grant.into() });
+        PreparedAnswer::fresh(&GrantsPage {
+            account: listing.account,
+            grants_era: era,
+            grants: grants.collect(),
             next: found.next.map(cursor_text),
             at: AtView::new(backend.chain().shard, found.at),
         })

@@ -25,6 +25,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         state::authority,
         state::balance,
         holdings::balances,
+        holdings::grants,
         history::history,
         state::value,
         state::prove,

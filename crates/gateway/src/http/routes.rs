@@ -27,6 +27,7 @@ fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
         ("/v1/transactions/{id}", RequiredAccess::Read, get(read::transaction)),
         ("/v1/accounts/{address}", RequiredAccess::Read, get(state::account)),
         ("/v1/accounts/{address}/authority", RequiredAccess::Read, get(state::authority)),
+        ("/v1/accounts/{address}/grants", RequiredAccess::Read, get(holdings::grants)),
         ("/v1/accounts/{address}/balances", RequiredAccess::Read, get(holdings::balances)),
         ("/v1/accounts/{address}/balances/{asset}", RequiredAccess::Read, get(state::balance)),
         ("/v1/accounts/{address}/history/{*key}", RequiredAccess::Read, get(history::history)),

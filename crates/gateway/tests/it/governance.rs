@@ -28,8 +28,26 @@ async fn seats_proposals_pauses_and_what_is_wanted_are_shown() {
         (&proposal["change"], &proposal["hash"]),
         (&json!({ "type": "resume" }), &json!(change_hash(&proposed())))
     );
+    let owners = shown["owners"].as_array().unwrap();
+    assert_eq!(owners.len(), 3);
+    let owner = &owners[2];
+    assert_eq!((&owner["number"], &owner["nonce"], &owner["room"]), (&json!(2), &json!(5), &json!(119)));
+    assert_eq!((&owner["sender"], &owner["changed"]), (&json!(SystemSender::Owner(2).id()), &json!(false)));
+    assert_eq!((&owner["name"], &owner["owner_key"]), (&json!("c"), &json!(hex::encode([22; 32]))));
     assert_eq!(shown["pauses"], json!([{ "until_ms": made.time_ms + 3_600_000 }]));
     assert_eq!(shown["wanted"]["epoch_ms"], 7_200_000);
     assert_eq!(shown["wanted_hash"], json!(parameters_hash(&made.wanted)));
     assert_ne!(shown["wanted_hash"], shown["in_force_hash"]);
+}
+
+#[tokio::test]
+async fn a_nodes_report_says_what_waits_for_seats_and_what_they_paused() {
+    let world = World::new([1]);
+    let until_ms = world.chain().genesis.time_ms + 3_600_000;
+    let shown = get(&app(&world, HttpLimits::default()), "/v1/status").await.json();
+    let proposal =
+        json!({ "number": 3, "change": "resume", "approvals": [0], "not_approved": [1], "until_ms": until_ms });
+    let pauses = json!([{ "until_ms": until_ms }]);
+    let wanted = json!({ "seats": 2, "quorum": 2, "proposals": [proposal], "pauses": pauses });
+    assert_eq!(shown["governance"], wanted, "a void proposal, and an approval of a former authority, don't count");
 }

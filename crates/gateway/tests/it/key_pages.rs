@@ -1,16 +1,51 @@
 //! Pages of keys, balances and versions of the node in memory, and who governs it.
 
+use rustorium_api::json::GovernanceNote;
 use rustorium_api::*;
 use rustorium_crypto::value_hash;
-use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, SeatApproval};
-use rustorium_types::{
-    AccountId, AssetId, BoundedVec, Epoch, Genesis, GovernanceChange, Height, Operation, Parameters, PauseScope,
-    Receipt, Transaction,
+use rustorium_execution::{
+    AccountRecord, CommitteeRecord, GovernanceRecord, Grant, OpenProposal, OwnerRecord, Pause, ProposalRecord,
+    SeatApproval,
 };
-use std::collections::BTreeMap;
+use rustorium_types::{
+    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Genesis, GovernanceChange, Height, LeafValue, Operation,
+    Parameters, PauseScope, PublicKey, Receipt, Rights, Subject, Transaction, Validator, encode,
+};
+use std::collections::{BTreeMap, HashMap};
 
 /// Values by namespace and key.
 pub type Values = BTreeMap<(AccountId, Vec<u8>), Vec<u8>>;
+
+/// Next nonce and key of each account.
+pub type Nonces = HashMap<AccountId, (u64, PublicKey)>;
+
+/// Returns the value of a subject's leaf. Each account has n units of asset 1, and nobody has settings.
+pub fn leaf(subject: &Subject, nonces: &Nonces, values: &Values) -> LeafValue {
+    let bytes = match subject {
+        Subject::Account(account) => {
+            let (nonce, public_key) = *nonces.get(account)?;
+            encode(&AccountRecord { public_key, nonce, quota_left: 5, quota_at_ms: 0, storage_bytes_left: 6 })
+        }
+        Subject::Balance(_, asset) => (asset.0[0] == 1).then(|| encode(&u128::MAX))?,
+        Subject::Value(namespace, key) => values.get(&(*namespace, key.as_slice().to_vec())).cloned()?,
+        Subject::Custody(_) | Subject::Governance | Subject::Proposal(_) | Subject::Grant(..) => None?,
+    };
+    BoundedBytes::new(bytes).ok()
+}
+
+/// Returns the grants that every account gave in era 3: one that has an end, one of an earlier era, and one that holds.
+pub fn grant_page(at: At, listing: &GrantListing) -> ListedGrants {
+    let prefixes = BoundedVec::new(vec![BoundedBytes::new(b"a/".to_vec()).unwrap()]).unwrap();
+    let grant = |until_ms, era| Grant {
+        rights: Rights { put: true, delete: false },
+        until_ms,
+        prefixes: prefixes.clone(),
+        era,
+    };
+    let all = [(1, grant(Some(50), 3)), (2, grant(None, 2)), (3, grant(Some(51), 3))];
+    let grants = all.into_iter().take(listing.limit).map(|(n, grant)| (AccountId([n; 32]), grant)).collect();
+    ListedGrants { grants, era: 3, time_ms: 50, next: None, at }
+}
 
 /// Returns a page of `values`; `at` is the newest height.
 pub fn key_page(values: &Values, at: At, oldest: Height, listing: &Listing) -> Result<ListedKeys, BackendError> {
@@ -99,8 +134,26 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
     // The second approval is of an authority that the seat no longer has.
     let approvals = [(0, 0), (1, 7)].map(|(seat, generation)| SeatApproval { seat, generation });
     let approvals = BoundedVec::new(approvals.to_vec()).unwrap();
-    let proposal = ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals };
+    let proposal =
+        ProposalRecord { change: proposed(), generation: 0, until_ms: now_ms + hour_ms, approvals, made: false };
     let wanted = Parameters { epoch_ms: 7_200_000, ..in_force.clone() };
     let proposals = vec![(3, proposal.clone()), (4, proposal)];
-    Ok(Governance { epoch: Epoch(0), record, proposals, in_force, wanted, time_ms: now_ms })
+    let validator = |number: u8| Validator {
+        name: BoundedBytes::new(vec![b'a' + number]).unwrap(),
+        validator_key: [number; 32],
+        node_key: [10 + number; 32],
+        owner_key: [20 + number; 32],
+        region: 0,
+        address: BoundedBytes::default(),
+    };
+    let target = BoundedVec::new((0..3).map(validator).collect()).unwrap();
+    let committee = CommitteeRecord { target, ..CommitteeRecord::of_genesis(genesis) };
+    let owners = vec![OwnerRecord { nonce: 5, paid_ms: now_ms + 30_000 }; committee.target.len()];
+    Ok(Governance { epoch: Epoch(0), record, committee, owners, proposals, in_force, wanted, time_ms: now_ms })
+}
+
+/// Returns what waits for the seats of `governance`.
+pub fn governance_note(genesis: &Genesis) -> GovernanceNote {
+    let found = governance(genesis).unwrap();
+    GovernanceNote::new(&found.record, &found.proposals, found.time_ms)
 }

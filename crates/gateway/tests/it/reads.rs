@@ -146,6 +146,21 @@ async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
 }
 
 #[tokio::test]
+async fn grants_are_listed_with_what_they_allow_and_whether_they_still_do() {
+    let world = World::new([1]);
+    let path = format!("/v1/accounts/{}/grants", address(1));
+    let page = get(&app(&world, HttpLimits::default()), &path).await.json();
+    assert_eq!(
+        (&page["account"], &page["grants_era"], page.get("next")),
+        (&json!(address(1).to_string()), &json!(3), None)
+    );
+    let grant = |n: u8, era: u32, valid: bool| json!({ "to": AccountId([n; 32]), "rights": ["put"], "prefixes_hex": ["612f"], "era": era, "valid": valid });
+    let mut wanted = [grant(1, 3, false), grant(2, 2, false), grant(3, 3, true)];
+    (wanted[0]["until_ms"], wanted[2]["until_ms"]) = (json!(50), json!(51));
+    assert_eq!(page["grants"], json!(wanted));
+}
+
+#[tokio::test]
 async fn balances_are_listed_in_pages_of_one_height() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());

@@ -1,16 +1,17 @@
 //! A node in memory: executes puts at once, one block per submission.
 
 use crate::headers::{chain, header, proof};
-use crate::key_pages::{balance_page, governance, key_page, version_page};
+use crate::key_pages::{
+    Nonces, Values, balance_page, governance, governance_note, grant_page, key_page, leaf, version_page,
+};
 use futures_util::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
 use rustorium_crypto::{Addressed, SigningKey, account_id, block_digest};
-use rustorium_execution::AccountRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::{net::IpAddr, sync::Arc};
 use tokio::sync::watch;
@@ -21,8 +22,8 @@ struct Inner {
     blocks: Vec<BlockView>,
     transactions: HashMap<TxId, (Transaction, Receipt)>,
     pending: HashSet<TxId>,
-    nonces: HashMap<AccountId, (u64, PublicKey)>,
-    values: BTreeMap<(AccountId, Vec<u8>), Vec<u8>>,
+    nonces: Nonces,
+    values: Values,
 }
 
 pub struct World {
@@ -254,21 +255,6 @@ impl World {
     }
 }
 
-impl Inner {
-    fn leaf(&self, subject: &Subject) -> LeafValue {
-        let bytes = match subject {
-            Subject::Account(account) => {
-                let (nonce, public_key) = *self.nonces.get(account)?;
-                encode(&AccountRecord { public_key, nonce, quota_left: 5, quota_at_ms: 0, storage_bytes_left: 6 })
-            }
-            Subject::Balance(_, asset) => (asset.0[0] == 1).then(|| encode(&u128::MAX))?,
-            Subject::Value(namespace, key) => self.values.get(&(*namespace, key.as_slice().to_vec())).cloned()?,
-            Subject::Custody(_) => None?,
-        };
-        BoundedBytes::new(bytes).ok()
-    }
-}
-
 impl World {
     fn proven(&self) -> Result<At, BackendError> {
         match self.proven_height.load(Ordering::Relaxed) {
@@ -289,7 +275,10 @@ impl World {
             ProveAt::Newest { .. } | ProveAt::Current | ProveAt::Height(_) => {}
         }
         let inner = self.inner.lock();
-        let entries = subjects.into_iter().map(|subject| (subject.clone(), inner.leaf(&subject))).collect();
+        let entries = subjects
+            .into_iter()
+            .map(|subject| (subject.clone(), leaf(&subject, &inner.nonces, &inner.values)))
+            .collect();
         let header = header(at.height.0 + 1);
         let proof = ReadProof {
             entries: BoundedVec::new(entries).unwrap(),
@@ -367,7 +356,10 @@ impl Backend for World {
             }
             ReadAt::Height(height) => At { height, root: Hash([height.0 as u8; 32]) },
         };
-        Ok(StateValues { values: subjects.iter().map(|subject| inner.leaf(subject)).collect(), at })
+        Ok(StateValues {
+            values: subjects.iter().map(|subject| leaf(subject, &inner.nonces, &inner.values)).collect(),
+            at,
+        })
     }
 
     fn prove(
@@ -398,6 +390,10 @@ impl Backend for World {
         let inner = self.inner.lock();
         let oldest = Height(self.pruned_below.load(Ordering::Relaxed));
         key_page(&inner.values, self.at(&inner), oldest, listing)
+    }
+
+    fn grants(&self, listing: &GrantListing) -> Result<ListedGrants, BackendError> {
+        Ok(grant_page(self.at(&self.inner.lock()), listing))
     }
 
     fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError> {
@@ -481,6 +477,7 @@ impl Backend for World {
             findings: self.findings.lock().clone(),
             retired: self.retired.lock().clone(),
             evidence: self.evidence.lock().clone(),
+            governance: Some(governance_note(&self.chain.genesis)),
         }
     }
 

@@ -2,18 +2,16 @@
 
 use crate::Outcome;
 use crate::chain::{account, signer};
+use crate::second;
 use rustorium_crypto::{SigningKey, asset_id, domain, hash, signed_bytes, value_hash, verifier_id};
 use rustorium_execution::record::{VerifierRecord, encode_amount};
-use rustorium_execution::{
-    AccountRecord, AccountRecord2, Allowance, COMMON, ChangedBy, CustodyRecord, CustodyState, PendingChange, hashes,
-};
+use rustorium_execution::{AccountRecord, hashes};
 use rustorium_types::Outcome as Expected;
 use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, PUBLIC_INPUTS_MAX, VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, AssetId, Authority, AuthoritySettings, BoundedBytes, BoundedVec, ChainId, Condition, FailureCode,
-    Genesis, GenesisAccount, GenesisPool, Key, LeafWrite, NamedInput, Operation, Operation2, Parameters, PoolTransfer,
-    Possession, PossessionBody, PublicKey, Recovery, Rules, ShardId, Signer, SignerKey, StateKey, Symbol, Validator,
-    Value, VerifierId, encode, limits,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Capacity, ChainId, Condition, FailureCode, Genesis, GenesisAccount,
+    GenesisPool, Key, LeafWrite, NamedInput, Operation, Operation2, Parameters, PoolTransfer, Possession,
+    PossessionBody, PublicKey, Rules, ShardId, StateKey, Symbol, Validator, Value, VerifierId, encode, limits,
 };
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::prove::DEVNET_VERIFYING_KEY;
@@ -22,6 +20,8 @@ use serde_json::Value as Json;
 
 const NAMES: u64 = 1 << 20;
 const STORAGE_BYTES: u64 = 1 << 40;
+/// Units a second of which nobody uses all.
+const PLENTY: u64 = 1 << 50;
 const POOL: u32 = 1;
 /// Kinds of leaves, as names begin.
 const ACCOUNT: u8 = 0;
@@ -29,7 +29,6 @@ const BALANCE: u8 = 1;
 const DATA: u8 = 2;
 const GRANT: u8 = 3;
 const VERIFIER: u8 = 6;
-const CUSTODY: u8 = 10;
 
 /// Makes the operations in the form of version 2 of a sender, by its number, in a round.
 type Second = fn(usize, usize) -> Outcome<Vec<Operation2>>;
@@ -42,6 +41,8 @@ pub struct Case {
     pub operations: usize,
     pub outcome: Expected,
     pub genesis: fn(&Case, Rules) -> Outcome<Genesis>,
+    /// Returns the id of a sender, by its number.
+    pub sender: fn(usize) -> AccountId,
     /// Returns the operations of a sender's transaction in a round.
     pub make: fn(usize, usize) -> Outcome<Vec<Operation>>,
     /// Does so in the form of version 2, where version 1 has no such operations.
@@ -49,6 +50,19 @@ pub struct Case {
     /// Returns the leaves that they find.
     pub leaves: fn(usize, usize) -> Outcome<Vec<LeafWrite>>,
 }
+
+/// A case of operations that version 1 has not.
+pub const SECOND_ONLY: Case = Case {
+    name: "",
+    senders: 100,
+    operations: 1,
+    outcome: Expected::Ok,
+    genesis: small,
+    sender: account,
+    make: |_, _| Ok(Vec::new()),
+    second: None,
+    leaves: |_, _| Ok(Vec::new()),
+};
 
 type Make = fn(usize, usize) -> Outcome<Vec<Operation>>;
 type Leaves = fn(usize, usize) -> Outcome<Vec<LeafWrite>>;
@@ -61,11 +75,9 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         name,
         senders,
         operations,
-        outcome: Expected::Ok,
-        genesis: small,
         make,
-        second: None,
         leaves,
+        ..SECOND_ONLY
     };
     let refused =
         |name, senders, make: Make, leaves: Leaves| Case { outcome: REFUSED, ..case(name, senders, 1, make, leaves) };
@@ -118,13 +130,12 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         Case { genesis: large_committee, ..case("replace_key", 12, 1, replace, none) },
     ];
     if rules == Rules::V2 {
-        let recoveries = case("recover_8_keys", 60, 4, |_, _| Ok(Vec::new()), waiting_changes);
-        all.push(Case { second: Some(recoveries_of), ..recoveries });
+        all.extend(second::cases());
     }
     all
 }
 
-fn each<T>(count: usize, make: impl Fn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {
+pub fn each<T>(count: usize, make: impl Fn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {
     (0..count).map(make).collect()
 }
 
@@ -156,7 +167,7 @@ fn absent(namespace: AccountId, key: Vec<u8>) -> Outcome<Operation> {
     Ok(Operation::Require(Condition::Absent { namespace, key: Key::new(key)? }))
 }
 
-fn leaf_of(account: AccountId, kind: u8, rest: &[u8], value: Vec<u8>) -> LeafWrite {
+pub fn leaf_of(account: AccountId, kind: u8, rest: &[u8], value: Vec<u8>) -> LeafWrite {
     let name = [&[kind], rest].concat();
     let key = StateKey { account, name: hash(domain::NAME, &[&name]) };
     LeafWrite { key, name, value: Some(value) }
@@ -182,19 +193,19 @@ fn create_accounts(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
 }
 
 /// Returns the prefixes of a grant of the largest size; the last one is the one that `key` begins with.
-fn prefixes(key: &[u8]) -> Outcome<BoundedVec<Key, GRANT_PREFIXES_MAX>> {
+pub fn prefixes(key: &[u8]) -> Outcome<BoundedVec<Key, GRANT_PREFIXES_MAX>> {
     let other = |number: u8| Key::new(vec![number; KEY_BYTES_MAX]);
     let mut prefixes = (1..GRANT_PREFIXES_MAX as u8).map(other).collect::<Result<Vec<_>, _>>()?;
     prefixes.push(Key::new(key.to_vec())?);
     Ok(BoundedVec::new(prefixes)?)
 }
 
-fn long_name(number: usize) -> Vec<u8> {
+pub fn long_name(number: usize) -> Vec<u8> {
     [vec![200; KEY_BYTES_MAX - 1], vec![number as u8]].concat()
 }
 
 /// The number of an account that sends nothing, for each round of each sender.
-fn elsewhere(sender: usize, round: usize, number: usize) -> usize {
+pub fn elsewhere(sender: usize, round: usize, number: usize) -> usize {
     1 << 30 | round << 20 | sender << 4 | number
 }
 
@@ -229,53 +240,13 @@ fn grant(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
     })
 }
 
-fn own_grants(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
+pub fn own_grants(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
     let grant = |n: usize| -> Outcome<_> {
         let to = elsewhere(sender, round, n);
         let rights = encode(&prefixes(&long_name(n))?);
         Ok([record_of(to), leaf_of(account(sender), GRANT, &account(to).0, rights)])
     };
     Ok(each(4, grant)?.into_iter().flatten().collect())
-}
-
-fn eight_keys(first: usize) -> Outcome<Authority> {
-    let mut keys: Vec<SignerKey> = (first..first + 8).map(|n| SignerKey::Ed25519(signer(n).public())).collect();
-    keys.sort_unstable();
-    Ok(Authority::new(8, keys)?)
-}
-
-fn recoveries_of(sender: usize, round: usize) -> Outcome<Vec<Operation2>> {
-    let authority = eight_keys(1_000)?;
-    each(4, |n| {
-        let account = account(elsewhere(sender, round, n));
-        Ok(Operation2::Recover { account, authority: authority.clone() })
-    })
-}
-
-/// Accounts that the sender recovers, each with the largest custody leaf: a change waits that the recovery replaces.
-fn waiting_changes(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
-    let recovery = Some(Recovery { account: account(sender), delay_ms: 3_600_000, is_final: true });
-    let settings =
-        |first| -> Outcome<_> { Ok(AuthoritySettings { authority: eight_keys(first)?, delay_ms: 1, recovery }) };
-    let pending =
-        PendingChange { by: ChangedBy::Keys, settings: settings(2_000)?, void_grants: true, due_ms: u64::MAX };
-    let custody = CustodyRecord { settings: settings(3_000)?, pending: Some(pending) }.to_bytes();
-    let leaves = |n: usize| -> Outcome<_> {
-        let owner = elsewhere(sender, round, n);
-        let record = AccountRecord2 {
-            signer: Signer::Single(signer(owner).public()),
-            nonce: 0,
-            storage_bytes_left: STORAGE_BYTES,
-            sponsor: COMMON,
-            work: Allowance::default(),
-            history: Allowance::default(),
-            custody: CustodyState::Pending,
-            grants_era: 0,
-        };
-        let record = leaf_of(account(owner), ACCOUNT, &[], record.to_bytes());
-        Ok([record, leaf_of(account(owner), CUSTODY, &[], custody.clone())])
-    };
-    Ok(each(4, leaves)?.into_iter().flatten().collect())
 }
 
 fn require_hash(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
@@ -412,7 +383,7 @@ fn validator(number: usize) -> Outcome<Validator> {
     })
 }
 
-fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genesis> {
+pub fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genesis> {
     let accounts = (0..case.senders).map(|number| GenesisAccount {
         region: 0,
         public_key: signer(number).public(),
@@ -420,11 +391,22 @@ fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genesis> 
         balances: BoundedVec::default(),
     });
     let operators = (0..case.senders.min(limits::OPERATORS_MAX)).map(|number| signer(number).public()).collect();
+    let parameters = Parameters::of(rules);
+    // Each transaction declares as much as a batch may have, and none is to wait for quota.
+    let plenty = |capacity| Capacity {
+        quota_history_max: PLENTY,
+        quota_history_per_s: PLENTY,
+        work_per_s: PLENTY,
+        history_per_s: PLENTY,
+        ..capacity
+    };
+    let capacity = parameters.capacity.map(plenty);
+    let operators = BoundedVec::new(operators)?;
     Ok(Genesis {
         version: rules.version(),
         name: BoundedBytes::new(b"work".to_vec())?,
         time_ms: 1_800_000_000_000,
-        parameters: Parameters { operators: BoundedVec::new(operators)?, operator_quorum: 1, ..Parameters::of(rules) },
+        parameters: Parameters { operators, operator_quorum: 1, capacity, ..parameters },
         validators: BoundedVec::new((0..validators).map(validator).collect::<Outcome<_>>()?)?,
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
@@ -463,17 +445,21 @@ fn replace_key(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
 }
 
 fn replace_proven(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
+    Ok(vec![proven(chain_of_committee()?, sender, round)?])
+}
+
+/// Returns the operation that gives a validator other keys, with the proof of their possession.
+pub fn proven(chain: ChainId, sender: usize, round: usize) -> Outcome<Operation> {
     let owner_key = validator(sender)?.owner_key;
     let [validator_key, node_key] = new_keys(sender, round);
-    let chain = chain_of_committee()?;
     let body = PossessionBody { chain, owner_key, validator_key: validator_key.public(), node_key: node_key.public() };
     let signed = signed_bytes(domain::POSSESSION, &body);
-    Ok(vec![Operation::ReplaceProven {
+    Ok(Operation::ReplaceProven {
         validator_key: replaced(sender, round)?,
         new_validator_key: validator_key.public(),
         new_node_key: node_key.public(),
         possession: Possession { validator: validator_key.sign(&signed), node: node_key.sign(&signed) },
-    }])
+    })
 }
 
 /// Returns the id of the chain of the case with the largest committee.

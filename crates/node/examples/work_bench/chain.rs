@@ -125,7 +125,7 @@ impl Chain {
     fn transaction(&self, case: &Case, sender: usize, round: usize) -> Outcome<Transaction> {
         let (key, work_limit) = (signer(sender), self.made.parameters.batch_work_max);
         let (nonce, expires_at_ms) = (round as u64, u64::MAX);
-        let (sender_id, shard_hint, location) = (account(sender), None, None);
+        let (sender_id, shard_hint, location) = ((case.sender)(sender), None, None);
         if let Some(make) = case.second {
             let body = TransactionBody2 {
                 authority: Authority::of_key(key.public())?,

@@ -8,6 +8,7 @@
 
 mod cases;
 mod chain;
+mod second;
 
 use cases::{Case, cases};
 use chain::{Chain, Spent};

@@ -1,28 +1,59 @@
 //! Who governs the chain, as the node's newest state says it.
 //!
-//! *Invariants:* reads at most as many proposals as there may be open ones.
+//! *Invariants:* reads at most as many proposals as there may be open ones, and a leaf for each validator.
 
 use super::BackendError;
 use rustorium_api::Governance;
-use rustorium_execution::{CommitteeRecord, GovernanceRecord, ProposalRecord, StateRead, StateReadError, proposal_key};
+use rustorium_api::json::GovernanceNote;
+use rustorium_execution::{
+    CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, StateRead, StateReadError, proposal_key,
+};
 use rustorium_shard::context::Context;
+use rustorium_stages::clock::wall_ms;
 use rustorium_stages::executor::StoredState;
 use rustorium_storage::Store;
+use rustorium_types::Parameters;
 
 /// Reads seats, proposals and pauses. Errors: the store can't be read.
 pub(super) fn read(store: &dyn Store, context: &Context) -> Result<Governance, BackendError> {
     let failed = |error: StateReadError| BackendError::Storage(error.to_string());
     let (state, in_force) = (StoredState(store), context.parameters.clone());
-    let record = GovernanceRecord::read(&state, &in_force).map_err(failed)?;
-    let wanted = CommitteeRecord::read(&state).map_err(failed)?.wanted(&in_force).clone();
+    let (record, proposals) = seats(&state, &in_force).map_err(failed)?;
+    let committee = CommitteeRecord::read(&state).map_err(failed)?;
+    let wanted = committee.wanted(&in_force).clone();
+    let owner = |number: &u32| OwnerRecord::read(&state, *number);
+    let owners: Result<Vec<_>, _> = committee.numbered().numbers.iter().map(owner).collect();
+    let owners = owners.map_err(failed)?;
+    let time_ms = chain_ms(store);
+    Ok(Governance { epoch: context.epoch(), record, committee, owners, proposals, in_force, wanted, time_ms })
+}
+
+/// Reads what waits for seats, and what they paused. `None` under version 1, or if the store can't be read. A time that has
+/// passed by this machine's clock is over, although an idle chain's time stands still.
+pub(super) fn note(store: &dyn Store, context: &Context) -> Option<GovernanceNote> {
+    if !context.rules.has_terms() {
+        return None;
+    }
+    let (record, proposals) = seats(&StoredState(store), &context.parameters).ok()?;
+    Some(GovernanceNote::new(&record, &proposals, wall_ms().max(chain_ms(store))))
+}
+
+fn seats(
+    state: &StoredState<'_>,
+    in_force: &Parameters,
+) -> Result<(GovernanceRecord, Vec<(u64, ProposalRecord)>), StateReadError> {
+    let record = GovernanceRecord::read(state, in_force)?;
     let mut proposals = Vec::new();
     for open in &record.open {
         // One that was made since the record was read is gone.
-        let stored = state.get(&proposal_key(open.number)).map_err(failed)?;
+        let stored = state.get(&proposal_key(open.number))?;
         if let Some(proposal) = stored.and_then(|bytes| ProposalRecord::from_bytes(&bytes).ok()) {
             proposals.push((open.number, proposal));
         }
     }
-    let time_ms = store.tip().map_or(0, |tip| tip.header.time_ms);
-    Ok(Governance { epoch: context.epoch(), record, proposals, in_force, wanted, time_ms })
+    Ok((record, proposals))
+}
+
+fn chain_ms(store: &dyn Store) -> u64 {
+    store.tip().map_or(0, |tip| tip.header.time_ms)
 }

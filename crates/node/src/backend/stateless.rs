@@ -5,8 +5,9 @@ use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
     At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, Governance,
-    History, InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven,
-    ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    GrantListing, History, InForce, KeyHistory, ListedBalances, ListedGrants, ListedKeys, Listing, Newest, Place,
+    ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus,
+    Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -114,6 +115,10 @@ impl Backend for StatelessBackend {
         self.not_yet()
     }
 
+    fn grants(&self, _: &GrantListing) -> Result<ListedGrants, BackendError> {
+        self.not_yet()
+    }
+
     fn balances(&self, _: &BalanceListing) -> Result<ListedBalances, BackendError> {
         self.not_yet()
     }
@@ -164,6 +169,7 @@ impl Backend for StatelessBackend {
             findings: Vec::new(),
             retired: None,
             evidence: Vec::new(),
+            governance: None,
         }
     }
 

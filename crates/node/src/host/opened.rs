@@ -15,7 +15,7 @@ use crate::inbound::Inlet;
 use crate::links::Links;
 use crate::notices::Notices;
 use crate::opening::{
-    Folders, address_book, open_notices, refuse_missing_journal, seed_book, threads_for, work_config,
+    Folders, address_book, open_decisions, open_notices, refuse_missing_journal, seed_book, threads_for, work_config,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -30,6 +30,7 @@ use rustorium_gateway::ChainInfo;
 use rustorium_shard::{Event, ExecutionJob, Journaled, Shard};
 use rustorium_stages::clock::now;
 use rustorium_stages::contained::Closes;
+use rustorium_stages::decisions::Decisions;
 use rustorium_stages::durability::DurabilityThread;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::mark::Mark;
@@ -180,6 +181,7 @@ impl Opened {
             self.replica.store.clone(),
             self.gauges.clone(),
             self.links.clone(),
+            self.replica.progress.clone(),
         )
         // The gateway serves the root shard.
         .with_tls(process.tls.clone().filter(|_| self.backend.chain.shard == ShardId::ROOT));
@@ -250,7 +252,9 @@ impl Opened {
         vitals: &mut Vitals,
     ) -> Result<Threads, NodeError> {
         let roots = self.replica.roots(|| process.tables())?;
-        let executor = self.replica.executor(roots.as_ref(), threads_for(1))?;
+        let mut executor = self.replica.executor(roots.as_ref(), threads_for(1))?;
+        let decisions = open_decisions(&process.config, process.audit.clone())?;
+        executor.decided = Some(Arc::new(move |found: &Decisions| decisions.note(found)));
         let (events, gauges, start) = (self.replica.events.clone(), self.gauges.clone(), process.start);
         let keeping = self.replica.keeping(process.config.keep_heights);
         let mark = Arc::<Mark>::default();

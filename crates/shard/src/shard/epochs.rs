@@ -4,7 +4,6 @@
 //! dropped.
 
 use super::machines::clocks::Clocks;
-use super::machines::epoch_end::due_by_time_us;
 use super::machines::homes::Homes;
 use super::recovery::Journaled;
 use super::{EndedEpoch, Now, Ports, Shard};
@@ -38,7 +37,7 @@ impl<P: Ports> Shard<P> {
     /// Returns when the epoch's end is due by time or by a wish of the operators, or when a peer is next asked how the
     /// epoch ended; monotonic microseconds.
     pub(super) fn next_end_us(&self, now: Now) -> Option<u64> {
-        let due = due_by_time_us(&self.context, now).into_iter();
+        let due = self.epoch_end.due_by_time_us(&self.context, now).into_iter();
         let ask = self.asks_for_end().then_some(self.epoch_end.ask_at_us());
         due.chain(ask).min()
     }

@@ -7,6 +7,7 @@ use rustorium_crypto::{chain_id, change_hash, id_on, operators_hash, parameters_
 use rustorium_execution::{Light, Trust};
 use rustorium_shard::Event;
 use rustorium_shard::context::Context;
+use rustorium_stages::decisions::{Decision, Decisions, SeatAct};
 use rustorium_storage::Store;
 use rustorium_types::*;
 
@@ -170,4 +171,79 @@ fn accounts_wait_while_they_are_paused() {
     assert_eq!(outcome(&net, &ended), Some(Outcome::Ok));
     let id = put(&mut net);
     assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+}
+
+/// V50: each node notes what seats decide, in order, and what a boundary takes of it.
+#[test]
+fn all_nodes_note_what_seats_decide_and_what_comes_into_force() {
+    let operators = BoundedVec::new(vec![chain::signer(0).public(), chain::signer(1).public()]).unwrap();
+    let parameters = Parameters { min_epoch_ms: Some(AGE_MS), operators, operator_quorum: 2, ..governed() };
+    let mut net = Net::of(4, parameters);
+    goes_on(&mut net, 4);
+    let change = Box::new(longer(&net, 7_200_000));
+    let (hash, proposed) = (change_hash(&change), propose(&net, (*change).clone()));
+    let Operation2::Propose { until_ms, .. } = proposed else { unreachable!("so it is made") };
+    let first = seat_does(&mut net, (0, 0), 0, proposed.clone());
+    let second = seat_does(&mut net, (0, 0), 1, proposed);
+    let withdrew = seat_does(&mut net, (0, 0), 2, Operation2::Withdraw { number: 2 });
+    // A transaction that fails decides nothing.
+    let late = seat_does(&mut net, (1, 1), 0, Operation2::Approve { number: 2, change: hash });
+    assert!(matches!(outcome(&net, &late), Some(Outcome::Failed { .. })));
+    let approved = seat_does(&mut net, (1, 1), 1, Operation2::Approve { number: 1, change: hash });
+    let authority = chain::authority_of(1, &[7]);
+    let settings = AuthoritySettings { authority, delay_ms: 0, recovery: None };
+    let rekeyed = seat_does(&mut net, (1, 1), 2, Operation2::SetAuthority { settings, void_grants: false });
+    to_the_age(&mut net, START_MS);
+    let noted: Vec<Decisions> = net.ports(0).decided.lock().unwrap().clone();
+    let decided: Vec<Decision> = noted.iter().flat_map(|one| one.decided.clone()).collect();
+    let proposal = |number| SeatAct::Proposed { number, change: change.clone(), until_ms };
+    let acts = [
+        (0, first, proposal(1)),
+        (0, second, proposal(2)),
+        (0, withdrew, SeatAct::Withdrew { number: 2, ended: true }),
+        (1, approved, SeatAct::Approved { number: 1, hash }),
+        (1, approved, SeatAct::Made { number: 1, change: change.clone() }),
+        (1, rekeyed, SeatAct::Rekeyed { signer: Signer::Single(chain::signer(7).public()) }),
+    ];
+    assert_eq!(decided, acts.map(|(seat, transaction, act)| Decision { seat, transaction, act }));
+    let boundary = ended(&net, 0);
+    let last = noted.last().unwrap();
+    assert_eq!((last.height, last.term), (boundary.boundary.height, Some(boundary.term)));
+    assert_eq!(noted.iter().filter(|one| one.term.is_some()).count(), 1);
+    for index in 1..4 {
+        assert_eq!(*net.ports(index).decided.lock().unwrap(), noted, "node {index}");
+    }
+}
+
+/// Both seats act in one block, which alone proposes and makes a change.
+#[test]
+fn a_change_that_one_block_proposes_and_makes_is_noted_as_made() {
+    let operators = BoundedVec::new(vec![chain::signer(0).public(), chain::signer(1).public()]).unwrap();
+    let mut net = Net::of(4, Parameters { operators, operator_quorum: 2, ..governed() });
+    goes_on(&mut net, 4);
+    let chain = chain_id(&net.genesis);
+    let pause = GovernanceChange::Pause { scope: PauseScope::All, until_ms: net.now.wall_ms + 60_000 };
+    let withdraw = Operation2::Withdraw { number: 1 };
+    let of = |seat: u32, number: usize, operations| {
+        second_of(&net.genesis, (&[number], &[number]), SystemSender::Seat(seat).id(), 0, operations)
+    };
+    // The first seat withdraws and proposes again; numbers go on.
+    let again = propose(&net, pause.clone());
+    let approve_again = Operation2::Approve { number: 2, change: change_hash(&pause) };
+    let first = of(0, 0, vec![propose(&net, pause.clone()), withdraw, again]);
+    let second = of(1, 1, vec![approve_again]);
+    let transactions = verified(chain, vec![first, second]);
+    net.ports(1).events.push_back(Event::Transactions { transactions, from_client: true });
+    settle(&mut net);
+    let noted: Vec<Decisions> = net.ports(2).decided.lock().unwrap().clone();
+    let numbered = |one: &Decision| match &one.act {
+        SeatAct::Proposed { number, .. } => ("proposed", *number),
+        SeatAct::Approved { number, .. } => ("approved", *number),
+        SeatAct::Withdrew { number, ended } => (if *ended { "ended" } else { "withdrew" }, *number),
+        SeatAct::Made { number, change } => (if **change == pause { "made" } else { "another" }, *number),
+        SeatAct::Rekeyed { .. } => ("rekeyed", 0),
+    };
+    let acts: Vec<_> = noted.iter().flat_map(|one| one.decided.iter().map(numbered)).collect();
+    assert_eq!(acts, [("proposed", 1), ("ended", 1), ("proposed", 2), ("approved", 2), ("made", 2)]);
+    assert!(noted.iter().all(|one| one.term.is_none()));
 }

@@ -46,4 +46,5 @@ mod terms;
 mod turns;
 mod validity;
 mod versions;
+mod waits;
 mod wants;

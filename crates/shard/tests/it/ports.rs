@@ -20,6 +20,7 @@ use rustorium_shard::{EndReason, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_stages::activating::Activating;
 use rustorium_stages::clients::account_view;
+use rustorium_stages::decisions::Decisions;
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
@@ -38,7 +39,7 @@ use rustorium_types::*;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// The smallest tables, made once; the roots don't depend on their size.
@@ -97,6 +98,8 @@ pub struct TestPorts {
     pub signer: Option<Signer>,
     /// Peers of an older release, by the version of the link.
     pub link_versions: BTreeMap<ValidatorIndex, u8>,
+    /// What operators' seats decided.
+    pub decided: Arc<Mutex<Vec<Decisions>>>,
 }
 
 impl TestPorts {
@@ -141,6 +144,7 @@ impl TestPorts {
             target: BTreeSet::new(),
             signer: None,
             link_versions: BTreeMap::new(),
+            decided: Arc::default(),
         }
     }
 
@@ -162,6 +166,7 @@ impl TestPorts {
         jobs.push(job);
         jobs.close();
         let inbox = Arc::<Inbox>::default();
+        let decided = self.decided.clone();
         let executor = Executor {
             context: self.context.clone(),
             store: self.store.clone(),
@@ -176,6 +181,7 @@ impl TestPorts {
             keys: Keys::default(),
             provers: Scoped(2),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
+            decided: Some(Arc::new(move |decisions: &Decisions| decided.lock().unwrap().push(decisions.clone()))),
         };
         executor.execute_all(&jobs);
         assert_eq!(inbox.failure(), None);

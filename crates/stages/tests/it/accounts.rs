@@ -87,3 +87,26 @@ fn a_report_of_a_block_has_what_the_block_did_not_write() {
     assert_eq!(views(vec![]), [(ACCOUNT, waits(3, 9))]);
     assert_eq!(account_views(&[(AccountId([7; 32]), 1)], &[], &store), []);
 }
+
+/// V37: an owner acts by the key that the wanted committee names, and each block tells pools what it is by now.
+#[test]
+fn an_owner_is_known_by_its_validators_number() {
+    let made = crate::chain::genesis_with(Parameters::default());
+    let record = CommitteeRecord::of_genesis(&made);
+    let written =
+        |record: &CommitteeRecord| LeafWrite { key: committee_key(), name: Vec::new(), value: Some(record.to_bytes()) };
+    let (id, known) = (SystemSender::Owner(2).id(), (&Parameters::default()).into());
+    let store = store(vec![written(&record)]);
+    let of = |nonce, key| AccountView::new(nonce, Signer::Single(key));
+    let first = made.validators[2].owner_key;
+    assert_eq!(account_view(&store, &known, &id), Some(of(0, first)));
+    assert_eq!(account_view(&store, &known, &SystemSender::Owner(9).id()), None);
+    let mut target = record.target.to_vec();
+    target[2].owner_key = [7; 32];
+    let swapped = CommitteeRecord { target: BoundedVec::new(target).unwrap(), ..record };
+    let acted = OwnerRecord { nonce: 6, paid_ms: 1 };
+    let acted = LeafWrite { key: owner_key(2), name: Vec::new(), value: Some(acted.to_bytes()) };
+    let views = |diff| account_views(&[(id, 6)], &sorted(diff), &store);
+    assert_eq!(views(vec![acted.clone()]), [(id, of(6, first))]);
+    assert_eq!(views(vec![acted, written(&swapped)]), [(id, of(6, [7; 32]))]);
+}

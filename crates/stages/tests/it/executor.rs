@@ -55,6 +55,7 @@ impl SingleExecutor {
             keys: Keys::default(),
             provers: Scoped(1),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
+            decided: None,
         };
         Self { executor, store, events }
     }

@@ -84,7 +84,8 @@ fn ended(
     let (parameters, previous_root) = (&genesis.parameters, tip.result_root);
     let parent_claim = tip.header.result.root;
     let first = &genesis.validators;
-    let basis = Basis { parameters, previous_root, parent_claim, rooted: false, activating: None, first };
+    let (activating, decided) = (None, None);
+    let basis = Basis { parameters, previous_root, parent_claim, rooted: false, activating, first, decided };
     let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job).map_err(|(code, _)| code)?;
     let kept = store.epoch(Epoch(0)).unwrap();
     assert_eq!(kept, stored.change);

@@ -34,6 +34,7 @@ mod activating;
 mod executor;
 mod filled;
 mod inbox;
+mod lane_junk;
 mod proof_pool;
 mod queue;
 mod recover;

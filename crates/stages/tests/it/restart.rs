@@ -2,9 +2,12 @@
 
 use crate::chain::{self, N, validator_key};
 use crate::net::{Net, node_key};
-use crate::steps::{add, change, epoch, net, settle};
-use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_owners};
-use rustorium_execution::Trust;
+use crate::steps::{add, change, epoch, governed, net, settle, transition};
+use rustorium_crypto::{
+    SigningKey, block_digest, chain_id, domain, id_on, signed_bytes, verify_finalization, verify_owners,
+};
+use rustorium_execution::{Light, Trust};
+use rustorium_shard::Event;
 use rustorium_shard::context::Context;
 use rustorium_stages::NodeError;
 use rustorium_stages::block_proofs::block_proof;
@@ -35,6 +38,11 @@ fn stuck() -> (Net, TxId) {
     let mut net = net(6);
     net.submit_of(0, 5);
     settle(&mut net);
+    stuck_from(net)
+}
+
+/// Does the same with a net that runs.
+fn stuck_from(mut net: Net) -> (Net, TxId) {
     net.stop(2);
     net.stop(3);
     let id = net.submit_of(0, 6);
@@ -206,4 +214,82 @@ fn an_invalid_plan_is_refused_with_its_reason() {
     assert!(verify_owners(&one, &of_one).is_none(), "who owns many places is one owner");
     let twice = signed(&plan, &[0, 0, 1]);
     assert!(plan.certificate(twice).is_err(), "one owner counts once");
+}
+
+/// A transaction of a validator's owner as a sender of its own, by the key of an account's number.
+fn by_owner(net: &Net, validator: u32, key: usize, nonce: u64, operation: Operation2) -> Transaction {
+    let sender = SystemSender::Owner(validator).id();
+    chain::second_of(&net.genesis, (&[key], &[key]), sender, nonce, vec![operation])
+}
+
+/// The number of the account that would have the first owner's key.
+fn first_owner(index: usize) -> usize {
+    assert_eq!(chain::signer(119 + index).public(), owner(index).public());
+    119 + index
+}
+
+/// Other keys of a validator with this owner.
+fn replaced(net: &Net, index: usize, by: usize, owner_key: PublicKey) -> Operation2 {
+    let (validator, node) = (validator_key(by), SigningKey::from_seed(&[110 + by as u8; 32]));
+    let chain = chain_id(&net.genesis);
+    let body = PossessionBody { chain, owner_key, validator_key: validator.public(), node_key: node.public() };
+    let signed = signed_bytes(domain::POSSESSION, &body);
+    Operation2::ReplaceKey {
+        validator_key: validator_key(index).public(),
+        new_validator_key: validator.public(),
+        new_node_key: node.public(),
+        possession: Possession { validator: validator.sign(&signed), node: node.sign(&signed) },
+    }
+}
+
+/// Another owner of a validator that has its first keys: the key of an account's number.
+fn other_owner(net: &Net, index: usize, number: usize) -> Operation2 {
+    let (validator_key, new) = (validator_key(index).public(), chain::signer(number));
+    let (chain, owner_key) = (chain_id(&net.genesis), owner(index).public());
+    let body = OwnerPossessionBody { chain, validator_key, owner_key, new_owner_key: new.public() };
+    let possession = new.sign(&signed_bytes(domain::OWNER_POSSESSION, &body));
+    Operation2::SetOwner { validator_key, new_owner_key: new.public(), possession }
+}
+
+/// V49: owners act as senders of their own, and those with which the epoch began sign its end.
+#[test]
+fn an_owner_that_came_in_the_epoch_acts_in_its_end_and_does_not_sign_it() {
+    let mut net = Net::of(6, governed());
+    net.submit_of(0, 5);
+    let new = 150;
+    let swapped = by_owner(&net, 3, first_owner(3), 0, other_owner(&net, 3, new));
+    let (chain, id) = (chain_id(&net.genesis), id_on(&chain_id(&net.genesis), &swapped));
+    let transactions = chain::verified(chain, vec![swapped]);
+    net.ports(0).events.push_back(Event::Transactions { transactions, from_client: true });
+    settle(&mut net);
+    assert!(net.is_final(0, &id), "no account, no quota");
+    let (mut net, _) = stuck_from(net);
+    let new_key = chain::signer(new);
+    let own = by_owner(&net, 2, first_owner(2), 0, replaced(&net, 2, 4, owner(2).public()));
+    let other = by_owner(&net, 3, new, 1, replaced(&net, 3, 5, new_key.public()));
+    let refused = |net: &Net, one: Transaction| made(net, net.store(0), vec![one]).err().expect("refused").sentence;
+    let former = by_owner(&net, 3, first_owner(3), 1, replaced(&net, 3, 5, owner(3).public()));
+    assert!(refused(&net, former).contains("would be skipped"), "the former owner doesn't act any more");
+    let set = by_owner(&net, 2, first_owner(2), 0, other_owner(&net, 2, new));
+    assert!(refused(&net, set).contains("does more than change the committee"));
+    let account = chain::second(&net.genesis, 1, &[], 0);
+    assert!(refused(&net, account).contains("isn't an owner's"));
+    let transactions = [own, other];
+    let plan = plan(&net, net.store(0), &transactions);
+    let mut signatures = signed(&plan, &[0, 1]);
+    signatures.push((chain::v(3), new_key.sign_vote(chain::v(3), plan.body()).signature));
+    assert!(plan.certificate(signatures).unwrap_err().sentence.contains("covers another plan"));
+    for index in 0..2 {
+        put(&mut net, index, &transactions, &[0, 1, 3]);
+        net.reopen(index);
+    }
+    settle(&mut net);
+    assert_eq!([0, 1, 4, 5].map(|index| epoch(&net, index)), [1; 4]);
+    goes_on(&mut net, &[0, 1, 4, 5]);
+    let end = transition(&net, 4, 0);
+    let members: Vec<_> = end.validators()[2..].iter().map(|one| (one.validator_key, one.owner_key)).collect();
+    let expected = [(validator_key(4), owner(2)), (validator_key(5), new_key)];
+    assert_eq!(members, expected.map(|(key, owner)| (key.public(), owner.public())));
+    let mut light = Light::new(Trust::genesis(&net.genesis), None);
+    assert_eq!(light.follow(&end, net.now.wall_ms), Ok(Epoch(1)));
 }

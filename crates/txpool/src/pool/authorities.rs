@@ -4,7 +4,7 @@
 //! another authority signed than the one that acts leaves the pool with the block that shows it.
 
 use super::{AccountView, Pool};
-use crate::sender::{Entry, Sender};
+use crate::sender::{Entry, Sender, Totals};
 use rustorium_crypto::signer_of;
 use rustorium_execution::NextSigner;
 use rustorium_types::AccountId;
@@ -15,12 +15,18 @@ impl Pool {
         self.senders.insert(account, sender);
     }
 
-    /// Notes an account's state after an executed block, which `executed` was told of. Transactions that can't be executed
-    /// with it are dropped: they would be skipped (V24).
+    /// Notes an account's authority and sponsor after an executed block, which `executed` was told of. Transactions that can't be
+    /// executed with the authority are dropped: they would be skipped (V24).
     pub fn follow_authority(&mut self, account: AccountId, view: AccountView) {
         // A state with fewer used nonces is older than what is known here. An older one with as many, from a report that came
         // after a lookup of a recovered account, is followed until the next report, of the later state.
         let Some(sender) = self.senders.get_mut(&account).filter(|sender| sender.next <= view.nonce) else { return };
+        if sender.sponsor != view.sponsor {
+            let former = std::mem::replace(&mut sender.sponsor, view.sponsor);
+            let (none, held) = (Totals::default(), sender.totals());
+            self.sponsors.note(former, &held, &none);
+            self.sponsors.note(view.sponsor, &none, &held);
+        }
         if (sender.signer, sender.successor) == (view.signer, view.next) {
             return;
         }

@@ -17,6 +17,10 @@ pub fn read() -> impl Strategy<Value = ReadProof> {
         account().prop_map(Subject::Account),
         (account(), id()).prop_map(|(account, asset)| Subject::Balance(account, AssetId(asset))),
         (account(), bytes(9)).prop_map(|(namespace, key)| Subject::Value(namespace, key)),
+        account().prop_map(Subject::Custody),
+        Just(Subject::Governance),
+        any::<u64>().prop_map(Subject::Proposal),
+        (account(), account()).prop_map(|(owner, to)| Subject::Grant(owner, to)),
     ];
     let entries = bounded((subject, option::of(bytes(9))), 4);
     let others = bounded((account(), id()).prop_map(|(account, name)| StateKey { account, name }), 3);

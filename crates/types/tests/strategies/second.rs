@@ -51,6 +51,11 @@ fn new_operation() -> impl Strategy<Value = Operation2> {
             .prop_map(|(change, until_ms)| Operation2::Propose { change: Box::new(change), until_ms }),
         (any::<u64>(), id()).prop_map(|(number, change)| Operation2::Approve { number, change: Hash(change) }),
         any::<u64>().prop_map(|number| Operation2::Withdraw { number }),
+        (id(), id(), signature()).prop_map(|(validator_key, new_owner_key, possession)| Operation2::SetOwner {
+            validator_key,
+            new_owner_key,
+            possession
+        }),
     ]
 }
 
@@ -91,6 +96,15 @@ pub fn change() -> impl Strategy<Value = GovernanceChange> {
         }),
         (scope(), any::<u64>()).prop_map(|(scope, until_ms)| GovernanceChange::Pause { scope, until_ms }),
         scope().prop_map(|scope| GovernanceChange::Resume { scope }),
+        (id(), id(), signature()).prop_map(|(validator_key, new_owner_key, possession)| GovernanceChange::SetOwner {
+            validator_key,
+            new_owner_key,
+            possession
+        }),
+        (account(), any::<(u32, u32, Option<u64>)>()).prop_map(|(account, (work_ppm, history_ppm, until_ms))| {
+            GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms }
+        }),
+        (account(), any::<u32>()).prop_map(|(account, sponsor)| GovernanceChange::AssignSponsor { account, sponsor }),
     ]
 }
 

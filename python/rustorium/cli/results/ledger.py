@@ -31,6 +31,14 @@ class AccountMade(Sent, kw_only=True):
     storage_bytes: int
 
 
+class KeysSet(Result):
+    """The keys in the file, those that were set, and the transactions that set them."""
+
+    keys: int
+    set: int
+    transactions: int
+
+
 class Issued(Sent, kw_only=True):
     """The asset that was issued, and the transaction that issued it."""
 
@@ -210,6 +218,21 @@ class Holding(Result):
 
     asset: str
     amount: str
+    height: int
+    proven: bool
+
+
+class GrantRow(Result):
+    """What another account may write in an account's namespace. `prefixes` are in `encoding`; an empty one is the whole
+    namespace. `until` is null if it has no end. `valid`: it still allows something."""
+
+    to: str
+    rights: list[str]
+    prefixes: list[str]
+    encoding: str
+    until: str | None
+    era: int
+    valid: bool
     height: int
     proven: bool
 

@@ -112,15 +112,17 @@ class Member(OpenResult):
 
 
 class ValidatorAdded(Result):
-    """A validator that was added, and the epoch from which on it votes."""
+    """A validator that was added, and the epoch from which on it votes; `None` while `proposal` waits for other
+    operators' seats."""
 
     name: str
     region: str
     home: str
     pid: int | None
-    epoch: int
+    epoch: int | None
     validator_key: str
     owner_key_file: str
+    proposal: int | None
 
 
 class ValidatorApplied(Result):
@@ -137,18 +139,21 @@ class ValidatorApplied(Result):
 
 
 class ValidatorRemoved(Result):
-    """A validator that was removed, and the epoch from which on it no longer votes."""
+    """A validator that was removed, and the epoch from which on it no longer votes; `None` while `proposal` waits for
+    other operators' seats."""
 
     name: str
     validator_key: str
-    epoch: int
+    epoch: int | None
+    proposal: int | None
 
 
 class EpochEnd(Result):
-    """An operator's approval of an epoch's end."""
+    """An operator's approval of an epoch's end. `proposal`: the one that waits for other operators' seats."""
 
     epoch: int
     approved: str
+    proposal: int | None
 
 
 class KeyReplaced(Result):
@@ -158,6 +163,19 @@ class KeyReplaced(Result):
     old_validator_key: str
     validator_key: str
     old_files: str
+
+
+class OwnerSet(Result):
+    """A validator's owner that was set, or a file by which operators set one."""
+
+    number: int
+    """The validator's number."""
+    validator_key: str
+    owner_key: str
+    """The owner's key before."""
+    new_owner_key: str
+    file: str | None
+    """The file for `govern propose change`; without one the change is final."""
 
 
 class FollowerRow(Result):

@@ -46,7 +46,7 @@ def _list(*types: type) -> Shape:
 
 _PROPOSING = {
     f"govern propose {kind}{option}": _one(shape)
-    for kind in ("parameters", "operators", "pause", "resume", "change")
+    for kind in ("parameters", "operators", "pause", "resume", "set-sponsor", "assign-sponsor", "change")
     for option, shape in (("", ledger.Sent), (" --unsigned", ledger.SigningState), (" --dry-run", ledger.PlannedChange))
 }
 SHAPES: Mapping[str, Shape] = {
@@ -84,8 +84,10 @@ SHAPES: Mapping[str, Shape] = {
     "snapshot create": _one(nodes.Snapshot),
     "account create": _one(ledger.AccountMade),
     "account holdings": _list(ledger.Holding),
+    "account grants": _list(ledger.GrantRow),
     "account history": _list(ledger.VersionRow),
     "tx put": _one(ledger.Sent),
+    "tx put-many": _one(ledger.KeysSet),
     "tx transfer": _one(ledger.Sent),
     "tx delete": _one(ledger.Sent),
     "tx issue": _one(ledger.Issued),
@@ -113,6 +115,7 @@ SHAPES: Mapping[str, Shape] = {
     "node remove": _one(nodes.ValidatorRemoved),
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),
+    "node set-owner": _one(nodes.OwnerSet),
     "govern seats": _list(ledger.SeatRow),
     "govern list": _list(ledger.ProposalRow),
     "govern show": _one(ledger.ProposalFacts),

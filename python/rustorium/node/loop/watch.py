@@ -151,6 +151,7 @@ class Watch:
             chain_ahead_ms=chain_ahead_ms(read, now_ms),
             block_ahead=block_ahead(read),
             left_out=left_out(read),
+            lane_junk=lane_junk(read),
             signer_away=(read["signer"] or {}).get("away", ""),
             signer_refused=(read["signer"] or {}).get("refused", ""),
             quorum_lost=quorum_lost(status),
@@ -216,6 +217,15 @@ def block_ahead(read: dict[str, Any]) -> str:
 def left_out(read: dict[str, Any]) -> str:
     """Lists the homes that are passed over, with what they left out."""
     said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
+    return ", ".join(said)
+
+
+def lane_junk(read: dict[str, Any]) -> str:
+    """Lists the validators of whose listed bytes more than a hundredth was skipped, for nobody's account."""
+    said = [
+        f"{one['skipped_bytes']} of {one['listed_bytes']} bytes that {one['validator']} listed were skipped"
+        for one in read["lane_junk"]
+    ]
     return ", ".join(said)
 
 

@@ -2,8 +2,8 @@
 
 use super::canonical;
 use rustorium_execution::{
-    CommitteeRecord, GovernanceRecord, OpenProposal, Pause, ProposalRecord, SeatApproval, genesis, next_term_of,
-    term_of,
+    CommitteeRecord, GovernanceRecord, OpenProposal, OperatorsWait, OwnerRecord, Owners, Pause, ProposalRecord,
+    SeatApproval, genesis, next_term_of, term_of,
 };
 use rustorium_types::limits::VALUE_BYTES_MAX;
 use rustorium_types::*;
@@ -26,10 +26,18 @@ pub fn record(input: &[u8]) {
     if let Ok(record) = CommitteeRecord::from_bytes(input) {
         assert_eq!(record.to_bytes(), input, "two encodings of one record");
         let now = term_of(&header(), &parameters());
-        let (next, new) = next_term_of(&now, &parameters(), (now.validators, record.wanted.as_deref()));
-        assert_eq!(next.check_follows(&now), Ok(()), "a term that no light client follows");
-        assert_eq!(new.is_some(), next.parameters != now.parameters);
+        for time_ms in [0, record.operators_from_ms(), u64::MAX] {
+            let wanted = record.wanted_at(&parameters(), time_ms);
+            let (next, new) = next_term_of(&now, &parameters(), (now.validators, wanted.as_deref()));
+            assert_eq!(next.check_follows(&now), Ok(()), "a term that no light client follows");
+            assert_eq!(new.is_some(), next.parameters != now.parameters);
+            assert!(time_ms >= record.operators_from_ms() || next.operators == now.operators, "they wait");
+        }
+        for number in record.numbered().numbers.iter() {
+            assert!(record.validator(*number).is_none_or(|one| record.target.contains(one)));
+        }
     }
+    canonical::<OwnerRecord>(input, VALUE_BYTES_MAX);
 }
 
 fn made() -> Genesis {
@@ -63,9 +71,15 @@ pub fn records() -> Vec<Vec<u8>> {
         generation: 0,
         until_ms: 9,
         approvals: BoundedVec::new(vec![SeatApproval { seat: 2, generation: 0 }]).unwrap_or_default(),
+        made: false,
     };
     let plain = CommitteeRecord::of_genesis(&made());
     let wanted = Some(Box::new(Parameters { epoch_ms: 7_200_000, ..parameters() }));
     let wanting = CommitteeRecord { wanted, ..plain.clone() };
-    vec![first.to_bytes(), acted.to_bytes(), encode(&proposal), plain.to_bytes(), wanting.to_bytes()]
+    let wait = Some(OperatorsWait { proposal: 3, from_ms: 7, least_ms: 5 });
+    let owners = Owners { next: 2, epoch: Epoch(4), ..Owners::default() };
+    let waiting = CommitteeRecord { wait, owners: Some(Box::new(owners)), ..wanting.clone() };
+    let owner = OwnerRecord { nonce: 3, paid_ms: 9 };
+    let committees = [plain.to_bytes(), wanting.to_bytes(), waiting.to_bytes()];
+    [first.to_bytes(), acted.to_bytes(), encode(&proposal), owner.to_bytes()].into_iter().chain(committees).collect()
 }

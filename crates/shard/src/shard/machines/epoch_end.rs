@@ -9,8 +9,9 @@ use crate::port::PayloadStatus;
 use crate::shard::{EndedEpoch, Now};
 use bytes::Bytes;
 use rustorium_crypto::{domain, hash::hash_value};
-use rustorium_execution::CommitteeRecord;
-use rustorium_types::{Epoch, Hash, Header, Height, Message, Parameters, PublicKey};
+use rustorium_execution::{CommitteeRecord, takeable};
+use rustorium_types::{Epoch, Hash, Header, Height, Message, Parameters, PublicKey, quorum};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of early messages kept per sender, and their bytes.
@@ -21,16 +22,31 @@ const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
 struct Wish {
     /// Hash of the next committee.
     set: Hash,
+    /// Validator keys of the next committee.
+    keys: BTreeSet<PublicKey>,
     end_asked: Option<Epoch>,
     /// The parameters that seats want.
     parameters: Option<Box<Parameters>>,
+    /// Header time from which a boundary may take the operators among them (V46).
+    operators_from_ms: u64,
 }
 
 impl Wish {
-    /// Returns true if the next epoch is to differ from this one.
-    fn changes(&self, context: &Context) -> bool {
-        let other = |wanted: &Parameters| *wanted != context.parameters;
-        self.set != context.hashes.validator_set || self.parameters.as_deref().is_some_and(other)
+    /// Returns the parameters that a boundary with this time may take.
+    fn parameters(&self, context: &Context, time_ms: u64) -> Option<Cow<'_, Parameters>> {
+        let wanted = self.parameters.as_deref()?;
+        Some(takeable(&context.parameters, wanted, self.operators_from_ms, time_ms))
+    }
+
+    /// V47: returns true if so many members are to go that f owners alone can not have wanted it.
+    fn ends_at_once(&self, context: &Context) -> bool {
+        if self.set == context.hashes.validator_set {
+            return false;
+        }
+        let gone = context.validators.iter().filter(|member| !self.keys.contains(&member.validator_key));
+        // One owner may have several validators.
+        let owners: BTreeSet<&PublicKey> = gone.map(|member| &member.owner_key).collect();
+        context.rules.has_epoch_age() && owners.len() > context.n() - quorum(context.n())
     }
 }
 
@@ -63,7 +79,13 @@ impl EpochEnd {
     pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
         self.target = record.target.iter().map(|member| member.node_key).collect();
-        let wish = Wish { set, end_asked: record.end_asked, parameters: record.wanted.clone() };
+        let wish = Wish {
+            set,
+            keys: record.target.iter().map(|member| member.validator_key).collect(),
+            end_asked: record.end_asked,
+            parameters: record.wanted.clone(),
+            operators_from_ms: record.operators_from_ms(),
+        };
         self.wanted.insert(height, wish);
         &self.target
     }
@@ -89,9 +111,26 @@ impl EpochEnd {
         let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
         let by_time = time_ms >= end_ms;
         let asked = wanted.end_asked == Some(epoch);
-        let due = by_time || wanted.changes(context) && time_ms >= wish_ms(context) || asked;
-        let next = || context.names_wanted(wanted.set, wanted.parameters.as_deref());
-        Some((due, if due { next() } else { own }))
+        let parameters = wanted.parameters(context, time_ms);
+        let other = |wanted: &Parameters| *wanted != context.parameters;
+        let changes = wanted.set != own || parameters.as_deref().is_some_and(other);
+        let aged = changes && time_ms >= wish_ms(context);
+        let due = by_time || aged || asked || wanted.ends_at_once(context);
+        Some((due, if due { context.names_wanted(wanted.set, parameters.as_deref()) } else { own }))
+    }
+
+    /// Returns the header time from which a boundary may take the operators that are wanted; `None` if none wait.
+    fn operators_from_ms(&self) -> Option<u64> {
+        let (_, newest) = self.wanted.last_key_value()?;
+        Some(newest.operators_from_ms).filter(|from_ms| *from_ms > 0)
+    }
+
+    /// Returns when the end is due by time or by a wish, monotonic microseconds.
+    pub(crate) fn due_by_time_us(&self, context: &Context, now: Now) -> Option<u64> {
+        let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
+        let due = [end_ms, wish_ms(context)].into_iter().chain(self.operators_from_ms());
+        let due = due.filter(|at_ms| *at_ms > now.wall_ms);
+        due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000))).min()
     }
 
     /// R28: checks what a header says of the epoch's end against this node's own result.
@@ -169,17 +208,11 @@ impl EpochEnd {
     }
 }
 
-/// R45: returns the header time from which a wish for another committee or other parameters ends the epoch. Under version 1 any time does.
+/// R45: returns the header time from which a wish for another committee or other parameters ends the epoch. Under version
+/// 1 any time does.
 fn wish_ms(context: &Context) -> u64 {
     let age_ms = context.parameters.min_epoch_ms;
     context.start_ms.saturating_add(age_ms.unwrap_or(0))
-}
-
-/// Returns when the end is due by time or by a wish, monotonic microseconds.
-pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
-    let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
-    let due = [end_ms, wish_ms(context)].into_iter().filter(|at_ms| *at_ms > now.wall_ms);
-    due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000))).min()
 }
 
 #[cfg(test)]

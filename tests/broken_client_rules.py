@@ -1,0 +1,52 @@
+"""Broken rules of what people are shown of who governs, and of grants: each replacement, and the tests that find it.
+
+Invariants: as of `broken_rules.py`, whose table has these, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from breaking import Broken
+from rustorium.client import governance, history
+from rustorium.health import verdict
+from rustorium.home import decisions
+from rustorium.net import governing
+from rustorium.types import Grant
+
+GOVERNING = "tests/client/test_governing.py"
+
+
+def _tests(shown_by: str, *changes: tuple[Any, str, Any]) -> Broken:
+    return Broken(changes, shown_by)
+
+
+def seats_without_memory(_record: Mapping[str, Any] | None, operators: Any) -> list[Mapping[str, Any]]:
+    return SEATS(None, operators)
+
+
+def grant_for_ever(held: object, _record: object, _time_ms: int) -> Grant | None:
+    return replace(held, valid=True) if isinstance(held, Grant) else None
+
+
+SEATS = governance.seats_in_force
+
+CLIENT_RULES: dict[str, Broken] = {
+    "V39: a change beside another hash is believed": _tests(
+        GOVERNING, (governance, "check_hashes", lambda _said: None)
+    ),
+    "V38: seats forget who acts for them": _tests(GOVERNING, (governance, "seats_in_force", seats_without_memory)),
+    "V51: parameters that nobody certified are believed": _tests(
+        GOVERNING, (governance, "check_parameters", lambda _shown, _certified: None)
+    ),
+    "V50: a vote and a pause aren't told": _tests(
+        "tests/cli/test_status.py", (verdict, "_governance", lambda _heard: ())
+    ),
+    "V50: decisions are shown without words": _tests(
+        "tests/cli/test_audit_commands.py", (decisions, "words", lambda _fields: [])
+    ),
+    "V50: the same change is proposed twice": _tests(GOVERNING, (governing, "_newest", lambda _said, _digest: None)),
+    "V34: a grant that is void is shown as one that holds": _tests(
+        "tests/client/test_history.py", (history, "proven_grant", grant_for_ever)
+    ),
+}
