@@ -195,6 +195,8 @@ def test_it_is_said_when_new_operators_come(capsys: pytest.CaptureFixture[str]) 
     assert row(now, now["proposals"][0])["effect"] == "from the first epoch's end at or after 2027-01-15T08:00:00Z on"
     _say_state(SimpleNamespace(governance=lambda: now), "hash", "ab", "unused")  # type: ignore[arg-type]
     assert "The change is made, and takes effect from the first epoch's end at or after" in capsys.readouterr().err
+
+
 def test_a_seat_is_known_by_its_address() -> None:
     assert seat_number(_native.system_account()) is None
     assert seat_number(_native.account_id(1, bytes.fromhex(KEYS[0]))) is None
