@@ -11,7 +11,6 @@ import shlex
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -28,22 +27,7 @@ from rustorium.client import Client, Key
 from rustorium.config import split_address
 from rustorium.net.devnet import Devnet
 
-ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
-
-
-def flood_program(name: str = "flood") -> Path:
-    """Path of the example `flood` of the crate transport, or of another program; compiles it if it is missing."""
-    exported = subprocess.run(
-        [sys.executable, str(ROOT / "tools/build/backend.py")], capture_output=True, text=True, check=True
-    )
-    words = [shlex.split(line)[1].split("=", 1) for line in exported.stdout.splitlines()]
-    environment = os.environ | dict(words)
-    # The same packages as in `just test`: with other packages, cargo would compile dependencies with other features.
-    packages = ("--workspace", "--exclude", "rustorium-native")
-    command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", name]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    return Path(environment["CARGO_TARGET_DIR"], "release", "examples", name)
 
 
 class Flood:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from attackers import Copies, flood_program
+from attackers import Copies
 from watching import MARK, TIMES, VICTIM, Watch, attacked_net, raw
 
 from process_tools import counter, wait_for
+from rust_example import rust_example
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
 
@@ -27,7 +28,7 @@ WRITES = 3 if TIMES == 1 else 15
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    return flood_program("copies")
+    return rust_example("copies")
 
 
 @pytest.fixture(scope="module")

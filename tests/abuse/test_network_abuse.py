@@ -25,7 +25,6 @@ from attackers import (
     Pulse,
     answer_of,
     connect,
-    flood_program,
     problem_of,
     submit_flood,
     unread_bytes,
@@ -34,6 +33,7 @@ from watching import BEATS, MARK, TIMES, VICTIM, Watch, attacked_net, body_of, r
 
 from follower_tools import Follower
 from process_tools import DEADLINE_S, Load, assert_no_panic, counter, level, wait_for
+from rust_example import rust_example
 from rustorium.client import Client, Key
 from rustorium.config import load as load_config
 from rustorium.config import render
@@ -48,7 +48,7 @@ UNREAD_BYTES_MAX = 128 * 1024
 
 @pytest.fixture(scope="module")
 def program() -> Path:
-    return flood_program()
+    return rust_example("flood")
 
 
 @pytest.fixture(scope="module")
