@@ -28,6 +28,21 @@ fn remove(world: &World, number: u32) -> GovernanceChange {
     GovernanceChange::RemoveValidator { validator_key: world.validator(number).validator_key }
 }
 
+/// Returns the change that adds a validator with keys from this number on: its own, its node's and its owner's.
+fn add(world: &World, number: u8) -> GovernanceChange {
+    let [validator, node, owner] = [number, number + 1, number + 2].map(new_key);
+    let added = Validator {
+        name: BoundedBytes::new(b"new".to_vec()).unwrap(),
+        validator_key: validator.public(),
+        node_key: node.public(),
+        owner_key: owner.public(),
+        region: 0,
+        address: BoundedBytes::default(),
+    };
+    let proof = possession(world.header.chain, added.owner_key, &validator, &node);
+    GovernanceChange::AddValidator { validator: added, possession: proof }
+}
+
 /// V36: owners exist without anything being written, and hold nothing.
 #[test]
 fn owners_are_those_of_the_committee_until_they_act() {
@@ -318,20 +333,14 @@ fn a_validator_keeps_its_number_and_a_removed_one_has_no_owner() {
     assert!(!world.state.contains_key(&owner_key(0)), "its leaf is gone with it");
     assert_eq!(world.owner_does(0, &owner(0), Operation2::Withdraw { number: 1 }), Err(Skip::UnknownSender));
     assert_eq!(world.validator(3).validator_key, new_key(60).public());
-    let (validator, node, owner_key) = (new_key(90), new_key(91), new_key(92));
-    let added = Validator {
-        name: BoundedBytes::new(b"new".to_vec()).unwrap(),
-        validator_key: validator.public(),
-        node_key: node.public(),
-        owner_key: owner_key.public(),
-        region: 0,
-        address: BoundedBytes::default(),
-    };
-    let proof = possession(world.header.chain, added.owner_key, &validator, &node);
-    decide(&mut world, GovernanceChange::AddValidator { validator: added, possession: proof });
+    let change = add(&world, 90);
+    decide(&mut world, change);
     assert_eq!(world.committee_record().numbered().numbers.as_slice(), [1, 2, 3, 4]);
+    let change = add(&world, 95);
+    decide(&mut world, change);
+    assert_eq!(world.committee_record().numbered().numbers.as_slice(), [1, 2, 3, 4, 5]);
     let change = world.set_owner(4, &new_key(93));
-    assert_eq!(world.owner_does(4, &owner_key, change), OK);
+    assert_eq!(world.owner_does(4, &new_key(92), change), OK);
     world.next_epoch();
     let change = world.set_owner(3, &new_key(94));
     assert_eq!(world.owner_does(3, &owner(3), change), OK);

@@ -416,6 +416,7 @@ class ProposalRow(Result):
     missing: int
     not_approved: list[int]
     until: str
+    made: bool
     effect: str
     hash: str
 
