@@ -178,7 +178,7 @@ fn proposals(sender: usize, round: usize) -> Outcome<Vec<LeafWrite>> {
     let approval = |ahead: usize| SeatApproval { seat: ((sender + ahead) % SEATS) as u32, generation: 0 };
     let approvals = BoundedVec::new((1..usize::from(QUORUM)).map(approval).collect())?;
     let change = replacement(sender, round)?;
-    let record = ProposalRecord { change, generation: 0, until_ms: UNTIL_MS, approvals };
+    let record = ProposalRecord { change, generation: 0, until_ms: UNTIL_MS, approvals, made: false };
     let number = number_of(sender, round).to_be_bytes();
     let leaf = leaf_of(SYSTEM_ACCOUNT, PROPOSAL, &number, encode(&record));
     Ok(governance(sender, round, QUORUM)?.into_iter().chain([leaf]).collect())
