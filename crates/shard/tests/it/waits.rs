@@ -6,6 +6,7 @@ use crate::steps::{epoch, goes_on, governed, operate, remove, settle, transition
 use rustorium_crypto::{chain_id, change_hash, parameters_hash};
 use rustorium_execution::{Light, Trust};
 use rustorium_shard::Event;
+use rustorium_stages::decisions::SeatAct;
 use rustorium_storage::Store;
 use rustorium_types::*;
 
@@ -32,9 +33,8 @@ fn seat_does(net: &mut Net, seat: u32, nonce: u64, operation: Operation2) {
     settle(net);
 }
 
-/// V46: an epoch ends for new operators when they have waited, without anything else happening.
-#[test]
-fn new_operators_end_an_epoch_when_they_have_waited() {
+/// Returns a net of three operators of whom two decide, and one of whom they have replaced by a decision that waits.
+fn decided_net() -> (Net, GovernanceChange) {
     let operators = BoundedVec::new((0..3).map(|number| chain::signer(number).public()).collect()).unwrap();
     let parameters = Parameters {
         operators,
@@ -49,9 +49,40 @@ fn new_operators_end_an_epoch_when_they_have_waited() {
     let operators = BoundedVec::new([0, 1, 7].map(|number| chain::signer(number).public()).to_vec()).unwrap();
     let change = GovernanceChange::SetOperators { base, operators, quorum: 2 };
     let until_ms = net.now.wall_ms + 3_600_000;
-    let approved = Operation2::Approve { number: 1, change: change_hash(&change) };
-    seat_does(&mut net, 0, 0, Operation2::Propose { change: Box::new(change), until_ms });
-    seat_does(&mut net, 1, 0, approved);
+    seat_does(&mut net, 0, 0, Operation2::Propose { change: Box::new(change.clone()), until_ms });
+    seat_does(&mut net, 1, 0, approval(&change));
+    (net, change)
+}
+
+fn approval(change: &GovernanceChange) -> Operation2 {
+    Operation2::Approve { number: 1, change: change_hash(change) }
+}
+
+/// Returns the seats that made a change, as a node's audit log has them.
+fn makers(net: &mut Net) -> Vec<u32> {
+    let noted = net.ports(0).decided.lock().unwrap();
+    let made = noted.iter().flat_map(|one| &one.decided).filter(|one| matches!(one.act, SeatAct::Made { .. }));
+    made.map(|one| one.seat).collect()
+}
+
+/// V46, V50: a decision is noted when it is made, however long new operators wait, and not once more when all seats waive the wait.
+#[test]
+fn a_decision_that_waits_is_noted_at_once_and_once() {
+    let (mut net, change) = decided_net();
+    assert_eq!(makers(&mut net), [1]);
+    seat_does(&mut net, 1, 1, Operation2::Withdraw { number: 1 });
+    seat_does(&mut net, 1, 2, approval(&change));
+    assert_eq!(makers(&mut net), [1], "it was decided before");
+    seat_does(&mut net, 2, 0, approval(&change));
+    assert_eq!(makers(&mut net), [1]);
+    at_ms(&mut net, AGE_MS + 5_000);
+    assert_eq!(epochs(&net), [1; 4], "all seats waived the wait");
+}
+
+/// V46: an epoch ends for new operators when they have waited, without anything else happening.
+#[test]
+fn new_operators_end_an_epoch_when_they_have_waited() {
+    let (mut net, _) = decided_net();
     let decided_ms = net.store(0).tip().unwrap().header.time_ms - START_MS;
     at_ms(&mut net, AGE_MS + 5_000);
     assert_eq!(epochs(&net), [0; 4], "the epoch has its age, and the operators wait");
