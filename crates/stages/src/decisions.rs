@@ -12,7 +12,7 @@ use rustorium_types::{
     Change, EpochTransition, GovernanceChange, Hash, Header, Height, LeafWrite, Operation2, Outcome, Parameters,
     Receipt, Signer, SystemSender, Term, Transaction, TxId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an operation of a seat did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ pub enum SeatAct {
     Withdrew {
         /// The proposal's number.
         number: u64,
-        /// True if the proposal ended by that.
+        /// True if the proposal ended by that without being made.
         ended: bool,
     },
     /// Its proposal or approval made the change.
@@ -100,10 +100,7 @@ impl ExecutedBlock<'_> {
         below: &impl StateRead,
         parameters: &Parameters,
     ) -> Result<Option<Decisions>, StateReadError> {
-        let decided = match self.governance() {
-            Some(after) => self.decided(below, parameters, &after)?,
-            None => Vec::new(),
-        };
+        let decided = if self.has_acts() { self.decided(below, parameters)? } else { Vec::new() };
         let term = self.change.and_then(new_term);
         if decided.is_empty() && term.is_none() {
             return Ok(None);
@@ -111,48 +108,26 @@ impl ExecutedBlock<'_> {
         Ok(Some(Decisions { height: self.header.height, time_ms: self.header.time_ms, decided, term }))
     }
 
-    /// Returns the governance record that the block writes. Every transaction of a seat writes it.
-    fn governance(&self) -> Option<GovernanceRecord> {
-        let key = governance_key();
-        let place = self.diff.binary_search_by_key(&key, |write| write.key).ok()?;
-        GovernanceRecord::from_bytes(self.diff[place].value.as_deref()?).ok()
+    /// Tells if a seat acted: every transaction of a seat writes the governance record.
+    fn has_acts(&self) -> bool {
+        self.diff.binary_search_by_key(&governance_key(), |write| write.key).is_ok()
     }
 
-    fn decided(
-        &self,
-        below: &impl StateRead,
-        parameters: &Parameters,
-        after: &GovernanceRecord,
-    ) -> Result<Vec<Decision>, StateReadError> {
-        let (acts, proposed) = self.acts(GovernanceRecord::read(below, parameters)?.next_proposal);
-        // The last act on a proposal that is open no more is what ended it.
-        let last: BTreeMap<u64, usize> =
-            acts.iter().enumerate().filter_map(|(place, one)| Some((number_of(&one.act)?, place))).collect();
-        let is_open = |number: u64| after.open.iter().any(|open| open.number == number);
-        let mut decided = Vec::with_capacity(acts.len());
-        for (place, mut one) in acts.into_iter().enumerate() {
-            let ended = number_of(&one.act).filter(|number| last.get(number) == Some(&place) && !is_open(*number));
-            let withdrew = matches!(one.act, SeatAct::Withdrew { .. });
-            if let SeatAct::Withdrew { ended: by_this, .. } = &mut one.act {
-                *by_this = ended.is_some();
-            }
+    fn decided(&self, below: &impl StateRead, parameters: &Parameters) -> Result<Vec<Decision>, StateReadError> {
+        let mut ballots = Ballots::new(GovernanceRecord::read(below, parameters)?);
+        let mut decided = Vec::new();
+        for mut one in self.acts(ballots.record.next_proposal) {
             let (seat, transaction) = (one.seat, one.transaction);
+            let made = ballots.count(below, seat, &mut one.act)?;
             decided.push(one);
-            let Some(number) = ended.filter(|_| !withdrew) else { continue };
-            let change = match proposed.get(&number) {
-                Some(change) => Some((*change).clone()),
-                None => stored_change(below, number)?,
-            };
-            let made = change.map(|change| SeatAct::Made { number, change: Box::new(change) });
             decided.extend(made.map(|act| Decision { seat, transaction, act }));
         }
         Ok(decided)
     }
 
-    /// Returns the acts of seats without the changes that they made, and the changes that the block proposes by their numbers.
-    /// `next` is the number of the first one.
-    fn acts(&self, mut next: u64) -> (Vec<Decision>, BTreeMap<u64, &GovernanceChange>) {
-        let (mut acts, mut proposed) = (Vec::new(), BTreeMap::new());
+    /// Returns the acts of seats without the changes that they made. `next` is the number of the block's first proposal.
+    fn acts(&self, mut next: u64) -> Vec<Decision> {
+        let mut acts = Vec::new();
         let mut receipts = self.receipts.iter().peekable();
         for (id, transaction) in self.transactions {
             let Some(receipt) = receipts.next_if(|receipt| receipt.transaction == *id) else { continue };
@@ -166,7 +141,6 @@ impl ExecutedBlock<'_> {
                     Operation2::Propose { change, until_ms } => {
                         let number = next;
                         next = next.saturating_add(1);
-                        proposed.insert(number, &**change);
                         SeatAct::Proposed { number, change: change.clone(), until_ms: *until_ms }
                     }
                     Operation2::Approve { number, change } => SeatAct::Approved { number: *number, hash: *change },
@@ -179,23 +153,85 @@ impl ExecutedBlock<'_> {
                 acts.push(Decision { seat, transaction: *id, act });
             }
         }
-        (acts, proposed)
+        acts
     }
 }
 
-fn number_of(act: &SeatAct) -> Option<u64> {
-    match act {
-        SeatAct::Proposed { number, .. }
-        | SeatAct::Approved { number, .. }
-        | SeatAct::Withdrew { number, .. }
-        | SeatAct::Made { number, .. } => Some(*number),
-        SeatAct::Rekeyed { .. } => None,
-    }
+/// A proposal that seats of the block act on.
+struct Ballot {
+    change: GovernanceChange,
+    proposer: Option<u32>,
+    /// The seats whose approvals count.
+    approvals: BTreeSet<u32>,
+    made: bool,
 }
 
-fn stored_change(below: &impl StateRead, number: u64) -> Result<Option<GovernanceChange>, StateReadError> {
-    let stored = below.get(&proposal_key(number))?;
-    Ok(stored.and_then(|bytes| ProposalRecord::from_bytes(&bytes).ok()).map(|proposal| proposal.change))
+/// The proposals that seats of the block act on, from the state below the block on.
+struct Ballots {
+    /// The record below the block.
+    record: GovernanceRecord,
+    open: BTreeMap<u64, Ballot>,
+    /// The seats that changed their authority in the block. What they approved before counts no more (V40).
+    rekeyed: BTreeSet<u32>,
+}
+
+impl Ballots {
+    fn new(record: GovernanceRecord) -> Self {
+        Self { record, open: BTreeMap::new(), rekeyed: BTreeSet::new() }
+    }
+
+    /// Counts an act, and completes what it says of itself. Returns the change that it made, if it made one. A change is made
+    /// when a quorum approves it; new operators may wait from then on (V46).
+    fn count(
+        &mut self,
+        below: &impl StateRead,
+        seat: u32,
+        act: &mut SeatAct,
+    ) -> Result<Option<SeatAct>, StateReadError> {
+        let number = match act {
+            SeatAct::Proposed { number, change, .. } => {
+                let (change, approvals) = ((**change).clone(), BTreeSet::new());
+                self.open.insert(*number, Ballot { change, proposer: Some(seat), approvals, made: false });
+                *number
+            }
+            SeatAct::Approved { number, .. } => *number,
+            SeatAct::Withdrew { number, ended } => {
+                if let Some(ballot) = self.ballot(below, *number)? {
+                    ballot.approvals.remove(&seat);
+                    *ended = !ballot.made && (ballot.approvals.is_empty() || ballot.proposer == Some(seat));
+                }
+                return Ok(None);
+            }
+            SeatAct::Rekeyed { .. } => {
+                self.rekeyed.insert(seat);
+                self.open.values_mut().for_each(|ballot| drop(ballot.approvals.remove(&seat)));
+                return Ok(None);
+            }
+            SeatAct::Made { .. } => return Ok(None),
+        };
+        let quorum = usize::from(self.record.quorum);
+        let Some(ballot) = self.ballot(below, number)? else { return Ok(None) };
+        ballot.approvals.insert(seat);
+        if ballot.made || ballot.approvals.len() < quorum {
+            return Ok(None);
+        }
+        ballot.made = true;
+        Ok(Some(SeatAct::Made { number, change: Box::new(ballot.change.clone()) }))
+    }
+
+    /// Returns a proposal of this block or of an earlier one.
+    fn ballot(&mut self, below: &impl StateRead, number: u64) -> Result<Option<&mut Ballot>, StateReadError> {
+        if !self.open.contains_key(&number) {
+            let Some(stored) = below.get(&proposal_key(number))? else { return Ok(None) };
+            let Ok(proposal) = ProposalRecord::from_bytes(&stored) else { return Ok(None) };
+            let counted = proposal.counted(&self.record).map(|given| given.seat);
+            let approvals = counted.filter(|seat| !self.rekeyed.contains(seat)).collect();
+            let proposer = self.record.open.iter().find(|open| open.number == number).map(|open| open.seat);
+            let ballot = Ballot { change: proposal.change.clone(), proposer, approvals, made: proposal.made };
+            self.open.insert(number, ballot);
+        }
+        Ok(self.open.get_mut(&number))
+    }
 }
 
 /// Returns the term that begins; `None` if it changes nothing. Epochs of version 1 have none.

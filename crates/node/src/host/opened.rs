@@ -253,8 +253,11 @@ impl Opened {
     ) -> Result<Threads, NodeError> {
         let roots = self.replica.roots(|| process.tables())?;
         let mut executor = self.replica.executor(roots.as_ref(), threads_for(1))?;
-        let decisions = open_decisions(&process.config, process.audit.clone())?;
-        executor.decided = Some(Arc::new(move |found: &Decisions| decisions.note(found)));
+        // Seats govern in the root shard. The log's lines name no shard.
+        if self.backend.chain.shard == ShardId::ROOT {
+            let decisions = open_decisions(&process.config, process.audit.clone())?;
+            executor.decided = Some(Arc::new(move |found: &Decisions| decisions.note(found)));
+        }
         let (events, gauges, start) = (self.replica.events.clone(), self.gauges.clone(), process.start);
         let keeping = self.replica.keeping(process.config.keep_heights);
         let mark = Arc::<Mark>::default();
