@@ -111,6 +111,8 @@ pub struct GrantListing {
     pub from: ListFrom,
     /// Maximum number of grants.
     pub limit: usize,
+    /// Size of a page after which it ends, bytes of grants in the state.
+    pub bytes_max: usize,
 }
 
 /// A page of the grants that an account gave.

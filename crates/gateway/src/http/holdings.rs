@@ -80,7 +80,9 @@ pub async fn grants(
     Params(params): Params<HoldingsParams>,
 ) -> Result<Response, Problem> {
     let from = list_from(params.cursor.as_deref(), params.at.as_deref())?;
-    let listing = GrantListing { account: address(&text)?, from, limit: page_limit(params.limit)? };
+    // Prefixes take twice as many bytes in JSON.
+    let bytes_max = app.limits.answers.page_bytes_max / 2;
+    let listing = GrantListing { account: address(&text)?, from, limit: page_limit(params.limit)?, bytes_max };
     answer(&app, caller, listing.limit * GRANT_BYTES, move |backend| {
         let found = backend.grants(&listing)?;
         let (era, time_ms) = (found.era, found.time_ms);

@@ -19,7 +19,7 @@ pub fn grants(store: &dyn Store, asked: &GrantListing) -> Result<ListedGrants, B
         wanted: &|name| grantee_of(name).is_some(),
         leaves_max: asked.limit,
         looks_max: LOOKS_MAX,
-        bytes_max: usize::MAX,
+        bytes_max: asked.bytes_max,
         opened_bytes_max: OPENED_BYTES_MAX,
     };
     let found = store.walk_at(height, &walk).map_err(storage)?;
@@ -84,9 +84,12 @@ mod tests {
             finalization: None,
         };
         store.commit(&commit).unwrap();
+        let asked = |from, limit, bytes_max| GrantListing { account: owner, from, limit, bytes_max };
+        let short = grants(&store, &asked(ListFrom::Latest, 9, 1)).unwrap();
+        assert_eq!((short.grants.len(), short.next.is_some()), (1, true), "a page ends by its bytes, too");
         let (mut found, mut from) = (Vec::new(), ListFrom::Latest);
         loop {
-            let page = grants(&store, &GrantListing { account: owner, from, limit: 2 }).unwrap();
+            let page = grants(&store, &asked(from, 2, 1 << 20)).unwrap();
             assert!(page.grants.len() <= 2);
             assert_eq!((page.era, page.time_ms, page.at.height), (4, 77, Height(1)));
             found.extend(page.grants);
@@ -99,8 +102,7 @@ mod tests {
         let wanted: Vec<(AccountId, Grant)> = (1..=5).map(|n| (to(n), Grant::from_bytes(&bytes(n)).unwrap())).collect();
         assert_eq!(found, wanted);
         assert!(found.iter().all(|(_, grant)| !grant.is_valid(77, 4) && grant.is_valid(77, 0)), "they are of era 0");
-        let before = grants(&store, &GrantListing { account: owner, from: ListFrom::Height(Height(0)), limit: 9 });
-        let before = before.unwrap();
+        let before = grants(&store, &asked(ListFrom::Height(Height(0)), 9, 1 << 20)).unwrap();
         assert_eq!((before.grants, before.era), (Vec::new(), 0));
     }
 }
