@@ -4,11 +4,11 @@ Invariants: a version is called proven only if its transaction's receipt was che
 this value under the key; that a node lists all versions, balances or grants is on its word.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from rustorium import arguments
 from rustorium.client import wire
@@ -39,6 +39,16 @@ from rustorium.types import (
 )
 
 ID_BYTES = 32
+P = TypeVar("P")
+
+
+class Rows(NamedTuple):
+    """A page of an account's listing."""
+
+    account: str
+    rows: tuple[Mapping[str, Any], ...]
+    at: At
+    following: str | None
 
 
 class HistoryMethods(ListingMethods):
@@ -86,6 +96,21 @@ class HistoryMethods(ListingMethods):
         await for_each([place for place, version in enumerate(versions) if version.transaction is not None], one)
         return tuple(found)
 
+    async def _page(
+        self, of: Callable[[Rows], P], address: str, what: str, cursor: str | None, at: int | None, limit: int
+    ) -> P:
+        """Reads a page of an account's listing, as a node says it."""
+        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
+        if cursor is not None:
+            params["cursor"] = arguments.text(cursor, "cursor")
+        elif at is not None:
+            params["at"] = arguments.whole(at, "at")
+
+        def page(answer: wire.Answer) -> P:
+            return of(_rows(answer, what, address, limit))
+
+        return await self._read(page, f"/v1/accounts/{address_of(address)}/{what}", params=params)
+
     async def holdings(
         self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
     ) -> BalancePage:
@@ -98,13 +123,7 @@ class HistoryMethods(ListingMethods):
         node's word. Balances `at` a height are on the node's word.
 
         Errors: VerificationFailed; Pruned if the node no longer keeps the height."""
-        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
-        if cursor is not None:
-            params["cursor"] = arguments.text(cursor, "cursor")
-        elif at is not None:
-            params["at"] = arguments.whole(at, "at")
-        path = f"/v1/accounts/{address_of(address)}/balances"
-        page = await self._read(partial(_holdings, address=address, limit=limit), path, params=params)
+        page = await self._page(_holdings, address, "balances", cursor, at, limit)
         if at is not None or not page.balances or not (verify and self._trusts()):
             return page
         subjects = [Subject(address, asset=one.asset) for one in page.balances]
@@ -123,13 +142,7 @@ class HistoryMethods(ListingMethods):
         the node's word. Grants `at` a height are on the node's word.
 
         Errors: VerificationFailed; Pruned if the node no longer keeps the height."""
-        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
-        if cursor is not None:
-            params["cursor"] = arguments.text(cursor, "cursor")
-        elif at is not None:
-            params["at"] = arguments.whole(at, "at")
-        path = f"/v1/accounts/{address_of(address)}/grants"
-        page = await self._read(partial(_grants, address=address, limit=limit), path, params=params)
+        page = await self._page(_grants, address, "grants", cursor, at, limit)
         if at is not None or not page.grants or not (verify and self._trusts()):
             return page
         owner = Subject(address)
@@ -207,26 +220,21 @@ def _version(answer: wire.Answer) -> Version:
     )
 
 
-def _holdings(answer: wire.Answer, address: str, limit: int) -> BalancePage:
-    where: At = wire.at(answer)
-    account = str(answer["account"])
-    balances = tuple(Balance(account, str(one["asset"]), int(one["balance"]), where) for one in answer["balances"])
-    if any(one.account != address for one in balances):
+def _rows(answer: wire.Answer, what: str, address: str, limit: int) -> Rows:
+    """Returns the checked rows of a listing's page. Errors: ProofRefused."""
+    rows, following = tuple(answer[what]), answer.get("next")
+    if str(answer["account"]) != address:
         raise ProofRefused("a node answered about another account: don't trust that node")
-    if len(balances) > limit:
-        raise ProofRefused("a node listed more balances than were asked for: don't trust that node")
-    following = answer.get("next")
-    return BalancePage(balances, str(following) if following is not None else None, where)
+    if len(rows) > limit:
+        raise ProofRefused(f"a node listed more {what} than were asked for: don't trust that node")
+    return Rows(address, rows, wire.at(answer), str(following) if following is not None else None)
 
 
-def _grants(answer: wire.Answer, address: str, limit: int) -> GrantPage:
-    where: At = wire.at(answer)
-    account = str(answer["account"])
-    given = answer["grants"]
-    grants = tuple(wire.grant(account, str(one["to"]), one, where, bool(one["valid"])) for one in given)
-    if account != address:
-        raise ProofRefused("a node answered about another account: don't trust that node")
-    if len(grants) > limit:
-        raise ProofRefused("a node listed more grants than were asked for: don't trust that node")
-    following = answer.get("next")
-    return GrantPage(grants, str(following) if following is not None else None, where)
+def _holdings(page: Rows) -> BalancePage:
+    balances = (Balance(page.account, str(one["asset"]), int(one["balance"]), page.at) for one in page.rows)
+    return BalancePage(tuple(balances), page.following, page.at)
+
+
+def _grants(page: Rows) -> GrantPage:
+    grants = (wire.grant(page.account, str(one["to"]), one, page.at, bool(one["valid"])) for one in page.rows)
+    return GrantPage(tuple(grants), page.following, page.at)
