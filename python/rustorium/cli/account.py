@@ -19,8 +19,7 @@ from rustorium.cli.options import (
     readable,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
-from rustorium.cli.sending import submitted_row
-from rustorium.cli.tx import WaitOption
+from rustorium.cli.sending import WaitOption, submitted_row
 
 if TYPE_CHECKING:
     from rustorium.api import Operation

@@ -26,7 +26,6 @@ from rustorium.cli import (
     followers,
     genesis,
     govern,
-    govern_sponsors,
     keys,
     logs,
     metrics,
@@ -90,7 +89,6 @@ app.add_typer(snapshot.group, name="snapshot")
 app.add_typer(account.group, name="account")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
-govern_sponsors.add_to(govern.propose)
 app.add_typer(govern.group, name="govern")
 app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")

@@ -11,27 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rustorium.cli.options import (
-    GenesisOption,
-    NetOption,
-    NodeOption,
-    PassphraseOption,
-    TimeoutOption,
-    TokenFileOption,
     duration,
 )
 from rustorium.cli.output import Format, Output, emit_one, note
 from rustorium.cli.sending import (
-    VALID_S,
-    AccountOption,
-    AuthorityOption,
-    NonceOption,
-    SenderKeyOption,
     Sending,
-    UnsignedOption,
-    ValidOption,
     read_authority,
 )
-from rustorium.cli.tx import WaitOption
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.api import Operation
@@ -47,9 +34,10 @@ AddressArgument = Annotated[str, typer.Argument(help="Address of the account tha
 YesOption = Annotated[bool, typer.Option("--yes", help="Send without asking.")]
 
 
+@shared_options
 def set_(
     file: FileArgument,
-    key: SenderKeyOption = None,
+    sending: Sending,
     delay: Annotated[
         float | None, duration("--delay", text="Time that later changes by the keys wait, up to 30d. Default: none.")
     ] = None,
@@ -67,18 +55,6 @@ def set_(
         bool, typer.Option("--void-grants", help="Make all grants void that the account made before.")
     ] = False,
     yes: YesOption = False,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_for: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Give an account other keys, a delay of later changes, and a recovery account. The address stays.
@@ -91,181 +67,62 @@ def set_(
     helper = _recovery(recovery, no_recovery, recovery_delay, final)
     delay_ms = int(1000 * (delay or 0))
     operation = operations.set_authority(keys, delay_ms=delay_ms, recovery=helper, void_grants=void_grants)
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_for,
-    )
     _finish(sending, operation, yes, output, [] if helper is None else [CHOICE])
 
 
+@shared_options
 def cancel(
-    key: SenderKeyOption = None,
+    sending: Sending,
     yes: YesOption = False,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_for: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Cancel the change of an account's keys that waits, or its recovery if that isn't final."""
     from rustorium.client import operations
 
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_for,
-    )
     _finish(sending, operations.cancel_authority(), yes, output)
 
 
+@shared_options
 def approve(
     address: AddressArgument,
-    key: SenderKeyOption = None,
+    sending: Sending,
     change: Annotated[
         str | None, typer.Option("--change", help="Hash of the change. Default: the one that waits, which is shown.")
     ] = None,
     yes: YesOption = False,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_for: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """As the recovery account: let the change of keys that an account began take effect at once."""
     from rustorium.client import operations
 
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_for,
-    )
     found, said = _pending(sending, address, change)
     _finish(sending, operations.approve_authority(address, found), yes, output, said)
 
 
+@shared_options
 def recover(
     address: AddressArgument,
     file: FileArgument,
-    key: SenderKeyOption = None,
+    sending: Sending,
     yes: YesOption = False,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_for: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """As the recovery account: give an account other keys after its recovery delay."""
     from rustorium.client import operations
 
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_for,
-    )
     _finish(sending, operations.recover(address, read_authority(file)), yes, output)
 
 
+@shared_options
 def withdraw(
     address: AddressArgument,
-    key: SenderKeyOption = None,
+    sending: Sending,
     yes: YesOption = False,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_for: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """As the recovery account: withdraw the recovery of an account that it began."""
     from rustorium.client import operations
 
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_for,
-    )
     _finish(sending, operations.withdraw_recovery(address), yes, output)
 
 

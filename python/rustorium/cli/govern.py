@@ -23,6 +23,7 @@ from rustorium.cli.options import (
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 from rustorium.cli.sending import read_authority, signing_row, submitted_row
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.client import Client
@@ -51,6 +52,17 @@ PauseOption = Annotated[float, duration("--for", text="Time for which the pause 
 AccountArgument = Annotated[
     str | None, typer.Argument(help="Account, verifier or pool. Without it: all accounts.", show_default=False)
 ]
+SponsoredArgument = Annotated[str, typer.Argument(help="The account, such as rs1….")]
+ShareOption = Annotated[
+    float, typer.Option("--share", min=0.0001, max=100, help="Share of the chain's work and history, percent.")
+]
+HistoryShareOption = Annotated[
+    float | None,
+    typer.Option("--history-share", min=0.0001, max=100, help="Share of the chain's history, if another one, percent."),
+]
+EndOption = Annotated[
+    float | None, duration("--for", text="Time after which what was before holds again, up to 90d. Default: no end.")
+]
 NumberArgument = Annotated[int, typer.Argument(min=1, help="The proposal's number.")]
 DAY_S = 24 * 3600.0
 FILE_VALID_S = 12 * 3600.0
@@ -60,15 +72,15 @@ FILE_VALID_S = 12 * 3600.0
 class Acting:
     """Who acts for which seat, of which net."""
 
-    key: Path | None
-    passphrase_file: Path | None
-    unsigned: Path | None
-    authority: Path | None
-    net: Path | None
-    node: list[str] | None
-    genesis: Path | None
-    token_file: Path | None
-    timeout_s: float
+    key: KeyOption = None
+    passphrase_file: PassphraseOption = None
+    unsigned: UnsignedOption = None
+    authority: AuthorityOption = None
+    net: NetOption = None
+    node: NodeOption = None
+    genesis: GenesisOption = None
+    token_file: TokenFileOption = None
+    timeout_s: TimeoutOption = 60.0
 
     def client(self) -> "Client":
         """Returns a client of the named net or nodes. Errors: UsageError."""
@@ -93,44 +105,35 @@ class Acting:
         return submitted_row(send(client, answer, operation, key_of(self.key, self.passphrase_file)))
 
     def propose(
-        self,
-        change: dict[str, Any],
-        client: "Client",
-        answer: Mapping[str, Any],
-        open_s: float,
-        *,
-        dry_run: bool,
-        output: Format,
+        self, client: "Client", answer: Mapping[str, Any], change: dict[str, Any], proposing: "Proposing"
     ) -> None:
-        """Shows a change, and proposes it unless this is a dry run. Errors: UsageError, and those of the client."""
-        _propose(self, change, client, answer, open_s, dry_run, output)
+        """Shows a change, and proposes it unless this is a dry run. `answer`: the client's `governance()`. Errors:
+        UsageError, and those of the client."""
+        from rustorium import _native
+        from rustorium.net.governing import differences, effect, in_ms
+
+        lines, when = differences(answer["wanted"], change), effect(answer, change)
+        for line in lines or ["Nothing changes."]:
+            note(line)
+        if proposing.dry_run:
+            note("Nothing was sent.")
+            emit_one({"number": answer["next_proposal"], "changes": lines, "effect": when}, proposing.output)
+            return
+        until_ms = in_ms(answer, proposing.open_s)
+        row = self.finish(client, answer, {"type": "propose", "change": change, "until_ms": until_ms})
+        if self.unsigned is None:
+            # Another seat may have proposed meanwhile, so the number isn't known before.
+            _say_state(client, "hash", _native.change_hash(json.dumps(change)), when)
+        emit_one(row, proposing.output)
 
 
-def _propose(
-    acting: Acting,
-    change: dict[str, Any],
-    client: "Client",
-    answer: Mapping[str, Any],
-    open_s: float,
-    dry_run: bool,
-    output: Format,
-) -> None:
-    """Shows a change, and proposes it unless this is a dry run."""
-    from rustorium import _native
-    from rustorium.net.governing import differences, effect, in_ms
+@dataclass(frozen=True)
+class Proposing:
+    """The options of a proposal."""
 
-    lines = differences(answer["wanted"], change)
-    for line in lines or ["Nothing changes."]:
-        note(line)
-    if dry_run:
-        note("Nothing was sent.")
-        emit_one({"number": answer["next_proposal"], "changes": lines, "effect": effect(answer, change)}, output)
-        return
-    row = acting.finish(client, answer, {"type": "propose", "change": change, "until_ms": in_ms(answer, open_s)})
-    if acting.unsigned is None:
-        # Another seat may have proposed meanwhile, so the number isn't known before.
-        _say_state(client, "hash", _native.change_hash(json.dumps(change)), effect(answer, change))
-    emit_one(row, output)
+    dry_run: DryRunOption = False
+    open_s: OpenOption = DAY_S
+    output: Output = Format.table
 
 
 def _say_state(client: "Client", field: str, value: object, when: str) -> None:
@@ -225,71 +228,47 @@ def show(
 
 
 @group.command()
+@shared_options
 def approve(
     number: NumberArgument,
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
+    acting: Acting,
     output: Output = Format.table,
 ) -> None:
     """Approve an open proposal. It shows what changes first. The approval that makes the quorum makes the change."""
     from rustorium.net.governing import differences, effect, proposal_of
 
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
         answer = client.governance()
         found = proposal_of(answer, number)
         for line in differences(answer["wanted"], found["change"]):
             note(line)
         row = acting.finish(client, answer, {"type": "approve", "number": number, "change": found["hash"]})
-        if unsigned is None:
+        if acting.unsigned is None:
             _say_state(client, "number", number, effect(answer, found["change"]))
     emit_one(row, output)
 
 
 @group.command()
+@shared_options
 def withdraw(
     number: NumberArgument,
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
+    acting: Acting,
     output: Output = Format.table,
 ) -> None:
     """Take an approval back. A proposal ends with its proposer's."""
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
         row = acting.finish(client, client.governance(), {"type": "withdraw", "number": number})
     emit_one(row, output)
 
 
 @group.command()
+@shared_options
 def rotate(
     to: Annotated[Path, typer.Option("--to", help="File of the new authority, which `keys authority new` made.")],
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
+    acting: Acting,
     output: Output = Format.table,
 ) -> None:
     """Give a seat other keys, at once. What it approved before counts no more."""
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     new = read_authority(to)
     keys = {"threshold": new.threshold, "keys": list(new.keys)}
     with acting.client() as client:
@@ -298,126 +277,77 @@ def rotate(
 
 
 @propose.command("parameters")
+@shared_options
 def propose_parameters(
     set_: Annotated[list[str], typer.Option("--set", help="A parameter: NAME=VALUE, such as epoch_ms=3600000.")],
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    dry_run: DryRunOption = False,
-    open_s: OpenOption = DAY_S,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
-    output: Output = Format.table,
+    acting: Acting,
+    proposing: Proposing,
 ) -> None:
     """Propose other chain parameters. They come with an epoch's end."""
     from rustorium.net.governing import set_parameters
 
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
         answer = client.governance()
         change = set_parameters(answer, parameters_of(set_))
-        _propose(acting, change, client, answer, open_s, dry_run, output)
+        acting.propose(client, answer, change, proposing)
 
 
 @propose.command("operators")
+@shared_options
 def propose_operators(
     operator: Annotated[list[str], typer.Option("--operator", help="Public key of an operator, hex; all of them.")],
     quorum: Annotated[int, typer.Option("--quorum", min=1, help="Number of seats that must approve a change.")],
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    dry_run: DryRunOption = False,
-    open_s: OpenOption = DAY_S,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
-    output: Output = Format.table,
+    acting: Acting,
+    proposing: Proposing,
 ) -> None:
     """Propose other operators. A key that stays keeps its seat; they govern from an epoch's end on."""
     from rustorium.net.governing import set_operators
 
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     if len(operator) == quorum:
         note("If one of these operators loses its keys, nobody can change the chain any more.")
     with acting.client() as client:
         answer = client.governance()
         change = set_operators(answer, operator, quorum)
-        _propose(acting, change, client, answer, open_s, dry_run, output)
+        acting.propose(client, answer, change, proposing)
 
 
 @propose.command("pause")
+@shared_options
 def propose_pause(
+    acting: Acting,
+    proposing: Proposing,
     account: AccountArgument = None,
     for_s: PauseOption = DAY_S,
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    dry_run: DryRunOption = False,
-    open_s: OpenOption = DAY_S,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
-    output: Output = Format.table,
 ) -> None:
     """Propose to stop accounts' transactions for a time. It ends by itself."""
     from rustorium.net.governing import in_ms
 
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     scope = {} if account is None else {"account": account}
     with acting.client() as client:
         answer = client.governance()
         change = {"type": "pause", "until_ms": in_ms(answer, for_s), **scope}
-        _propose(acting, change, client, answer, open_s, dry_run, output)
+        acting.propose(client, answer, change, proposing)
 
 
 @propose.command("resume")
+@shared_options
 def propose_resume(
+    acting: Acting,
+    proposing: Proposing,
     account: AccountArgument = None,
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    dry_run: DryRunOption = False,
-    open_s: OpenOption = DAY_S,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
-    output: Output = Format.table,
 ) -> None:
     """Propose to end a pause."""
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     scope = {} if account is None else {"account": account}
     with acting.client() as client:
-        _propose(acting, {"type": "resume", **scope}, client, client.governance(), open_s, dry_run, output)
+        acting.propose(client, client.governance(), {"type": "resume", **scope}, proposing)
 
 
 @propose.command("change")
+@shared_options
 def propose_change(
     file: Annotated[Path, typer.Argument(help="JSON file of a change, such as the one that `node apply` writes.")],
-    key: KeyOption = None,
-    unsigned: UnsignedOption = None,
-    authority: AuthorityOption = None,
-    dry_run: DryRunOption = False,
-    open_s: OpenOption = DAY_S,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
-    passphrase_file: PassphraseOption = None,
-    output: Output = Format.table,
+    acting: Acting,
+    proposing: Proposing,
 ) -> None:
     """Propose the change in a file: a validator more or less, other keys of one, an early end of the epoch."""
     from rustorium.errors import UsageError
@@ -430,6 +360,38 @@ def propose_change(
         found = found[0]
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise UsageError(f"{file} is no change: give a JSON object with its type, or a list of one")
-    acting = Acting(key, passphrase_file, unsigned, authority, net, node, genesis, token_file, timeout_s)
     with acting.client() as client:
-        _propose(acting, found, client, client.governance(), open_s, dry_run, output)
+        acting.propose(client, client.governance(), found, proposing)
+
+
+@propose.command()
+@shared_options
+def set_sponsor(
+    account: SponsoredArgument,
+    share: ShareOption,
+    acting: Acting,
+    proposing: Proposing,
+    history_share: HistoryShareOption = None,
+    for_s: EndOption = None,
+) -> None:
+    """Propose other shares for an account's own sponsor, or a sponsor for an account that has none of its own."""
+    from rustorium.net.governing import set_sponsor as change_of
+
+    with acting.client() as client:
+        answer = client.governance()
+        change = change_of(answer, account, share, share if history_share is None else history_share, for_s)
+        acting.propose(client, answer, change, proposing)
+
+
+@propose.command()
+@shared_options
+def assign_sponsor(
+    account: SponsoredArgument,
+    sponsor: Annotated[int, typer.Argument(min=0, help="The sponsor's number; 0 is the common one.")],
+    acting: Acting,
+    proposing: Proposing,
+) -> None:
+    """Propose that an account draws from another sponsor. `rustorium query` shows the number of one's sponsor."""
+    change = {"type": "assign_sponsor", "account": account, "sponsor": sponsor}
+    with acting.client() as client:
+        acting.propose(client, client.governance(), change, proposing)

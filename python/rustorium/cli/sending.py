@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import client_of, content_of, duration, key_of
+from rustorium.cli.options import (
+    GenesisOption,
+    NetOption,
+    NodeOption,
+    PassphraseOption,
+    TimeoutOption,
+    TokenFileOption,
+    client_of,
+    content_of,
+    duration,
+    key_of,
+)
 from rustorium.cli.output import note
 
 if TYPE_CHECKING:
@@ -49,6 +60,8 @@ VALID = duration("--valid-for", text="With --unsigned: time until the transactio
 ValidOption = Annotated[float, VALID]
 VALID_S = 12 * 3600.0
 
+WaitOption = Annotated[str, typer.Option("--wait", help="What to wait for: accepted, final or certified.")]
+
 MakeOperations = Callable[[str], "list[Operation]"]
 """Returns the operations of the account with this address. Errors: UsageError."""
 
@@ -57,19 +70,19 @@ MakeOperations = Callable[[str], "list[Operation]"]
 class Sending:
     """The options that say who sends a transaction to which net, or to which file it is written."""
 
-    key: Path | None
-    passphrase_file: Path | None
-    net: Path | None
-    node: list[str] | None
-    genesis: Path | None
-    token_file: Path | None
-    wait: str
-    timeout_s: float
-    unsigned: Path | None = None
-    account: str | None = None
-    authority: Path | None = None
-    nonce: int | None = None
-    valid_s: float = VALID_S
+    key: SenderKeyOption = None
+    passphrase_file: PassphraseOption = None
+    net: NetOption = None
+    node: NodeOption = None
+    genesis: GenesisOption = None
+    token_file: TokenFileOption = None
+    wait: WaitOption = "final"
+    timeout_s: TimeoutOption = 30.0
+    unsigned: UnsignedOption = None
+    account: AccountOption = None
+    authority: AuthorityOption = None
+    nonce: NonceOption = None
+    valid_s: ValidOption = VALID_S
 
     def client(self) -> "Client":
         """Returns a client of the named net or nodes. Errors: UsageError, KeyFileError."""

@@ -23,24 +23,22 @@ from rustorium.cli.options import (
 )
 from rustorium.cli.output import Format, Output, emit_one, note, write_proof
 from rustorium.cli.sending import (
-    VALID_S,
     AccountOption,
     AuthorityOption,
-    NonceOption,
     SenderKeyOption,
     Sending,
     UnsignedOption,
-    ValidOption,
+    WaitOption,
     receipt_row,
     submitted_row,
 )
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.api import Operation
     from rustorium.types import TransactionStatus
 
 group = typer.Typer(help="Send transactions and look them up.", no_args_is_help=True)
-WaitOption = Annotated[str, typer.Option("--wait", help="What to wait for: accepted, final or certified.")]
 NamespaceOption = Annotated[str | None, typer.Option(help="Address of another account that granted this one the key.")]
 
 
@@ -235,6 +233,7 @@ def revoke(
 
 
 @group.command()
+@shared_options
 def send(
     file: Annotated[
         Path,
@@ -244,19 +243,7 @@ def send(
             allow_dash=True,
         ),
     ],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    nonce: NonceOption = None,
-    valid_s: ValidOption = VALID_S,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
+    sending: Sending,
     output: Output = Format.table,
 ) -> None:
     """Send one transaction with any operations: all of them take effect, or none.
@@ -269,28 +256,13 @@ def send(
     from rustorium.errors import UsageError
 
     content = content_of(file)
-    sending = Sending(
-        key,
-        passphrase_file,
-        net,
-        node,
-        genesis,
-        token_file,
-        wait,
-        timeout_s,
-        unsigned,
-        account,
-        authority,
-        nonce,
-        valid_s,
-    )
     if not is_signing_file(content):
         listed = _operations(file, content)
         emit_one(sending.finish(lambda own: listed)[0], output)
         return
-    if key is not None or unsigned is not None:
+    if sending.key is not None or sending.unsigned is not None:
         raise UsageError("the file's keys sign it with `tx sign`: leave out --key and --unsigned")
-    signed, reached = SigningFile.from_bytes(content), wait_of(wait)
+    signed, reached = SigningFile.from_bytes(content), wait_of(sending.wait)
     signed.transaction()
     with sending.client() as client:
         emit_one(submitted_row(client.send_file(signed, wait=reached)), output)

@@ -19,8 +19,7 @@ from rustorium.cli.options import (
     key_of,
 )
 from rustorium.cli.output import Format, Output, emit_one
-from rustorium.cli.sending import submitted_row
-from rustorium.cli.tx import WaitOption
+from rustorium.cli.sending import WaitOption, submitted_row
 
 group = typer.Typer(help="Register verifying keys, submit proofs, verify proofs.", no_args_is_help=True)
 group.add_typer(ceremony.group, name="ceremony")
