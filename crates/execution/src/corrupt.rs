@@ -1,4 +1,4 @@
-//! What is said of a leaf that can't be decoded.
+//! The error for a leaf that can't be decoded.
 
 use crate::StateReadError;
 use rustorium_types::DecodeError;

@@ -15,12 +15,9 @@ fn three() -> World {
     governed(&[0, 1, 2], 2)
 }
 
-/// Has seats 0 and 1, under the first keys of their accounts, make a change.
+/// Has two seats make a change that waits for nothing.
 fn decide(world: &mut World, change: GovernanceChange) {
-    let number = world.governance().next_proposal;
-    let proposed = propose(world, change.clone());
-    assert_eq!(world.seat_does(0, &alone(0), proposed), OK);
-    assert_eq!(world.seat_does(1, &alone(1), approve(number, &change)), OK);
+    let number = common::decide(world, &change);
     assert_eq!(world.proposal(number), None, "a proposal that was made is gone");
 }
 

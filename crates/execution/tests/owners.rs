@@ -16,14 +16,6 @@ fn world() -> World {
     governed(&[0, 1, 2], 2)
 }
 
-/// Has seats 0 and 1 make a change.
-fn decide(world: &mut World, change: GovernanceChange) {
-    let number = world.governance().next_proposal;
-    let proposed = propose(world, change.clone());
-    assert_eq!(world.seat_does(0, &alone(0), proposed), OK);
-    assert_eq!(world.seat_does(1, &alone(1), approve(number, &change)), OK);
-}
-
 fn remove(world: &World, number: u32) -> GovernanceChange {
     GovernanceChange::RemoveValidator { validator_key: world.validator(number).validator_key }
 }
@@ -184,7 +176,7 @@ fn a_new_owner_must_have_signed_for_this_change() {
         owned_by(chain, world.validator(0).validator_key, present, &new),
         owned_by(chain, validator, owner(0).public(), &new),
         owner(1).sign(&[]),
-        // What its keys sign as a validator's.
+        // A signature as a validator's key shows nothing about an owner's.
         possession(chain, present, &new, &new).validator,
     ];
     for possession in bad {
@@ -253,7 +245,7 @@ fn seats_set_an_owner_by_a_proposal() {
     let change = world.set_owner(1, &new_key(201));
     assert_eq!(world.owner_does(1, &new_key(200), change), OK, "the owner's own turn is left");
     let change = by_seats(world.set_owner(1, &new_key(202)));
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert_eq!(world.validator(1).owner_key, new_key(202).public());
     // What was proposed for the owner before is no more possible.
     let old = by_seats(world.set_owner(1, &new_key(203)));
@@ -288,11 +280,11 @@ fn a_stolen_owner_key_does_one_change_of_each_kind_and_is_replaced() {
     let change = world.set_owner(2, &new_key(211));
     assert_eq!(world.owner_does(2, &thief, change), failed(FailureCode::TooSoon));
     let change = by_seats(world.set_owner(2, &new_key(220)));
-    decide(&mut world, change);
+    decide(&mut world, &change);
     let change = world.replace_keys(2, 71);
     assert_eq!(world.owner_does(2, &thief, change), Err(Skip::WrongKey));
     let change = by_seats(world.replace_keys(2, 72));
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert_eq!(world.next_epoch(), Change::Committee);
     let own = world.validator(2);
     assert_eq!((own.owner_key, own.validator_key), (new_key(220).public(), new_key(72).public()));
@@ -329,15 +321,15 @@ fn a_validator_keeps_its_number_and_a_removed_one_has_no_owner() {
     let change = world.replace_keys(0, 61);
     assert_eq!(world.owner_does(0, &owner(0), change), OK);
     let change = remove(&world, 0);
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert!(!world.state.contains_key(&owner_key(0)), "its leaf is gone with it");
     assert_eq!(world.owner_does(0, &owner(0), Operation2::Withdraw { number: 1 }), Err(Skip::UnknownSender));
     assert_eq!(world.validator(3).validator_key, new_key(60).public());
     let change = add(&world, 90);
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert_eq!(world.committee_record().numbered().numbers.as_slice(), [1, 2, 3, 4]);
     let change = add(&world, 95);
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert_eq!(world.committee_record().numbered().numbers.as_slice(), [1, 2, 3, 4, 5]);
     let change = world.set_owner(4, &new_key(93));
     assert_eq!(world.owner_does(4, &new_key(92), change), OK);
@@ -351,7 +343,7 @@ fn a_validator_keeps_its_number_and_a_removed_one_has_no_owner() {
 fn no_pause_stops_an_owner() {
     let mut world = world();
     let until_ms = world.header.time_ms + 3_600_000;
-    decide(&mut world, GovernanceChange::Pause { scope: PauseScope::All, until_ms });
+    decide(&mut world, &GovernanceChange::Pause { scope: PauseScope::All, until_ms });
     let change = world.set_owner(1, &new_key(200));
     assert_eq!(world.owner_does(1, &owner(1), change), OK);
     let scope = PauseScope::Account(SystemSender::Owner(1).id());
@@ -385,7 +377,7 @@ fn a_record_of_version_one_gets_owners_and_wishes() {
     world.state.insert(committee_key(), record.to_bytes());
     assert_eq!(world.committee_record(), record);
     let change = set_parameters(&world, |p| p.claim_lag_max = 77);
-    decide(&mut world, change);
+    decide(&mut world, &change);
     assert_eq!(world.wanted().claim_lag_max, 77);
     let change = world.set_owner(1, &new_key(200));
     assert_eq!(world.owner_does(1, &owner(1), change), OK);

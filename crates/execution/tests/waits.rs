@@ -18,15 +18,6 @@ fn world() -> World {
     world
 }
 
-/// Has seats 0 and 1 make a change. Returns the proposal's number.
-fn decide(world: &mut World, change: &GovernanceChange) -> u64 {
-    let number = world.governance().next_proposal;
-    let proposed = propose(world, change.clone());
-    assert_eq!(world.seat_does(0, &alone(0), proposed), OK);
-    assert_eq!(world.seat_does(1, &alone(1), approve(number, change)), OK);
-    number
-}
-
 fn delay(world: &World, ms: u64) -> GovernanceChange {
     set_parameters(world, |p| p.operators_delay_ms = Some(ms))
 }

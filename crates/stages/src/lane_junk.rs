@@ -80,8 +80,10 @@ impl LaneJunk {
         if skipped.is_empty() && state.lanes.is_empty() {
             return BTreeMap::new();
         }
-        let executed: HashSet<&TxId> = commit.receipts.iter().map(|receipt| &receipt.transaction).collect();
-        let junk: HashSet<&TxId> = skipped.iter().filter(|id| !executed.contains(id)).collect();
+        let mut junk: HashSet<&TxId> = skipped.iter().collect();
+        if !junk.is_empty() {
+            commit.receipts.iter().for_each(|receipt| drop(junk.remove(&receipt.transaction)));
+        }
         let mut found: BTreeMap<ValidatorIndex, u64> = BTreeMap::new();
         for batch in &commit.batches {
             let bytes = bytes_of(batch, &junk);

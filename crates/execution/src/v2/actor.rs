@@ -1,4 +1,4 @@
-//! Who acts, and who pays for what a leaf gains.
+//! The sender of a transaction, and the writes that a storage balance pays for.
 //!
 //! *Invariants:* exactly one account's storage balance pays for the bytes that a leaf gains, and one gets the bytes that it
 //! loses.

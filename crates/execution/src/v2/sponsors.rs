@@ -35,11 +35,11 @@ pub struct SponsorRecord {
 pub struct SponsorEnd {
     /// Header time from which the shares don't hold any more, Unix ms.
     pub until_ms: u64,
-    /// What holds from then on.
+    /// The shares or the sponsor from then on.
     pub then: AfterEnd,
 }
 
-/// What holds after the end of a sponsor's shares.
+/// The shares or the sponsor after the end of a sponsor's shares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum AfterEnd {
     /// The sponsor has its former shares again.

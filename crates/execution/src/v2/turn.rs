@@ -18,7 +18,7 @@ pub(crate) fn governance_of(
     GovernanceRecord::in_force(ledger.bytes(at)?.as_deref(), parameters).map_err(corrupt)
 }
 
-/// What decides whether a system sender's transaction is executed.
+/// The facts that decide whether a system sender's transaction is executed.
 pub(super) struct Turn {
     /// The sender's authority.
     pub(super) signer: Signer,

@@ -96,3 +96,12 @@ pub fn rotate(authority: &Authority) -> Operation2 {
     let settings = AuthoritySettings { authority: authority.clone(), delay_ms: 0, recovery: None };
     Operation2::SetAuthority { settings, void_grants: false }
 }
+
+/// Has seats 0 and 1, under the first keys of their accounts, make a change. Returns the proposal's number.
+pub fn decide(world: &mut World, change: &GovernanceChange) -> u64 {
+    let number = world.governance().next_proposal;
+    let proposed = propose(world, change.clone());
+    assert_eq!(world.seat_does(0, &alone(0), proposed), Ok(Outcome::Ok));
+    assert_eq!(world.seat_does(1, &alone(1), approve(number, change)), Ok(Outcome::Ok));
+    number
+}
