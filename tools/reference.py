@@ -142,8 +142,9 @@ def http() -> str:
                 parts.append(f"Body: {'; '.join(kinds)}\n")
             parts.append("\n".join(answers(operation)) + "\n")
     parts.append("## Types\n")
-    for name, schema in document.get("components", {}).get("schemas", {}).items():
-        parts.append("\n".join(type_lines(name, schema)) + "\n")
+    schemas = document.get("components", {}).get("schemas", {})
+    for name, schema in schemas.items():
+        parts.append("\n".join(type_lines(name, schema, schemas)) + "\n")
     return "\n".join(parts)
 
 
@@ -155,8 +156,8 @@ def answers(operation: dict[str, Any]) -> Iterator[str]:
         yield f"| {status} | {line(answer.get('description'))} | {'; '.join(kinds)} |"
 
 
-def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    """Yields a type and its fields."""
+def type_lines(name: str, schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
+    """Yields a type and its fields, with those of the types among `schemas` that it is made of."""
     yield f"### {name}\n"
     if text := schema.get("description"):
         yield f"{text.strip()}\n"
@@ -168,13 +169,16 @@ def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
             yield from (f"| {row}" for row in field_rows(rows, set(one.get("required", ()))))
         return
     properties: dict[str, Any] = dict(schema.get("properties", {}))
+    required = set(schema.get("required", ()))
     for part in schema.get("allOf", []):
-        properties.update(part.get("properties", {}))
+        whole = schemas[part["$ref"].rsplit("/", 1)[-1]] if "$ref" in part else part
+        properties.update(whole.get("properties", {}))
+        required.update(whole.get("required", ()))
     if not properties:
         yield schema_text(schema)
         return
     yield "| field | type | |\n|---|---|---|"
-    yield from field_rows(properties, set(schema.get("required", ())))
+    yield from field_rows(properties, required)
 
 
 def kind_of(schema: dict[str, Any]) -> str:

@@ -391,6 +391,7 @@ OPEN = {
     "approvals": [0],
     "not_approved": [1, 2],
     "until_ms": 1_800_000_000_000,
+    "made": False,
 }
 GOVERNANCE: dict[str, Any] = {"seats": 3, "quorum": 2, "proposals": [], "pauses": []}
 
@@ -411,6 +412,11 @@ def test_an_open_proposal_is_told_once_and_alarms_nobody(cli: Cli, net: Callable
     assert "`rustorium-node govern show 7`" in ended.out
     assert "`govern approve 7 --key KEY_FILE`" in " ".join(ended.out.split())
     assert "governance-open" not in governed(net, cli).out
+    made = governed(
+        net, cli, proposals=[OPEN | {"change": "set_operators", "approvals": [0, 1], "not_approved": [2], "made": True}]
+    )
+    said = "proposal 7 (set_operators) is made and waits for its time; if seats 2 approve it too, it waits no longer"
+    assert (made.code, made.out.count(f"governance-open: {said}")) == (0, 1)
 
 
 def test_a_pause_is_told_until_it_ends(cli: Cli, net: Callable[..., list[str]]) -> None:

@@ -276,7 +276,7 @@ pub struct Status {
     pub retired: Option<String>,
     /// Evidence against validators: one note for each validator and kind.
     pub evidence: Vec<EvidenceNote>,
-    /// What waits for operators' seats, and what they paused. `None` under version 1, which has no seats.
+    /// The open proposals and the pauses. `None` under version 1, which has no seats.
     pub governance: Option<GovernanceNote>,
 }
 
@@ -383,7 +383,7 @@ pub struct Governance {
     pub record: GovernanceRecord,
     /// The committee that is wanted, with the validators' numbers.
     pub committee: CommitteeRecord,
-    /// What the validators' owners did as senders, in the wanted committee's order.
+    /// The records of the validators' owners as senders, in the wanted committee's order.
     pub owners: Vec<OwnerRecord>,
     /// The open proposals, each with its number.
     pub proposals: Vec<(u64, ProposalRecord)>,

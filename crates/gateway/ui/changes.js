@@ -16,6 +16,8 @@ export function changeText(change) {
       return `Remove the validator with key ${change.validator_key}`;
     case "replace_key":
       return `Replace the validator key ${change.validator_key} by ${change.new_validator_key}`;
+    case "set_owner":
+      return `Let the key ${change.new_owner_key} own the validator with key ${change.validator_key}`;
     case "end_epoch":
       return `End epoch ${count(change.epoch)} as soon as it can end`;
     case "set_parameters":
@@ -26,6 +28,13 @@ export function changeText(change) {
       return `Pause ${whom(change)} until ${moment(change.until_ms)}`;
     case "resume":
       return `End the pause of ${whom(change)}`;
+    case "set_sponsor": {
+      const [work, history] = [change.work_ppm, change.history_ppm].map((ppm) => `${ppm / 10_000} %`);
+      const until = change.until_ms ? ` until ${moment(change.until_ms)}` : "";
+      return `Give the sponsor of the account ${change.account} ${work} of the work and ${history} of the history${until}`;
+    }
+    case "assign_sponsor":
+      return `Let the account ${change.account} draw from ${change.sponsor === 0 ? "the common sponsor" : `sponsor ${count(change.sponsor)}`}`;
     default:
       return `Change: ${JSON.stringify(change)}`;
   }
@@ -41,9 +50,10 @@ export function changeRows(change) {
   return rows;
 }
 
+const AT_ONCE = ["end_epoch", "pause", "resume", "set_sponsor", "assign_sponsor"];
+
 /** When a change takes effect once it is made. */
-export const effect = ({ type }) =>
-  ["end_epoch", "pause", "resume"].includes(type) ? "at once" : "with an epoch’s end";
+export const effect = ({ type }) => (AT_ONCE.includes(type) ? "at once" : "with an epoch’s end");
 
 /** Parameters by their names; a part of one has a name with a dot. */
 function parts(parameters) {

@@ -53,9 +53,15 @@ function openProposals(record, items, timeMs) {
   });
 }
 
-function proposalCard({ place, proposal, approvals }, seats, quorum, wanted) {
+/** When a proposal takes effect. One that is made waits for a time that the node says (V46). */
+const takesEffect = (proposal, { operators_from_ms: fromMs }) =>
+  proposal.made
+    ? `it is made: with the first epoch’s end from ${moment(fromMs)} on, or earlier if all seats approve`
+    : effect(proposal.change);
+
+function proposalCard({ place, proposal, approvals }, seats, quorum, answer) {
   if (!proposal) return null;
-  const changed = differences(wanted, proposal.change);
+  const changed = differences(answer.wanted, proposal.change);
   const missing = seats.map((seat) => seat.number).filter((number) => !approvals.includes(number));
   return card(
     `Proposal ${count(place.number)}`,
@@ -65,7 +71,7 @@ function proposalCard({ place, proposal, approvals }, seats, quorum, wanted) {
       ["Approved by", `${seatNames(approvals)}; ${count(quorum)} are needed`],
       ["Not approved by", seatNames(missing)],
       ["Open until", moment(proposal.until_ms)],
-      ["Takes effect", effect(proposal.change)],
+      ["Takes effect", takesEffect(proposal, answer)],
       ["Hash of the change", copied(proposal.hash)],
     ),
     changed.length > 0
@@ -104,7 +110,7 @@ function shownParts(answer, parameters) {
       seatsTable(seats),
       h("p", { class: "note" }, "The operators’ keys and their quorum are those of the parameters that this node says are in force."),
       open.length === 0 ? h("p", { class: "muted" }, "No proposal is open.") : null,
-      open.map((one) => proposalCard(one, seats, quorum, answer.wanted)),
+      open.map((one) => proposalCard(one, seats, quorum, answer)),
       pausesCard(record.pauses.filter((pause) => pause.until_ms > timeMs)),
     ];
   };

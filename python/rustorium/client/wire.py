@@ -388,7 +388,7 @@ def governance_note(answer: Answer | None) -> Answer | None:
     _ = (int(answer["seats"]), int(answer["quorum"]))
     for proposal in answer["proposals"]:
         _ = (int(proposal["number"]), str(proposal["change"]), int(proposal["until_ms"]))
-        _ = [int(seat) for seat in (*proposal["approvals"], *proposal["not_approved"])]
+        _ = ([int(seat) for seat in (*proposal["approvals"], *proposal["not_approved"])], bool(proposal["made"]))
     for pause in answer["pauses"]:
         _ = (str(pause.get("account")), int(pause["until_ms"]))
     return answer

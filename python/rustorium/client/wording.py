@@ -74,9 +74,10 @@ def _proposal(number: int, proposal: Mapping[str, Any] | None) -> str:
     if proposal is None:
         return f"proposal {number} isn't in the state"
     given = ", ".join(str(one["seat"]) for one in proposal["approvals"])
+    made = ", and its change is made and waits" if proposal["made"] else ""
     return (
         f"proposal {number} is to {change_words(proposal['change'])} (hash {proposal['hash']}), until "
-        f"{moment(proposal['until_ms'])}, approved by seats {given}"
+        f"{moment(proposal['until_ms'])}, approved by seats {given}{made}"
     )
 
 

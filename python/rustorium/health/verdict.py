@@ -177,11 +177,13 @@ def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
     for one in note["proposals"]:
         given = len(one["approvals"])
         seated = ", ".join(map(str, one["not_approved"]))
-        said = (
-            f"proposal {one['number']} ({one['change']}) has {given} of {quorum} approvals, not those of seats "
-            f"{seated}, and is open until {_utc(one['until_ms'])}"
-        )
         number = one["number"]
+        said = f"proposal {number} ({one['change']}) "
+        if one["made"]:
+            said += f"is made and waits for its time; if seats {seated} approve it too, it waits no longer"
+        else:
+            said += f"has {given} of {quorum} approvals, not those of seats {seated}, and is open until "
+            said += _utc(one["until_ms"])
         show, approve = f"govern show {number}", f"govern approve {number} --key KEY_FILE"
         do = f"`rustorium-node {show}` shows it; a seat approves by `{approve}`"
         yield Problem("governance-open", Level.WELL, said, do)

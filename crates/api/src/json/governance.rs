@@ -1,40 +1,22 @@
-//! Who governs, as JSON: seats, open proposals and pauses.
+//! The seats that govern, their open proposals and the pauses, as JSON.
 
 use super::answers::AtView;
-use super::change::{ChangeView, account_of, change_type};
+use super::change::{ChangeView, change_type};
+use super::governance_leaves::{PauseView, SeatFacts};
 use super::owners::OwnerView;
-use super::scalar::Hex;
 use super::schema::ToSchema;
-use super::signers::key_or_hash;
 use crate::answers::Governance;
 use rustorium_crypto::{change_hash, parameters_hash};
-use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat};
-use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT, SystemSender};
+use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord};
+use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT};
 use serde::Serialize;
 
-/// A seat of an operator.
+/// A seat of an operator, and what it may do now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct SeatView {
-    /// The seat's number.
-    pub number: u32,
-    /// The address of the seat as a sender of transactions.
-    #[schema(value_type = String)]
-    pub sender: AccountId,
-    /// The operator's key that the parameters name.
-    #[schema(value_type = String)]
-    pub first_key: Hex<32>,
-    /// The seat's key, if one acts for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub public_key: Option<Hex<32>>,
-    /// Hash of the seat's authority, if several keys act for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub authority_hash: Option<Hash>,
-    /// Number of changes of the authority.
-    pub generation: u32,
-    /// The nonce of the seat's next transaction.
-    pub nonce: u64,
+    /// The seat.
+    #[serde(flatten)]
+    pub seat: SeatFacts,
     /// Number of operations that the seat may do now.
     pub room: u64,
 }
@@ -59,17 +41,6 @@ pub struct ProposalView {
     pub made: bool,
 }
 
-/// A pause.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct PauseView {
-    /// The account, verifier or pool; without this field all accounts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub account: Option<AccountId>,
-    /// Header time from which they go on, Unix ms.
-    pub until_ms: u64,
-}
-
 /// An open proposal in a node's report about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct OpenProposalView {
@@ -83,9 +54,11 @@ pub struct OpenProposalView {
     pub not_approved: Vec<u32>,
     /// Header time from which it is void, Unix ms.
     pub until_ms: u64,
+    /// `true` if the change is made and waits. If all seats approve, it waits no longer.
+    pub made: bool,
 }
 
-/// What waits for operators' seats, and what they paused, in a node's report about itself.
+/// The open proposals and the pauses in a node's report about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct GovernanceNote {
     /// Number of seats.
@@ -146,12 +119,6 @@ fn pauses_at(record: &GovernanceRecord, now_ms: u64) -> Vec<PauseView> {
     pauses.map(PauseView::from).collect()
 }
 
-impl From<&Pause> for PauseView {
-    fn from(pause: &Pause) -> Self {
-        Self { account: account_of(pause.scope), until_ms: pause.until_ms }
-    }
-}
-
 impl GovernanceNote {
     /// Returns the note of a time. `proposals`: those that `record` lists, each with its number.
     pub fn new(record: &GovernanceRecord, proposals: &[(u64, ProposalRecord)], now_ms: u64) -> Self {
@@ -165,6 +132,7 @@ impl GovernanceNote {
                 not_approved: seats.filter(|seat| !approvals.contains(seat)).collect(),
                 approvals,
                 until_ms: live.until_ms,
+                made: proposal.made,
             })
         };
         Self {
@@ -187,7 +155,7 @@ impl GovernanceAnswer {
             epoch: found.epoch,
             quorum: record.quorum,
             generation: record.generation,
-            seats: record.seats.iter().map(|seat| SeatView::new(seat, time_ms)).collect(),
+            seats: record.seats.iter().map(|seat| SeatView { seat: seat.into(), room: seat.room(time_ms) }).collect(),
             owners: OwnerView::all(&found.committee, &found.owners, (found.epoch, time_ms)),
             next_proposal: record.next_proposal,
             proposals: proposals.map(|(open, one)| ProposalView::new(open, one, record)).collect(),
@@ -199,22 +167,6 @@ impl GovernanceAnswer {
             in_force_hash: parameters_hash(&found.in_force),
             time_ms,
             at,
-        }
-    }
-}
-
-impl SeatView {
-    fn new(seat: &Seat, now_ms: u64) -> Self {
-        let (public_key, authority_hash) = key_or_hash(seat.signer);
-        Self {
-            number: seat.number,
-            sender: SystemSender::Seat(seat.number).id(),
-            first_key: Hex(seat.first_key),
-            public_key,
-            authority_hash,
-            generation: seat.generation,
-            nonce: seat.nonce,
-            room: seat.room(now_ms),
         }
     }
 }

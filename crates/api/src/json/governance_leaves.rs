@@ -2,19 +2,18 @@
 //!
 //! *Invariants:* a view has all that the leaf has, and nothing that depends on the time at which it is shown.
 
-use super::change::ChangeView;
-use super::governance::PauseView;
+use super::change::{ChangeView, account_of};
 use super::scalar::Hex;
 use super::schema::ToSchema;
 use super::signers::key_or_hash;
 use rustorium_crypto::change_hash;
-use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord, Seat, SeatApproval};
+use rustorium_execution::{GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat, SeatApproval};
 use rustorium_types::{AccountId, DecodeError, Hash, SystemSender};
 use serde::Serialize;
 
-/// A seat as the state has it.
+/// A seat of an operator: who acts for it, and how often it acted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct SeatRecordView {
+pub struct SeatFacts {
     /// The seat's number.
     pub number: u32,
     /// The address of the seat as a sender of transactions.
@@ -35,6 +34,14 @@ pub struct SeatRecordView {
     pub generation: u32,
     /// The nonce of the seat's next transaction.
     pub nonce: u64,
+}
+
+/// A seat as the state has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct SeatRecordView {
+    /// The seat.
+    #[serde(flatten)]
+    pub seat: SeatFacts,
     /// Header time up to which the seat's operations are paid by its rate, Unix ms.
     pub paid_ms: u64,
 }
@@ -49,6 +56,17 @@ pub struct OpenRecordView {
     /// The seats' generation then. The proposal is void under another one.
     pub generation: u32,
     /// Header time from which it is void, Unix ms.
+    pub until_ms: u64,
+}
+
+/// A pause.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct PauseView {
+    /// The account, verifier or pool; without this field all accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub account: Option<AccountId>,
+    /// Header time from which they go on, Unix ms.
     pub until_ms: u64,
 }
 
@@ -92,7 +110,7 @@ impl GovernanceRecordView {
     }
 }
 
-impl From<&Seat> for SeatRecordView {
+impl From<&Seat> for SeatFacts {
     fn from(seat: &Seat) -> Self {
         let (public_key, authority_hash) = key_or_hash(seat.signer);
         Self {
@@ -103,8 +121,19 @@ impl From<&Seat> for SeatRecordView {
             authority_hash,
             generation: seat.generation,
             nonce: seat.nonce,
-            paid_ms: seat.paid_ms,
         }
+    }
+}
+
+impl From<&Seat> for SeatRecordView {
+    fn from(seat: &Seat) -> Self {
+        Self { seat: seat.into(), paid_ms: seat.paid_ms }
+    }
+}
+
+impl From<&Pause> for PauseView {
+    fn from(pause: &Pause) -> Self {
+        Self { account: account_of(pause.scope), until_ms: pause.until_ms }
     }
 }
 

@@ -117,7 +117,7 @@ pub struct ListedGrant {
     /// The account that may write.
     #[schema(value_type = String)]
     pub to: AccountId,
-    /// What it may.
+    /// Its rights.
     #[serde(flatten)]
     pub grant: GrantView,
     /// `true` if it allows something after the block that the listing describes.

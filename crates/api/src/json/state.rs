@@ -181,53 +181,37 @@ pub struct SubjectView {
     grant: Option<AccountId>,
 }
 
-impl SubjectView {
-    /// Returns the subject of the system's account; `None` if it is of another account.
-    fn of_the_system(&self) -> Result<Option<Subject>, ViewError> {
-        let name = if self.governance { "governance" } else { "proposal" };
-        let subject = match (self.governance, self.proposal) {
-            (false, None) => return Ok(None),
-            (true, None) => Subject::Governance,
-            (false, Some(number)) => Subject::Proposal(number),
-            (true, Some(_)) => return Err(ViewError::Both("governance", "proposal")),
-        };
-        let key = self.key.is_some() || self.key_hex.is_some();
-        let others = [
-            ("asset", self.asset.is_some()),
-            ("key", key),
-            ("authority", self.authority),
-            ("grant", self.grant.is_some()),
-        ];
-        if let Some((other, _)) = others.into_iter().find(|(_, given)| *given) {
-            return Err(ViewError::Both(other, name));
-        }
-        if self.account == SYSTEM_ACCOUNT { Ok(Some(subject)) } else { Err(ViewError::OfTheSystem(name)) }
-    }
-}
-
 impl TryFrom<SubjectView> for Subject {
     type Error = ViewError;
 
     fn try_from(view: SubjectView) -> Result<Self, ViewError> {
-        if let Some(subject) = view.of_the_system()? {
-            return Ok(subject);
+        let SubjectView { account, asset, key, key_hex, authority, governance, proposal, grant } = view;
+        let kinds = [
+            ("asset", asset.is_some()),
+            ("key", key.is_some() || key_hex.is_some()),
+            ("authority", authority),
+            ("grant", grant.is_some()),
+            ("governance", governance),
+            ("proposal", proposal.is_some()),
+        ];
+        let mut given = kinds.into_iter().filter(|(_, given)| *given).map(|(name, _)| name);
+        let kind = given.next();
+        match (kind, given.next()) {
+            (Some(first), Some(second)) => return Err(ViewError::Both(first, second)),
+            (Some(name @ ("governance" | "proposal")), None) if account != SYSTEM_ACCOUNT => {
+                return Err(ViewError::OfTheSystem(name));
+            }
+            _ => {}
         }
-        let SubjectView { account, asset, key, key_hex, authority, grant, .. } = view;
-        if let Some(to) = grant {
-            let key = key.is_some() || key_hex.is_some();
-            let others = [("asset", asset.is_some()), ("key", key), ("authority", authority)];
-            let other = others.into_iter().find(|(_, given)| *given);
-            return other.map_or(Ok(Self::Grant(account, to)), |(name, _)| Err(ViewError::Both(name, "grant")));
-        }
-        match asset {
-            Some(_) if authority => Err(ViewError::Both("asset", "authority")),
-            None if authority && (key.is_some() || key_hex.is_some()) => Err(ViewError::Both("key", "authority")),
-            None if authority => Ok(Self::Custody(account)),
-            Some(_) if key.is_some() || key_hex.is_some() => Err(ViewError::Both("asset", "key")),
-            Some(asset) => Ok(Self::Balance(account, asset)),
-            None if key.is_none() && key_hex.is_none() => Ok(Self::Account(account)),
-            None => Ok(Self::Value(account, bytes("key", key, key_hex)?)),
-        }
+        Ok(match (asset, grant, proposal) {
+            (Some(asset), ..) => Self::Balance(account, asset),
+            (_, Some(to), _) => Self::Grant(account, to),
+            (.., Some(number)) => Self::Proposal(number),
+            _ if governance => Self::Governance,
+            _ if authority => Self::Custody(account),
+            _ if kind.is_some() => Self::Value(account, bytes("key", key, key_hex)?),
+            _ => Self::Account(account),
+        })
     }
 }
 
@@ -314,7 +298,7 @@ pub enum ReadAnswer {
         /// The system's account.
         #[schema(value_type = String)]
         account: AccountId,
-        /// What the state has; absent while no seat has acted, so that each operator's key acts for a seat of its own.
+        /// The record in the state; absent while no seat has acted. Then each operator's key acts for a seat of its own.
         record: Option<GovernanceRecordView>,
     },
     /// A proposal.
@@ -324,7 +308,7 @@ pub enum ReadAnswer {
         account: AccountId,
         /// The proposal's number.
         number: u64,
-        /// What the state has; absent if there is no such proposal, or no more.
+        /// The proposal in the state; absent if there is none, or no more.
         proposal: Option<ProposalRecordView>,
     },
     /// The rights of an account to write in another one's namespace.
@@ -335,7 +319,7 @@ pub enum ReadAnswer {
         /// The account that may write.
         #[schema(value_type = String)]
         to: AccountId,
-        /// What it may; absent if it may nothing.
+        /// The rights; absent if there are none.
         grant: Option<GrantView>,
     },
 }

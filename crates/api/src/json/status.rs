@@ -69,7 +69,7 @@ pub struct StatusAnswer {
     pub key_retired_because: Option<String>,
     /// Evidence of validators that signed what no honest validator signs, also from before the last restart.
     pub evidence: Vec<EvidenceView>,
-    /// What waits for operators' seats, and what they paused; absent under version 1.
+    /// The open proposals and the pauses; absent under version 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub governance: Option<GovernanceNote>,
     /// The node's newest state: executed height and root.

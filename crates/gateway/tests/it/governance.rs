@@ -45,8 +45,9 @@ async fn a_nodes_report_says_what_waits_for_seats_and_what_they_paused() {
     let world = World::new([1]);
     let until_ms = world.chain().genesis.time_ms + 3_600_000;
     let shown = get(&app(&world, HttpLimits::default()), "/v1/status").await.json();
-    let proposal =
-        json!({ "number": 3, "change": "resume", "approvals": [0], "not_approved": [1], "until_ms": until_ms });
+    let proposal = json!({
+        "number": 3, "change": "resume", "approvals": [0], "not_approved": [1], "until_ms": until_ms, "made": false,
+    });
     let pauses = json!([{ "until_ms": until_ms }]);
     let wanted = json!({ "seats": 2, "quorum": 2, "proposals": [proposal], "pauses": pauses });
     assert_eq!(shown["governance"], wanted, "a void proposal, and an approval of a former authority, don't count");
