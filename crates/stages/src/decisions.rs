@@ -204,7 +204,9 @@ impl Ballots {
             }
             SeatAct::Rekeyed { .. } => {
                 self.rekeyed.insert(seat);
-                self.open.values_mut().for_each(|ballot| drop(ballot.approvals.remove(&seat)));
+                for ballot in self.open.values_mut() {
+                    ballot.approvals.remove(&seat);
+                }
                 return Ok(None);
             }
             SeatAct::Made { .. } => return Ok(None),

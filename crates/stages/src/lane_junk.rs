@@ -82,7 +82,9 @@ impl LaneJunk {
         }
         let mut junk: HashSet<&TxId> = skipped.iter().collect();
         if !junk.is_empty() {
-            commit.receipts.iter().for_each(|receipt| drop(junk.remove(&receipt.transaction)));
+            for receipt in &commit.receipts {
+                junk.remove(&receipt.transaction);
+            }
         }
         let mut found: BTreeMap<ValidatorIndex, u64> = BTreeMap::new();
         for batch in &commit.batches {
