@@ -42,6 +42,16 @@ fmt: venv
 
 # formatting, clippy, ruff, mypy, the extension's stubs, the layer check, the pages' check, the reference pages
 lint: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ with }}
+    # Clippy runs beside the other checks, which take one core. The two variables are maturin's, so that it shares the
+    # wheel's build of pyo3.
+    config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"
+    PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config" \
+      cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings & clippy=$!
+    trap 'kill $clippy 2> /dev/null || true' EXIT
+    PS4="" && set -x
     cargo fmt --all --check
     {{ python }} -m ruff format --check
     {{ python }} -m ruff check
@@ -51,17 +61,14 @@ lint: build
     {{ python }} tools/reference.py --check
     {{ python }} tools/wasm.py
     {{ python }} -m mypy
-    @# the client is built for Windows, too, where much of `os` and `socket` is missing
+    # the client is built for Windows, too, where much of `os` and `socket` is missing
     {{ python }} -m mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent \
       -p rustorium.access -p rustorium.cli -p rustorium.client -p rustorium.health -p rustorium.zk
     {{ python }} -m mypy.stubtest rustorium._native
-    @# `just fuzz` compiles a workspace of its own, which nothing else here does
+    # `just fuzz` compiles a workspace of its own, which nothing else here does
     cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/guided/Cargo.toml > /dev/null
-    @# the two variables are maturin's, so that clippy and the wheel share one build of pyo3
-    {{ with }} \
-      config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"; \
-      export PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config"; \
-      cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    { set +x; } 2> /dev/null
+    wait $clippy
 
 # wheels of node and client for Linux from glibc 2.28 on, to target/wheels, checked and tried; `just wheels --processor aarch64`
 wheels *ARGUMENTS: venv
