@@ -2,7 +2,8 @@
 
 use ark_bn254::Fr;
 use ark_ff::{MontFp, UniformRand};
-use light_poseidon::{Poseidon, PoseidonHasher};
+use light_poseidon::parameters::bn254_x5;
+use light_poseidon::{Poseidon, PoseidonHasher, PoseidonParameters};
 use proptest::prelude::*;
 use rustorium_zk::shielded::field::{Element, element_bytes, element_from_bytes};
 use rustorium_zk::shielded::note::{NullifierKey, Pool};
@@ -25,11 +26,30 @@ fn circomlibs_vectors() {
     assert_eq!(hash_node(&[numbers[0], numbers[1], numbers[2], numbers[3]]), of_four);
 }
 
+fn parameters(width: u8) -> PoseidonParameters<Fr> {
+    bn254_x5::get_poseidon_parameters(width).unwrap()
+}
+
+#[test]
+fn the_constants_in_the_files_are_light_poseidons() {
+    let files = [
+        (3, include_bytes!("../../src/shielded/poseidon_3.bin").as_slice()),
+        (4, include_bytes!("../../src/shielded/poseidon_4.bin")),
+        (5, include_bytes!("../../src/shielded/poseidon_5.bin")),
+    ];
+    for (width, file) in files {
+        let PoseidonParameters { ark, mds, .. } = parameters(width);
+        let numbers: Vec<u8> = ark.iter().chain(mds.iter().flatten()).flat_map(element_bytes).collect();
+        assert_eq!(file, numbers, "width {width}");
+    }
+}
+
 #[test]
 fn every_width_is_light_poseidons() {
     fn check<const WIDTH: usize>() {
         let mut random = ark_std::test_rng();
-        let permutation = Permutation::<WIDTH>::published();
+        let PoseidonParameters { ark, mds, .. } = parameters(WIDTH as u8);
+        let permutation = Permutation::<WIDTH>::new(&ark, &mds);
         for _ in 0..3 {
             let state: [Fr; WIDTH] = std::array::from_fn(|_| Fr::rand(&mut random));
             let mut reference = Poseidon::<Fr>::with_domain_tag_circom(WIDTH - 1, state[0]).unwrap();
