@@ -112,8 +112,8 @@ class Root(NamedTuple):
     """For each shard the version of the newest map that it was sent."""
     keys: int = 0
     """The registry's keys (S8)."""
-    known_keys: tuple[int, ...] = ()
-    """For each shard the keys that root ordered or learned last."""
+    changes_max: int = 4
+    """Changes of ranges that may be open at once in the whole network (S6)."""
 
 
 class Shard(NamedTuple):
@@ -156,12 +156,17 @@ class Shard(NamedTuple):
 
     def channel(self, peer: int) -> Channel | None:
         """Returns the channel with a peer; `None` if there is none."""
-        return next((channel for channel in self.channels if channel.peer == peer), None)
+        for channel in self.channels:
+            if channel.peer == peer:
+                return channel
+        return None
 
     def with_channel(self, channel: Channel) -> "Shard":
         """Returns the shard with this channel in place of the one that it had."""
-        others = [other for other in self.channels if other.peer != channel.peer]
-        return self._replace(channels=tuple(sorted([*others, channel])))
+        for place, other in enumerate(self.channels):
+            if other.peer == channel.peer:
+                return self._replace(channels=(*self.channels[:place], channel, *self.channels[place + 1 :]))
+        return self._replace(channels=tuple(sorted([*self.channels, channel])))
 
     def without_channel(self, peer: int) -> "Shard":
         """Returns the shard without its channel with a peer (S37)."""

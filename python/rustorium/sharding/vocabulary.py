@@ -133,15 +133,13 @@ class Event(IntEnum):
     ABORTED = 5
     OVERTAKEN = 6
     """A value was replaced by one that its sender wrote before."""
-    FORGED = 7
-    """An act in the name of an account that the asking shard doesn't have."""
-    FROZEN = 8
+    FROZEN = 7
     """An account was locked by a sender that may not write it."""
-    HALF = 9
+    HALF = 8
     """A group that was voted for couldn't be applied."""
-    LOST = 10
+    LOST = 9
     """A chunk was deleted that its peer never took."""
-    STARVED = 11
+    STARVED = 10
     """A transaction met a full channel that one other sender had filled."""
 
 
