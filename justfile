@@ -152,6 +152,10 @@ model-shards *WORDS: build
     PYTHONPATH=tests/sharding {{ python }} tests/sharding/scenarios.py {{ WORDS }}
     RUSTORIUM_SHARDS_MODEL=long {{ python }} -m pytest -q tests/sharding/test_random.py
 
+# the tables of flaws in docs/spec/shards.md, by switching off each mend of the model of shards
+model-flaws: build
+    PYTHONPATH=tests/sharding {{ python }} tests/sharding/flaw_table.py --write
+
 # thousands of seeds on the release stages and on the model, hours: for a night
 sim-long COUNT="5000": build
     for mode in safety liveness epochs; do \

@@ -117,8 +117,8 @@ def above_the_limit(leaf: Any) -> Any:
     return leaf._replace(balance=leaf.balance + 1)
 
 
-def expired_terms_too(*_: Any) -> bool:
-    return True
+def place_in_the_pool(pool_is_full: bool) -> bool:
+    return not pool_is_full
 
 
 def newest_height(_before: int, after: int) -> frozenset[int]:

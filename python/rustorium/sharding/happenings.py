@@ -5,7 +5,7 @@ Invariants: an event happens at most once. It needs nobody's consent except what
 
 from rustorium.sharding import channels, terms
 from rustorium.sharding.chains import Shard, State
-from rustorium.sharding.channels import Head, Waiting
+from rustorium.sharding.channels import Channel, Head, Waiting
 from rustorium.sharding.network import Happening, Network, World
 from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind
 
@@ -155,22 +155,44 @@ def restore(*shards: int, unasked: bool = False) -> Happening:
 
 
 def may_restore(world: World, kept: list[Shard]) -> bool:
-    """Checks that restored shards fit all others: no cursor is ahead of its peer, no account in two (S52, S53)."""
+    """Checks that restored shards fit each other and those that stay (S52, S53)."""
     after = world
-    for restored in kept:
-        after = after.with_shard(restored)
-    for number, shard in enumerate(after.shards):
-        for channel in () if shard is None else shard.channels:
-            peer = after.shards[channel.peer]
-            theirs = None if peer is None else peer.channel(number)
-            if channel.in_next > (0 if theirs is None else theirs.out_next):
-                return False
-            if theirs is not None and theirs.peer_in > channel.in_next:
-                return False
-    accounts = [
+    for shard in kept:
+        after = after.with_shard(shard)
+    restored = {shard.id for shard in kept}
+    return fit_each_other(after, restored) and fit_their_peers(after, restored) and own_each_account_once(after)
+
+
+def fit_each_other(after: World, restored: set[int]) -> bool:
+    """Checks that of two restored shards no cursor is ahead of the other (S52)."""
+    return all(_fits(after, shard, peer) for shard in restored for peer in restored)
+
+
+def fit_their_peers(after: World, restored: set[int]) -> bool:
+    """Checks that no record of a peer that stays is ahead of a restored shard (S53)."""
+    stay = {shard.id for shard in after.shards if shard is not None} - restored
+    return all(_fits(after, shard, peer) and _fits(after, peer, shard) for shard in restored for peer in stay)
+
+
+def _fits(after: World, number: int, peer: int) -> bool:
+    channel, theirs = _channel(after, number, peer), _channel(after, peer, number)
+    if channel is None:
+        return True
+    sent, known = (0, 0) if theirs is None else (theirs.out_next, theirs.peer_in)
+    return known <= channel.in_next <= sent
+
+
+def _channel(world: World, number: int, peer: int) -> Channel | None:
+    shard = world.shards[number]
+    return None if shard is None else shard.channel(peer)
+
+
+def own_each_account_once(after: World) -> bool:
+    """Checks that no parent is restored to before a birth while the child stays (S52)."""
+    leaves = [
         a for shard in after.shards if shard is not None for a, leaf in enumerate(shard.leaves) if leaf is not None
     ]
-    return len(accounts) == len(set(accounts))
+    return len(leaves) == len(set(leaves))
 
 
 def leak(shard: int, old: int) -> Happening:

@@ -84,6 +84,8 @@ class Network:
     """Shards that may halt and never come back."""
     asleep: frozenset[int] = field(default_factory=frozenset)
     """Shards that are halted at the start."""
+    changes_max: int = 4
+    """Changes of ranges that may be open at once (S6)."""
     counts_heights: bool = False
     """Count blocks, for the one flaw that compares heights."""
     disturbed: bool = False
@@ -329,5 +331,5 @@ def _first(network: Network, number: int) -> Shard:
         gave=nobody,
         channels=tuple(Channel(peer, 0) for peer in born if peer != number),
         halted=number in network.asleep,
-        root=Root(0, generations, told=told) if number == ROOT else None,
+        root=Root(0, generations, told=told, changes_max=network.changes_max) if number == ROOT else None,
     )

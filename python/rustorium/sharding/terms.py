@@ -12,9 +12,6 @@ from rustorium.sharding.chains import Change as Ends
 from rustorium.sharding.channels import Channel
 from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
 
-CHANGES_MAX = 1
-"""Changes of ranges that are open at once in the whole network (S6); 4 in the product."""
-
 # ---- root: orders and the map ----------------------------------------------------------------------------------------
 
 
@@ -30,7 +27,7 @@ def may_order(root: Root, owners: tuple[int, ...], shard: int, other: int) -> bo
     near = neighbours(owners, shard) | neighbours(owners, other)
     if any({order.shard, order.other} & near for order in ranges):
         return False
-    return sum(not order.overdue for order in ranges) < CHANGES_MAX
+    return sum(not order.overdue for order in ranges) < root.changes_max
 
 
 def neighbours(owners: tuple[int, ...], shard: int) -> set[int]:
