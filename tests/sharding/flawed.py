@@ -121,6 +121,10 @@ def place_in_the_pool(pool_is_full: bool) -> bool:
     return not pool_is_full
 
 
+def by_lineage_forever(shard: Any, peer: int, sender: int, _past: Any) -> bool:
+    return peer in (shard.owners[sender], shard.former[sender])
+
+
 def newest_height(_before: int, after: int) -> frozenset[int]:
     return frozenset({after})
 

@@ -12,7 +12,7 @@ from typing import Any
 import flawed
 import pytest
 
-from rustorium.sharding import atomic, channels, groups, happenings, network, nodes, terms
+from rustorium.sharding import atomic, channels, groups, network, nodes, restores, terms
 from rustorium.sharding.chains import Leaf, Shard
 
 
@@ -23,6 +23,7 @@ class Mend(Enum):
     FROZEN_END = "S55", "the final boundary of a frozen shard is the block that claims the root of b1"
     HEIGHTS_NOT_COMPARED = "S30", "of a head only its cursors count, never the height of its stamp"
     SENDER_IS_THE_PEERS = "S70", "a group is executed only for an account of the shard that asks"
+    SENDER_OF_A_PREPARE = "S70", "a vote is given only for an account of the shard that asks"
     OWN_LEAVES_ONLY = "S75", "class B touches only leaves that its sender may write"
     ROOM_IS_RESERVED = "S77", "a credit counts in the receiver's limit from the vote on"
     UNKNOWN_IS_FINISHED = "S77", "`Decide` of an unknown intent is answered `Finished`"
@@ -50,6 +51,10 @@ class Mend(Enum):
     MAP_BY_THE_CLOCK = "S97", "root's clock tells the map"
     TERMS_ANSWER = "S96", "a term with a birth or an absorption is the order's answer"
     ENDED_PARTICIPANTS = "S98", "a closing term is a participant's no and its `Finished`"
+    STORES_OUTLIVE_BACKUPS = "S58", "a store stays until its heir can't be restored to before the absorption"
+    KNOWN_ENDS_STAY = "S52", "no shard is restored to before its end once its heir has the closing term"
+    VOID_EPOCHS = "S53", "stamps of an epoch count no more before owners choose its end"
+    LINEAGE_ENDS = "S70", "a parent speaks for what it gave away for a limited time"
     OWN_COURIER_ONLY = "S28", "a host lists only what its own courier verified"
     EACH_HEIGHT_IS_STAMPED = "S25", "a member signs each executed height whose heads changed"
     SLOTS_OUTSIDE_THE_POOL = "S27", "deliveries stand outside the pool"
@@ -79,15 +84,16 @@ FLAWED: dict[Mend, tuple[tuple[Any, str, Any], ...]] = {
         (channels, "acknowledge", flawed.acknowledge_with_height),
     ),
     Mend.SENDER_IS_THE_PEERS: ((groups, "speaks_for", flawed.always),),
+    Mend.SENDER_OF_A_PREPARE: ((atomic, "speaks_for", flawed.always),),
     Mend.OWN_LEAVES_ONLY: ((atomic, "may_write", flawed.always),),
     Mend.ROOM_IS_RESERVED: ((atomic, "reserve", flawed.nothing),),
     Mend.UNKNOWN_IS_FINISHED: ((atomic, "take_decide", flawed.silent_if_unknown),),
     Mend.HEADS_HAVE_TIPS: ((channels, "acknowledges", flawed.numbers_alone),),
     Mend.KEYS_EXPIRE: ((channels, "believes", flawed.whoever_sat_once),),
     Mend.MAP_NAMES_IN_FORCE: ((terms, "named_epoch", flawed.ordered_epoch),),
-    Mend.RESTORED_TOGETHER: ((happenings, "fit_each_other", flawed.always),),
-    Mend.ONE_OWNER_AFTER_RESTORE: ((happenings, "own_each_account_once", flawed.always),),
-    Mend.PEERS_ARE_ASKED: ((happenings, "fit_their_peers", flawed.always),),
+    Mend.RESTORED_TOGETHER: ((restores, "fit_each_other", flawed.always),),
+    Mend.ONE_OWNER_AFTER_RESTORE: ((restores, "own_each_account_once", flawed.always),),
+    Mend.PEERS_ARE_ASKED: ((restores, "fit_their_peers", flawed.always),),
     Mend.OVERDUE_ORDERS_STEP_ASIDE: ((terms, "recall", flawed.recall_without_limit),),
     Mend.CHANNELS_END: ((Shard, "without_channel", flawed.keep_channel),),
     Mend.OLDER_VERSION: (
@@ -115,6 +121,10 @@ FLAWED: dict[Mend, tuple[tuple[Any, str, Any], ...]] = {
     Mend.MAP_BY_THE_CLOCK: ((terms, "name_anew", flawed.nothing),),
     Mend.TERMS_ANSWER: ((terms, "hear_term", flawed.nothing),),
     Mend.ENDED_PARTICIPANTS: ((atomic, "waits_for", flawed.never),),
+    Mend.STORES_OUTLIVE_BACKUPS: ((restores, "may_drop", flawed.always),),
+    Mend.KNOWN_ENDS_STAY: ((restores, "undo_no_known_end", flawed.always),),
+    Mend.VOID_EPOCHS: ((channels, "is_void", flawed.never),),
+    Mend.LINEAGE_ENDS: ((groups, "speaks_for", flawed.by_lineage_forever),),
     Mend.OWN_COURIER_ONLY: ((nodes, "takes_forwarded", flawed.always),),
     Mend.EACH_HEIGHT_IS_STAMPED: ((nodes, "heights_to_sign", flawed.newest_height),),
     Mend.SLOTS_OUTSIDE_THE_POOL: ((nodes, "has_room", flawed.place_in_the_pool),),

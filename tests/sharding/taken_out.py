@@ -13,9 +13,22 @@ from mends import Mend
 
 from rustorium.sharding import happenings, nodes
 from rustorium.sharding.explore import Model
-from rustorium.sharding.happenings import captured, close, copy, epoch, forged, halt, leak, lie, recall, restore, split
+from rustorium.sharding.happenings import (
+    captured,
+    close,
+    epoch,
+    forged,
+    grow_old,
+    halt,
+    leak,
+    lie,
+    recall,
+    remember,
+    split,
+)
 from rustorium.sharding.invariants import Checked
 from rustorium.sharding.network import Happening, Network
+from rustorium.sharding.restores import copy, drop, make_void, recover, restore
 from rustorium.sharding.vocabulary import Entry, Group, Kind, Op, Transaction
 
 
@@ -106,6 +119,22 @@ TABLE: tuple[TakenOut, ...] = (
         (Mend.SENDER_IS_THE_PEERS,),
         "a shard executes what any shard says in the name of any account",
         net(THREE, [act(1, 0, (Op.PUT, 0))], [captured(2, 0, forged(1, 0))], disturbed=True),
+        "I7: transaction 0 was executed",
+    ),
+    TakenOut(
+        "C4 class B",
+        (Mend.SENDER_OF_A_PREPARE,),
+        "a shard votes for what any shard says in the name of any account",
+        net(
+            THREE,
+            [act(1, 0, (Op.PUT, 0))],
+            [
+                captured(2, 0, Entry(Kind.PREPARE, 0, detail=(0,))),
+                captured(2, 0, Entry(Kind.DECIDE, 0, detail=(1,))),
+            ],
+            watched="I7: ",
+            disturbed=True,
+        ),
         "I7: transaction 0 was executed",
     ),
     TakenOut(
@@ -317,6 +346,40 @@ TABLE: tuple[TakenOut, ...] = (
         "a coordinator waits for a participant that ended",
         net(THREE, [pay(1, 0, 0, 2)], [close(2, 1)], balance=2),
         "I8: change 0",
+    ),
+    TakenOut(
+        "N11",
+        (Mend.STORES_OUTLIVE_BACKUPS,),
+        "a store is dropped as soon as its heir has absorbed it",
+        net(THREE, (), [close(2, 1), copy(1), drop(2), restore(1)], disturbed=True),
+        "I1: account 2",
+    ),
+    TakenOut(
+        "N12",
+        (Mend.KNOWN_ENDS_STAY,),
+        "a shard is restored to before its end while its heir is about to absorb it",
+        net(THREE, (), [close(2, 1), copy(2), restore(2)], disturbed=True),
+        "I1: account 2",
+    ),
+    TakenOut(
+        "N13",
+        (Mend.VOID_EPOCHS,),
+        "stamps under way count while owners recover a shard",
+        net(TWO, [pay(1, 0, 0)], [copy(1), remember(1, 0), make_void(1), recover(1)], disturbed=True),
+        "I7: transaction 0 was executed",
+    ),
+    TakenOut(
+        "N14",
+        (Mend.LINEAGE_ENDS,),
+        "a parent speaks forever for the accounts that it gave away",
+        net(
+            SPLIT,
+            [act(2, 0, (Op.PUT, 0))],
+            [split(1, 2, 2), grow_old(1), captured(1, 0, forged(2, 0), late=True)],
+            watched="I7: ",
+            disturbed=True,
+        ),
+        "I7: transaction 0 was executed",
     ),
     TakenOut(
         "C2",

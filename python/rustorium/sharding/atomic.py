@@ -4,7 +4,7 @@ Invariants: the coordinator alone decides, once. A participant that voted yes ca
 until it hears the decision. Nobody waits for a lock.
 """
 
-from rustorium.sharding.chains import Block, Intent, Shard, State
+from rustorium.sharding.chains import Block, Intent, Shard, State, speaks_for
 from rustorium.sharding.vocabulary import Entry, Event, Kind, Op, Transaction
 
 YES, NO = 1, 0
@@ -104,9 +104,10 @@ def intent_of(shard: Shard, number: int) -> Intent | None:
 
 
 def take_prepare(block: Block, peer: int, number: int, entry: Entry) -> None:
-    """Votes: yes, with an intent and locks, or no (S77)."""
-    vote = NO
-    if takes(block.shard) and promise(block, entry.tx, entry.detail):
+    """Votes: yes, with an intent and locks, or no (S77). A sender must be the peer's, as for `Do` (S70)."""
+    vote, sender = NO, block.plan[entry.tx].sender
+    known = speaks_for(block.shard, peer, sender, block.past)
+    if known and takes(block.shard) and promise(block, entry.tx, entry.detail):
         _open(block, Intent(entry.tx, peer, entry.detail))
         vote = YES
     block.send(peer, Entry(Kind.VOTE, entry.tx, number, detail=(vote,)))

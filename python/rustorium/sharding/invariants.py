@@ -97,12 +97,17 @@ def _read(plan: tuple[Transaction, ...], logs: tuple[tuple[Note, ...], ...]) -> 
 def _coverage(world: World) -> Iterator[str]:
     shards = [shard for shard in world.shards if shard is not None]
     for account in range(len(shards[0].leaves)):
-        holders = [shard.id for shard in shards if shard.leaves[account] is not None]
+        holders = [shard.id for shard in shards if counts(world, shard) and shard.leaves[account] is not None]
         if len(holders) != 1:
             yield f"I1: account {account} is in shards {holders}"
         charters = [shard.id for shard in shards if shard.has(account)]
         if len(charters) > 1 or (not charters and world.shard(holders[0]).state != State.CLOSED):
             yield f"I1: account {account} is in the charters of shards {charters}"
+
+
+def counts(world: World, shard: Shard) -> bool:
+    """Checks that a shard's leaves are the network's: those of a closed one until its heir has absorbed them (S58)."""
+    return not any(other is not None and shard.id in other.absorbed for other in world.shards)
 
 
 def _ends(found: Counter[Note], number: int, tx: Transaction) -> Iterator[str]:
@@ -163,7 +168,8 @@ def _holds(world: World, shard: Shard, number: int) -> bool:
 
 def _sum(network: Network, world: World, units: int) -> Iterator[str]:
     """I2: no unit is made except by an issue."""
-    leaves = [leaf for shard in world.shards if shard is not None for leaf in shard.leaves if leaf is not None]
+    shards = [shard for shard in world.shards if shard is not None and counts(world, shard)]
+    leaves = [leaf for shard in shards for leaf in shard.leaves if leaf is not None]
     there = sum(leaf.balance + leaf.kept for leaf in leaves)
     expected = network.balance * len(world.shard(ROOT).leaves) + units
     if there != expected:

@@ -150,13 +150,21 @@ def name_anew(block: Block) -> None:
     block.shard = block.shard._replace(root=root._replace(version=root.version + 1), map_version=root.version + 1)
 
 
+def make_void(block: Block, shard: int, epoch: int) -> None:
+    """Declares an epoch void, which owners are about to end (S53): no stamp of it counts any more."""
+    root = root_of(block.shard)
+    root = root._replace(version=root.version + 1, void=_set(root.void, [shard], epoch))
+    known = block.channel(shard)
+    block.shard = block.shard._replace(root=root, map_version=root.version).with_channel(known._replace(void=epoch))
+
+
 def map_of(shard: Shard) -> Map:
     """Returns root's map. A shard's epoch in it is what was in force, not what was ordered (S15)."""
     root = root_of(shard)
     epochs = [shard.epoch if peer == ROOT else NOBODY for peer in range(len(root.generations))]
     for channel in shard.channels:
         epochs[channel.peer] = named_epoch(shard, channel)
-    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs))
+    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs), root.void)
 
 
 def named_epoch(_shard: Shard, channel: Channel) -> int:
@@ -179,7 +187,8 @@ def take_map(block: Block, number: int, entry: Entry) -> None:
             channel = shard.channel(peer)
             if peer == shard.id or epoch == NOBODY or new.generations[peer] < 0:
                 continue
-            shard = shard.with_channel(named(channel or Channel(peer, NOBODY), epoch))
+            believed = named(channel or Channel(peer, NOBODY), epoch)
+            shard = shard.with_channel(believed._replace(void=new.void[peer]))
     block.shard = shard
     block.send(ROOT, Entry(Kind.ACK, ref=number))
 
@@ -357,17 +366,18 @@ def born_channels(parent: Shard, epoch: int) -> tuple[Channel, ...]:
     return tuple(sorted(found))
 
 
-def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
-    """Returns heir and closed shard after the absorbing boundary (S56)."""
+def absorb(heir: Shard, closed: Shard) -> Shard:
+    """Returns the heir after the absorbing boundary (S56). The closed shard's store stays as it is (S58)."""
     wish = heir.due
     assert wish is not None, "an absorption is due"
     leaves = tuple(mine if theirs is None else theirs for mine, theirs in zip(heir.leaves, closed.leaves, strict=True))
     answer = Entry(Kind.ANSWER, wish.number, detail=(Outcome.DONE,))
-    heir = heir._replace(
+    return heir._replace(
         low=min(heir.low, closed.low),
         high=max(heir.high, closed.high),
         leaves=leaves,
         gave=(NOBODY,) * len(heir.gave),
+        absorbed=(*heir.absorbed, closed.id),
         generation=heir.generation + 1,
         epoch=heir.epoch + 1,
         wish=None,
@@ -375,7 +385,6 @@ def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
         writes=(*(heir.writes or ()), answer),
         announced=(*heir.announced, (heir.epoch + 1, answer)),
     )
-    return heir, closed._replace(leaves=(None,) * len(closed.leaves))
 
 
 def untaken(channel: Channel, taken: int) -> list[Entry]:

@@ -40,6 +40,8 @@ class Map(NamedTuple):
     """For each shard its charter's generation as answers told it; -1 for shards that aren't open."""
     epochs: tuple[int, ...]
     """For each shard the epoch of root's own record of its terms: what was in force (S15)."""
+    void: tuple[int, ...] = ()
+    """For each shard its newest epoch that owners are about to end or have ended (S53); -1 if there is none."""
 
 
 class Entry(NamedTuple):
