@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rustorium.sharding import atomic, channels, groups, happenings, network, terms
-from rustorium.sharding.vocabulary import Entry, Op
+from rustorium.sharding import atomic, channels, groups, happenings, terms
+from rustorium.sharding.chains import State
+from rustorium.sharding.vocabulary import HOPS_MAX, Entry, Op
 
 
 def never(*_: Any) -> bool:
@@ -72,7 +73,7 @@ def issues_too(tx: Any) -> list[int]:
 
 
 def any_group_again(_block: Any, request: Any) -> bool:
-    return bool(request.hops < groups.HOPS_MAX)
+    return bool(request.hops < HOPS_MAX)
 
 
 def credits_at_once(block: Any, number: int, here: Any) -> None:
@@ -101,7 +102,7 @@ def claim_of_what_is(shard: Any) -> bool:
 
 
 def until_the_boundary(shard: Any) -> bool:
-    return bool(shard.state <= network.State.CLOSING)
+    return bool(shard.state <= State.CLOSING)
 
 
 def dropped_refund(block: Any, entry: Entry) -> None:

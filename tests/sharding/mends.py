@@ -41,6 +41,9 @@ class Mend(Enum):
     ISSUES_ARE_DESTROYED = "S72", "what a failed issue would have made is destroyed"
     CREDITS_ALONE_GO_ON = "S38", "only credits are sent again to where an account moved"
     LOCAL_CREDITS_WAIT = "S69", "local credits of a class A transaction wait for the verdict"
+    OWN_ANSWERS_ONLY = "S36", "an order is answered by its own shard"
+    VOTES_THAT_WERE_ASKED = "S79", "only a shard that was asked votes"
+    COORDINATORS_DECIDE = "S81", "an intent is keyed by its coordinator"
     LEAVES_MOVE = "S20", "a leaf is in one charter"
     HEADS_ALONE = "S95", "a head is delivered alone while a shard or its peer is on its way to its end"
     SEALED_ENDS_TAKE_NOTHING = "S94", "a shard whose end is sealed takes no chunk"
@@ -108,6 +111,9 @@ FLAWED: dict[Mend, tuple[tuple[Any, str, Any], ...]] = {
         (groups, "credit_early", flawed.credits_at_once),
         (groups, "waiting_credits", flawed.none_waits),
     ),
+    Mend.OWN_ANSWERS_ONLY: ((terms, "may_answer", flawed.always),),
+    Mend.VOTES_THAT_WERE_ASKED: ((atomic, "may_vote", flawed.always),),
+    Mend.COORDINATORS_DECIDE: ((atomic, "decides", flawed.always),),
     Mend.LEAVES_MOVE: ((terms, "left_with_parent", flawed.leaf_in_both),),
     Mend.HEADS_ALONE: ((terms, "head_alone_is_due", flawed.never),),
     Mend.SEALED_ENDS_TAKE_NOTHING: (

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from taken_out import SPLIT, THREE, TWO, UNBORN, act, pay
+from networks import SPLIT, THREE, TWO, UNBORN, act, pay
 
 from rustorium.sharding import nodes
 from rustorium.sharding.explore import Model, explore
 from rustorium.sharding.happenings import close, epoch, grow_old, halt, recall, remember, replace_keys, split, upgrade
 from rustorium.sharding.invariants import Checked
 from rustorium.sharding.network import Network
-from rustorium.sharding.restores import copy, drop, make_void, recover, restore
+from rustorium.sharding.restores import copy, make_void, recover, restore
 from rustorium.sharding.vocabulary import Op
 
 
@@ -88,13 +88,6 @@ SCENARIOS = (
         TWO,
         [pay(1, 0, 0), pay(0, 0, 1)],
         [copy(1), remember(1, 0), make_void(1), recover(1)],
-        disturbed=True,
-    ),
-    _net(
-        "a heir and the shard that ended are restored",
-        THREE,
-        (),
-        [close(2, 1), copy(1), restore(1), drop(2)],
         disturbed=True,
     ),
     _net(

@@ -5,11 +5,12 @@ design named (C, H, M), those that the model found (N, docs/adr/0064), and S20, 
 `test_taken_out.py` plays the table, and compares it with the one in docs/spec/shards.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mends import Mend
+from networks import SPLIT, THREE, TWO, UNBORN, act, net, pay
 
 from rustorium.sharding import happenings, nodes
 from rustorium.sharding.explore import Model
@@ -26,10 +27,8 @@ from rustorium.sharding.happenings import (
     remember,
     split,
 )
-from rustorium.sharding.invariants import Checked
-from rustorium.sharding.network import Happening, Network
 from rustorium.sharding.restores import copy, drop, make_void, recover, restore
-from rustorium.sharding.vocabulary import Entry, Group, Kind, Op, Transaction
+from rustorium.sharding.vocabulary import Entry, Kind, Op, Outcome
 
 
 @dataclass(frozen=True)
@@ -44,33 +43,6 @@ class TakenOut:
     scenario: Callable[[], Model[Any]]
     breaks: str
     """How the fault begins."""
-
-
-def pay(sender: int, nonce: int, *accounts: int) -> Transaction:
-    """Returns a payment of one unit to each account."""
-    return Transaction(sender, nonce, tuple(Group(Op.CREDIT, account) for account in accounts))
-
-
-def act(sender: int, nonce: int, *groups: tuple[Op, int]) -> Transaction:
-    """Returns a transaction of any groups."""
-    return Transaction(sender, nonce, tuple(Group(op, account) for op, account in groups))
-
-
-def net(
-    ranges: Sequence[tuple[int, int]],
-    plan: Sequence[Transaction] = (),
-    events: Sequence[Happening] = (),
-    watched: str = "",
-    **options: Any,
-) -> Callable[[], Model[Any]]:
-    """Returns a maker of a scenario."""
-    return lambda: Checked(Network(ranges, plan, events, **options), watched)
-
-
-UNBORN = (0, 0)
-TWO = [(0, 1), (1, 2)]
-THREE = [(0, 1), (1, 2), (2, 3)]
-SPLIT = [(0, 1), (1, 3), UNBORN]
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -283,6 +255,45 @@ TABLE: tuple[TakenOut, ...] = (
         "the parent keeps the accounts that it gave away",
         net(SPLIT, (), [split(1, 2, 2)]),
         "I1: account 2",
+    ),
+    TakenOut(
+        "S36",
+        (Mend.OWN_ANSWERS_ONLY,),
+        "a captured shard answers an order of another one",
+        net(
+            [(0, 1), (1, 3), (3, 4), UNBORN],
+            (),
+            [split(1, 2, 3), captured(2, 0, Entry(Kind.ANSWER, 0, detail=(Outcome.REFUSED,)))],
+            watched="I8: the map",
+            disturbed=True,
+        ),
+        "I8: the map",
+    ),
+    TakenOut(
+        "S79",
+        (Mend.VOTES_THAT_WERE_ASKED,),
+        "a captured shard votes though nobody asked it",
+        net(
+            THREE,
+            [act(1, 0, (Op.PUT, 1), (Op.CREDIT, 0))],
+            [captured(2, 1, Entry(Kind.VOTE, 0, detail=(0,)))],
+            watched="I7: ",
+            disturbed=True,
+        ),
+        "I7: transaction 0 was decided",
+    ),
+    TakenOut(
+        "S81",
+        (Mend.COORDINATORS_DECIDE,),
+        "a captured shard decides a transaction of another one",
+        net(
+            THREE,
+            [act(1, 0, (Op.PUT, 1), (Op.CREDIT, 0))],
+            [captured(2, 0, Entry(Kind.DECIDE, 0, detail=(0,)))],
+            watched="I5: ",
+            disturbed=True,
+        ),
+        "I5: transaction 0 is committed",
     ),
     TakenOut(
         "N1",

@@ -18,6 +18,7 @@ from rustorium.sharding.vocabulary import ROOT, Event, Kind, Note, Op, Transacti
 _FAULTS = {
     Event.OVERTAKEN: "I4: transaction {0}'s value replaced one that its sender wrote later",
     Event.FROZEN: "I7: transaction {0} locked an account of somebody else",
+    Event.MEDDLED: "I7: transaction {0} was decided by a shard that nobody asked",
     Event.HALF: "I5: transaction {0} was voted for, decided and can't be applied",
     Event.LOST: "I3: an entry was deleted that its peer never took",
     Event.STARVED: "S32: transaction {0} met a channel that one other sender had filled",
@@ -30,7 +31,7 @@ class Checked:
     """A network with its invariants: what the explorer takes."""
 
     network: Network
-    watched: str = ""
+    watched: str | tuple[str, ...] = ""
     """How the faults begin that count: a shard that was set back behind its peers breaks other invariants rightly."""
 
     def start(self) -> World:
@@ -75,10 +76,6 @@ def _broken(network: Network, world: World) -> Iterator[str]:
             for channel in () if shard is None else shard.channels:
                 if channel.broken:
                     yield f"I3: shard {shard.id if shard else 0}'s channel with shard {channel.peer} is broken"
-    answers = root_of(world.shard(ROOT)).answers
-    for change in dict.fromkeys(answers):
-        if answers.count(change) > 1:
-            yield f"I6: change {change} has {answers.count(change)} answers"
 
 
 @lru_cache(maxsize=1 << 12)
@@ -88,6 +85,9 @@ def _read(plan: tuple[Transaction, ...], logs: tuple[tuple[Note, ...], ...]) -> 
     faults = [_FAULTS[note.event].format(note.tx) for note in found if note.event in _FAULTS]
     for number, tx in enumerate(plan):
         faults.extend(_ends(found, number, tx))
+    for note, times in found.items():
+        if note.event == Event.ANSWERED and times > 1:
+            faults.append(f"I6: change {note.tx} has {times} answers")
     known = [(note, times) for note, times in found.items() if 0 <= note.tx < len(plan)]
     units = sum(_units(plan[note.tx], note) * times for note, times in known)
     left = ((number, _open(found, number, tx)) for number, tx in enumerate(plan))

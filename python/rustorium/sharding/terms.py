@@ -10,7 +10,7 @@ from rustorium.sharding import channels
 from rustorium.sharding.chains import Block, Leaf, Order, Root, Shard, State, Wish
 from rustorium.sharding.chains import Change as Ends
 from rustorium.sharding.channels import Channel
-from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Event, Kind, Map, Outcome
 
 # ---- root: orders and the map ----------------------------------------------------------------------------------------
 
@@ -69,6 +69,8 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
     if outcome == Outcome.DONE and entry.tx in root.answers:
         return  # its term said so before (S96)
     made = next((o for o in root.orders if o.number == entry.tx), None)
+    if not may_answer(made, peer, outcome):
+        return
     orders = tuple(o for o in root.orders if o.number != entry.tx)
     root = root._replace(orders=orders, answers=(*root.answers, entry.tx))
     block.shard = block.shard._replace(root=root)
@@ -77,6 +79,12 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
             _note_birth(block, made, *told)
         elif made.change == Change.CLOSE:
             _note_end(block, made)
+
+
+def may_answer(made: Order | None, peer: int, outcome: int) -> bool:
+    """Checks that a shard answers its own open order; that an end is done is the heir's to say (S36)."""
+    heir = made is not None and made.change == Change.CLOSE and outcome == Outcome.DONE
+    return made is not None and peer == (made.other if heir else made.shard)
 
 
 def hear_term(block: Block, source: Shard, epoch: int) -> None:
@@ -232,6 +240,8 @@ def may_keep(wish: Wish) -> bool:
 
 def tell_root(block: Block, entry: Entry) -> None:
     """Answers root; root itself by a function call (S2)."""
+    if entry.kind == Kind.ANSWER:
+        block.note(Event.ANSWERED, entry.tx)
     if block.shard.id == ROOT:
         take_answer(block, ROOT, entry)
     else:

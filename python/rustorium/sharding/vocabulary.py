@@ -141,7 +141,11 @@ class Event(IntEnum):
     """A group that was voted for couldn't be applied."""
     LOST = 9
     """A chunk was deleted that its peer never took."""
-    STARVED = 10
+    MEDDLED = 10
+    """A shard that wasn't asked decided it."""
+    ANSWERED = 11
+    """It answered an order; the number is the change's."""
+    STARVED = 12
     """A transaction met a full channel that one other sender had filled."""
 
 
