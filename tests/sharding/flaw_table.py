@@ -51,10 +51,18 @@ def lines_below(text: str, head: str) -> list[str]:
     return text.partition(head)[2].partition("\n\n")[0].splitlines()
 
 
+def _below(after: str) -> str:
+    """Returns the text below a table, of which `after` begins with the first line."""
+    lines = after.splitlines(keepends=True)
+    while lines and lines[0].startswith("|"):
+        del lines[0]
+    return "".join(lines)
+
+
 def _with_table(text: str, head: str, lines: list[Any]) -> str:
     before, found, after = text.partition(head)
     assert found, f"the page has no table with the head {head}"
-    return before + head + "\n".join(lines) + "\n\n" + after.partition("\n\n")[2]
+    return before + head + "\n".join(lines) + "\n" + _below(after)
 
 
 def main(arguments: list[str]) -> int:

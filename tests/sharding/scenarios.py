@@ -48,10 +48,10 @@ SCENARIOS = (
         [epoch(0), epoch(1)],
     ),
     _net(
-        "three shards, three payments round, an old head and a halt",
+        "three shards, three payments round, an epoch, an old head and a halt",
         THREE,
         [pay(0, 0, 1), pay(1, 0, 2), pay(2, 0, 0)],
-        [remember(1, 2), halt(2)],
+        [epoch(1), remember(1, 2), halt(2)],
     ),
     _net("a split on an idle chain, and a recall", SPLIT, (), [split(1, 2, 2), recall(1), epoch(1), halt(1)]),
     _net("root cuts its accounts off", [(0, 3), UNBORN], [pay(2, 0, 0)], [split(0, 1, 1), epoch(0)]),
@@ -113,6 +113,13 @@ SCENARIOS = (
         [pay(1, 0, 0, 3)],
         [split(1, 2, 3), recall(1)],
         balance=2,
+        long=True,
+    ),
+    _net(
+        "a split, a payment, an epoch, an old head and a halt",
+        SPLIT,
+        [pay(0, 0, 2)],
+        [split(1, 2, 2), epoch(1), remember(0, 1), halt(2)],
         long=True,
     ),
     _net(
