@@ -116,10 +116,10 @@ SCENARIOS = (
         long=True,
     ),
     _net(
-        "a split, a payment, an epoch, an old head and a halt",
+        "a split, two payments, an epoch, an old head and a halt",
         SPLIT,
-        [pay(0, 0, 2)],
-        [split(1, 2, 2), epoch(1), remember(0, 1), halt(2)],
+        [pay(0, 0, 2), pay(2, 0, 0)],
+        [split(1, 2, 2), epoch(1), remember(1, 0), halt(1)],
         long=True,
     ),
     _net(
