@@ -116,6 +116,13 @@ SCENARIOS = (
         long=True,
     ),
     _net(
+        "a split, three payments, an old head and a halt",
+        SPLIT,
+        [pay(0, 0, 2), pay(2, 0, 0), pay(1, 0, 2)],
+        [split(1, 2, 2), remember(1, 0), halt(1)],
+        long=True,
+    ),
+    _net(
         "a split, two payments, an epoch, an old head and a halt",
         SPLIT,
         [pay(0, 0, 2), pay(2, 0, 0)],
