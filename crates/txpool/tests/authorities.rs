@@ -63,6 +63,28 @@ fn an_authority_that_waits_acts_from_its_time_on() {
     assert!(pool.contains(&id) && pool.take_dropped().is_empty());
 }
 
+/// V28: a chain at rest makes no header that would be the first of the change's time. The authority that a header of now would
+/// find acts, too, and a clock that is ahead shuts out nobody.
+#[test]
+fn an_authority_acts_on_a_chain_at_rest_once_its_time_has_come() {
+    let due_ms = NOW_MS + 30_000;
+    let (id, new) = common::second(0, 0, &[7], |_| ());
+    for is_frozen in [false, true] {
+        let next = Some(NextSigner { signer: signer_of(&new), due_ms, is_frozen });
+        let waits = AccountView { next, ..view(0, 0).unwrap() };
+        let offer = |id, t: Shared, wall_ms| {
+            let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
+            pool.admit(Clock { wall_ms, ..CLOCK }, id, t, || Some(waits)).map_err(|refused| refused.code())
+        };
+        let early = if is_frozen { "frozen" } else { "wrong-key" };
+        assert_eq!(offer(id, new.clone(), due_ms - 1), Err(early));
+        assert_eq!(offer(id, new.clone(), due_ms), Ok(Admission::Queued));
+        let (former, t) = make(0, 0);
+        let known = if is_frozen { Err("frozen") } else { Ok(Admission::Queued) };
+        assert_eq!(offer(former, t, due_ms), known, "by the newest header");
+    }
+}
+
 /// V24, V31: a frozen account's transactions are dropped and refused. A withdrawn recovery is over.
 #[test]
 fn a_frozen_account_has_nothing_in_the_pool() {

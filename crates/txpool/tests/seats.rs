@@ -65,3 +65,15 @@ fn a_paused_account_is_refused_until_the_pause_ends() {
     assert_eq!(pool.take_dropped().given_up, [end.0], "one that waited when the pause began is given up");
     assert_eq!(pool.admit(CLOCK, id, t, paused(NOW_MS)), Ok(Admission::Queued));
 }
+
+/// V43: a chain at rest makes no header that would end the pause.
+#[test]
+fn a_pause_ends_on_a_chain_at_rest() {
+    let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
+    let until_ms = NOW_MS + 60_000;
+    let paused = || view(0, 0).map(|view| AccountView { paused_until_ms: Some(until_ms), ..view });
+    let (id, t) = make(0, 0);
+    let at = |wall_ms| Clock { wall_ms, ..CLOCK };
+    assert_eq!(pool.admit(at(until_ms - 1), id, t.clone(), paused), Err(Refused::Paused { until_ms }));
+    assert_eq!(pool.admit(at(until_ms), id, t, paused), Ok(Admission::Queued));
+}
