@@ -198,6 +198,9 @@ def _second_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
     faults = draw_boundary_faults(rng) if mode is Mode.GOVERNANCE and within is Mode.LIVENESS else ()
     calm_ms, governing = max(plan.calm_ms, SEATS_MS), draw_governing(rng, pauses=mode is Mode.PAUSE)
     plan = replace(plan, mode=mode, within=within, calm_ms=calm_ms, gap_ms=SEATS_GAP_MS)
+    if mode is Mode.PAUSE:
+        # After clocks are set back, header time stands, and with it a pause, until they have caught up with it.
+        plan = replace(plan, jumps=tuple(jump for jump in plan.jumps if jump.ms > 0))
     return replace(plan, governing=governing, boundary_faults=faults)
 
 
