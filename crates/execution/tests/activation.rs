@@ -164,6 +164,7 @@ fn a_key_of_small_order_puts_no_value() {
             min_epoch_ms: Some(1_000),
             capacity: Some(Capacity::default()),
             operators_delay_ms: Some(0),
+            owners_recover_ms: Some(0),
             ..parameters.clone()
         },
         ..plan(&self::parameters(3, 2))
@@ -190,8 +191,13 @@ proptest! {
         let parameters = parameters(operators, quorum);
         let basis = basis(&parameters);
         let fits = plan_activation(&parameters, (CHAIN, EPOCH), SET, None).is_ok();
-        let (min_epoch_ms, capacity, operators_delay_ms) = (Some(1_000), Some(Capacity::default()), Some(0));
-        let new = Parameters { min_epoch_ms, capacity, operators_delay_ms, ..parameters.clone() };
+        let new = Parameters {
+            min_epoch_ms: Some(1_000),
+            capacity: Some(Capacity::default()),
+            operators_delay_ms: Some(0),
+            owners_recover_ms: Some(0),
+            ..parameters.clone()
+        };
         let good = ActivationBody {
             version: 2, chain: CHAIN, epoch: EPOCH, committee: SET, parameters: new, operator_quorum: quorum,
         };

@@ -56,6 +56,11 @@ fn new_operation() -> impl Strategy<Value = Operation2> {
             new_owner_key,
             possession
         }),
+        (id(), bounded(id(), 4), any::<u8>()).prop_map(|(base, operators, quorum)| Operation2::RecoverOperators {
+            base: Hash(base),
+            operators,
+            quorum
+        }),
     ]
 }
 
