@@ -42,6 +42,16 @@ fmt: venv
 
 # formatting, clippy, ruff, mypy, the extension's stubs, the layer check, the pages' check, the reference pages
 lint: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ with }}
+    # Clippy runs beside the other checks, which take one core. The two variables are maturin's, so that it shares the
+    # wheel's build of pyo3.
+    config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"
+    PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config" \
+      cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings & clippy=$!
+    trap 'kill $clippy 2> /dev/null || true' EXIT
+    PS4="" && set -x
     cargo fmt --all --check
     {{ python }} -m ruff format --check
     {{ python }} -m ruff check
@@ -51,17 +61,14 @@ lint: build
     {{ python }} tools/reference.py --check
     {{ python }} tools/wasm.py
     {{ python }} -m mypy
-    @# the client is built for Windows, too, where much of `os` and `socket` is missing
+    # the client is built for Windows, too, where much of `os` and `socket` is missing
     {{ python }} -m mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent \
       -p rustorium.access -p rustorium.cli -p rustorium.client -p rustorium.health -p rustorium.zk
     {{ python }} -m mypy.stubtest rustorium._native
-    @# `just fuzz` compiles a workspace of its own, which nothing else here does
+    # `just fuzz` compiles a workspace of its own, which nothing else here does
     cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/guided/Cargo.toml > /dev/null
-    @# the two variables are maturin's, so that clippy and the wheel share one build of pyo3
-    {{ with }} \
-      config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"; \
-      export PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config"; \
-      cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    { set +x; } 2> /dev/null
+    wait $clippy
 
 # wheels of node and client for Linux from glibc 2.28 on, to target/wheels, checked and tried; `just wheels --processor aarch64`
 wheels *ARGUMENTS: venv
@@ -143,7 +150,7 @@ golden-replay: venv
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
 
-# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts quota activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts quota authority governance pause activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
@@ -152,11 +159,18 @@ model-shards *WORDS: build
     PYTHONPATH=tests/sharding {{ python }} tests/sharding/scenarios.py {{ WORDS }}
     RUSTORIUM_SHARDS_MODEL=long {{ python }} -m pytest -q tests/sharding/test_random.py
 
+# the tables of flaws in docs/spec/shards.md, by switching off each mend of the model of shards
+model-flaws: build
+    PYTHONPATH=tests/sharding {{ python }} tests/sharding/flaw_table.py --write
+
 # thousands of seeds on the release stages and on the model, hours: for a night
 sim-long COUNT="5000": build
     for mode in safety liveness epochs; do \
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
       PYTHONPATH=tests {{ python }} -m model --count {{ COUNT }} --mode $mode --jobs 2; \
+    done
+    for mode in authority governance pause; do \
+      {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
     done
     RUSTORIUM_CHURN_MS=240000 RUSTORIUM_DIGESTS=long {{ python }} -m pytest tests/sim/test_churn.py tests/sim/test_work_by_digests.py
     just sim-traitors

@@ -11,9 +11,9 @@ They stand in `tools/seeded/*.diff`, and the code that is built for users knows 
 
 A path applies to the changes below it, which are separated by empty lines. A change has a line for each of its bugs: a
 rule of docs/spec/consensus.md or what is checked besides, the name, and what finds it. That is a target of a crate
-(`lib` or a file of its `tests`) and words of the names of tests, or a path for pytest; the tests are older than the bug
-and don't know it. A bug with several changes has its line in the first. Then come the function, the lines as they are,
-and the lines with the switch `seeded::bug`, which the copy defines.
+(`lib` or a program of its `tests`) and words of the names of tests, or a path for pytest; the tests are older than the
+bug and don't know it. A bug with several changes has its line in the first. Then come the function, the lines as they
+are, and the lines with the switch `seeded::bug`, which the copy defines.
 
 Invariants: the lines of a change occur exactly once in functions of that name, whatever their white space and trailing
 commas, so that rustfmt may wrap them again; no two changes overlap: bugs on one line share a change.

@@ -63,6 +63,8 @@ def test_operators_decisions_are_shown_in_words(cli: Cli, home: Home, passphrase
         by | change | {"act": "resumed", "change": "resume"},
         by | change | {"act": "made", "change": "end_epoch"},
         by | {"act": "keys-changed", "authority_hash": "ef" * 32},
+        {"act": "wished", "validator": 2, **change, "change": "set_operators"},
+        {"act": "replaced", "validator": 3, **change, "change": "set_operators", "from_ms": 1_800_000_000_000},
         {"act": "in-force", "epoch": 8, "change": "parameters", "version": 2, "parameters": "aa" * 32},
         {"act": "in-force", "epoch": 9, "change": "version", "version": 3},
     ]
@@ -80,6 +82,9 @@ def test_operators_decisions_are_shown_in_words(cli: Cli, home: Home, passphrase
         f"seat 1 decided proposal 7, resume {'ab' * 32}: the pause of all accounts is over",
         f"seat 1 decided proposal 7, end_epoch {'ab' * 32}: the change is made",
         f"seat 1 has other keys: the authority {'ef' * 32}",
+        f"the owner of validator 2 wishes other operators, set_operators {'ab' * 32}",
+        f"the owner of validator 3 wishes other operators, set_operators {'ab' * 32}: they govern from "
+        "2027-01-15T08:00:00Z on",
         f"epoch 8 begins with other parameters, hash {'aa' * 32}",
         "epoch 9 begins with protocol version 3",
     ]

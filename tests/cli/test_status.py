@@ -437,6 +437,15 @@ def test_seats_of_which_none_may_be_lost_are_told(
     assert (f"needs {quorum} of {seats} seats" in ended.out) == thin
 
 
+def test_operators_whom_owners_replace_are_told_until_it_is_done(cli: Cli, net: Callable[..., list[str]]) -> None:
+    decided = {"operators": ["ab" * 32, "cd" * 32], "quorum": 2, "from_ms": 1_800_000_000_000}
+    ended = governed(net, cli, replacement=decided)
+    said = "operators-replaced: validators' owners decided that 2 other operators govern from 2027-01-15T08:00:00Z on"
+    assert (ended.code, ended.out.count(said)) == (1, 1)
+    with pytest.raises(BadResponse):
+        governed(net, cli, replacement={"operators": []})
+
+
 def test_a_report_about_seats_that_cannot_be_read_is_no_report(cli: Cli, net: Callable[..., list[str]]) -> None:
     with pytest.raises(BadResponse):
         net({"governance": GOVERNANCE | {"proposals": [{"number": "x"}]}})

@@ -25,6 +25,7 @@ from rustorium.net.governing import (
     set_operators,
     set_parameters,
     set_sponsor,
+    wishes,
 )
 from rustorium.types import Authority
 
@@ -42,7 +43,7 @@ def answer(**changes: Any) -> dict[str, Any]:
     proposal = {"number": 7, "seat": 0, "until_ms": 1_800_000_000_000, "change": pause, "hash": "ab", "approvals": [4]}
     proposal["made"] = False
     found = {"quorum": 2, "seats": seats, "proposals": [proposal], "wanted": WANTED, "wanted_hash": "cd" * 32}
-    found |= {"operators_from_ms": 0, "operators_delay_ms": 0, "time_ms": 0}
+    found |= {"operators_from_ms": 0, "operators_delay_ms": 0, "owners_recover_ms": 0, "time_ms": 0}
     return found | changes
 
 
@@ -279,3 +280,9 @@ def test_a_key_that_acts_for_no_seat_alone_decides_nothing(
     with pytest.raises(UsageError, match=says):
         decided(monkeypatch, chain, SimpleNamespace(public_key=key, address="rs1other"))
     assert chain.sent == []
+
+
+def test_owners_who_wish_the_same_are_counted() -> None:
+    owners = [{"number": number, "wish": wish} for number, wish in ((0, "aa"), (1, "bb"), (4, "aa"))]
+    found = answer(owners=[*owners, {"number": 5}])
+    assert [wishes(found, number) for number in (0, 1, 5)] == [(2, 3), (1, 3), (0, 3)]

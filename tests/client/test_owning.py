@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rustorium import _native
-from rustorium.client import Key, SigningFile
+from rustorium.client import Key, SigningFile, operations
 from rustorium.client.words import change_words, shown
 from rustorium.errors import NotFound, UsageError
 from rustorium.home.owning import new_owner, owner_named, send, sign
@@ -72,3 +72,13 @@ def test_another_key_or_an_owner_without_room_sends_nothing() -> None:
         send(None, owner(3), change, NEW)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="wait half a minute"):
         send(None, owner(3, room=0), change, OLD)  # type: ignore[arg-type]
+
+
+def test_a_wish_for_other_operators_is_said_in_words() -> None:
+    wish = operations.recover_operators("cd" * 32, [NEW.public_key], 1)
+    said = shown(wish, OLD.address)
+    assert said.startswith("as a validator's owner, wish in place of lost operators to ")
+    assert NEW.public_key in said
+    file = sign(CHAIN, (OLD.address, 4), 1_800_000_000_000, wish, OLD)
+    [read] = SigningFile.from_bytes(file.to_bytes()).operations
+    assert read == wish

@@ -1,5 +1,5 @@
 """The drill for keys that are lost or stolen (docs/signing.md), on a devnet. Recoveries take an hour at least: their
-effect is tested in crates/execution/tests/custody.rs, by header time."""
+effect is tested in crates/execution/tests/it/custody.rs, by header time."""
 
 import json
 from dataclasses import dataclass

@@ -138,3 +138,29 @@ def test_several_operators_run_the_same_commands_and_a_stolen_validator_key_is_r
     with Client.from_net(net.path) as client:
         wait_for_committee(client, new, False, 60)
         assert len(client.validators()["validators"]) == 3
+
+
+def test_the_owners_replace_operators_who_are_lost(devnet_factory: DevnetFactory) -> None:
+    board = Board(devnet_factory(accounts=4, parameters={"owners_recover_ms": 5_000}))
+    net, [gone, new] = board.net, [Key.open(board.keys[holder]).public_key for holder in (0, 3)]
+    # The only operator's key is lost: nobody can decide anything.
+    wanted = ("--operator", new, "--quorum", 1)
+    says = []
+    for name in ("node-0", "node-1", "node-2"):
+        words = ("govern", "recover", name, *wanted, "--owner-key", net.root / "owners" / f"{name}.key", *board.named)
+        says.append(cli(*words).stderr)
+    assert f"operator {gone} goes" in says[0]
+    assert f"operator {new} comes" in says[0]
+    assert "1 of 3 owners wish this." in says[0]
+    assert "2 of 3 owners wish this." in says[1]
+    assert "The owners decided." in says[2]
+    seen = cli("status", "check", "--net", net.path, code=1).stdout
+    assert "operators-replaced: validators' owners decided that 1 other operators govern from" in seen, seen
+    board.wait_past(0)
+    assert "operators-replaced" not in cli("status", "check", "--net", net.path).stdout
+    late = ("govern", "propose", "resume", "--key", board.keys[0], "--net", str(net.path))
+    assert_one_sentence(run_command(*late), 2, "no operator's seat")
+    board(3, "govern", "propose", "pause", net.net.accounts[1].address, "--for", "1h")
+    decided = [("wished", None), ("wished", None), ("replaced", None), ("in-force", 1), ("proposed", 1), ("paused", 1)]
+    wait_for("the first node executed it all", lambda: len(board.acts()) >= len(decided))
+    assert board.acts() == decided

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rustorium.sharding import atomic, channels, groups, happenings, network, terms
-from rustorium.sharding.vocabulary import Entry, Op
+from rustorium.sharding import atomic, channels, groups, happenings, terms
+from rustorium.sharding.chains import State
+from rustorium.sharding.vocabulary import HOPS_MAX, Entry, Op
 
 
 def never(*_: Any) -> bool:
@@ -72,7 +73,7 @@ def issues_too(tx: Any) -> list[int]:
 
 
 def any_group_again(_block: Any, request: Any) -> bool:
-    return bool(request.hops < groups.HOPS_MAX)
+    return bool(request.hops < HOPS_MAX)
 
 
 def credits_at_once(block: Any, number: int, here: Any) -> None:
@@ -101,7 +102,7 @@ def claim_of_what_is(shard: Any) -> bool:
 
 
 def until_the_boundary(shard: Any) -> bool:
-    return bool(shard.state <= network.State.CLOSING)
+    return bool(shard.state <= State.CLOSING)
 
 
 def dropped_refund(block: Any, entry: Entry) -> None:
@@ -117,8 +118,12 @@ def above_the_limit(leaf: Any) -> Any:
     return leaf._replace(balance=leaf.balance + 1)
 
 
-def expired_terms_too(*_: Any) -> bool:
-    return True
+def place_in_the_pool(pool_is_full: bool) -> bool:
+    return not pool_is_full
+
+
+def by_lineage_forever(shard: Any, peer: int, sender: int, _past: Any) -> bool:
+    return peer in (shard.owners[sender], shard.former[sender])
 
 
 def newest_height(_before: int, after: int) -> frozenset[int]:

@@ -8,13 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from taken_out import SPLIT, THREE, TWO, UNBORN, act, pay
+from networks import SPLIT, THREE, TWO, UNBORN, act, pay
 
 from rustorium.sharding import nodes
 from rustorium.sharding.explore import Model, explore
-from rustorium.sharding.happenings import close, epoch, halt, recall, remember, replace_keys, split, upgrade
+from rustorium.sharding.happenings import close, epoch, grow_old, halt, recall, remember, replace_keys, split, upgrade
 from rustorium.sharding.invariants import Checked
 from rustorium.sharding.network import Network
+from rustorium.sharding.restores import copy, make_void, recover, restore
 from rustorium.sharding.vocabulary import Op
 
 
@@ -47,10 +48,10 @@ SCENARIOS = (
         [epoch(0), epoch(1)],
     ),
     _net(
-        "three shards, three payments round, an old head and a halt",
+        "three shards, three payments round, an epoch, an old head and a halt",
         THREE,
         [pay(0, 0, 1), pay(1, 0, 2), pay(2, 0, 0)],
-        [remember(1, 2), halt(2)],
+        [epoch(1), remember(1, 2), halt(2)],
     ),
     _net("a split on an idle chain, and a recall", SPLIT, (), [split(1, 2, 2), recall(1), epoch(1), halt(1)]),
     _net("root cuts its accounts off", [(0, 3), UNBORN], [pay(2, 0, 0)], [split(0, 1, 1), epoch(0)]),
@@ -76,6 +77,27 @@ SCENARIOS = (
     _net("class B and a payment that meet", THREE, [pay(1, 0, 0, 2), pay(2, 0, 0)], balance=2),
     _net("class B while its participant ends", THREE, [pay(1, 0, 0, 2)], [close(2, 1)], balance=2),
     _net("two versions", TWO, [pay(1, 0, 0), pay(0, 0, 1)], [upgrade(0), upgrade(1)]),
+    _net(
+        "a split long ago: what moved accounts sent before may come back",
+        SPLIT,
+        [pay(2, 0, 0), act(2, 1, (Op.PUT, 0))],
+        [split(1, 2, 2), grow_old(1)],
+    ),
+    _net(
+        "owners recover a shard while a head of it is kept",
+        TWO,
+        [pay(1, 0, 0), pay(0, 0, 1)],
+        [copy(1), remember(1, 0), make_void(1), recover(1)],
+        disturbed=True,
+    ),
+    _net(
+        "class B, and its coordinator is restored",
+        THREE,
+        [pay(1, 0, 0, 2)],
+        [copy(1), restore(1)],
+        balance=2,
+        disturbed=True,
+    ),
     _net("a key is replaced while a shard splits", SPLIT, (), [split(1, 2, 2), replace_keys()]),
     _net(
         "a split of a busy chain, a failed payment of an account that moves",
@@ -91,6 +113,27 @@ SCENARIOS = (
         [pay(1, 0, 0, 3)],
         [split(1, 2, 3), recall(1)],
         balance=2,
+        long=True,
+    ),
+    _net(
+        "a split, three payments, an old head and a halt",
+        SPLIT,
+        [pay(0, 0, 2), pay(2, 0, 0), pay(1, 0, 2)],
+        [split(1, 2, 2), remember(1, 0), halt(1)],
+        long=True,
+    ),
+    _net(
+        "a split, two payments, an epoch, an old head and a halt",
+        SPLIT,
+        [pay(0, 0, 2), pay(2, 0, 0)],
+        [split(1, 2, 2), epoch(1), remember(1, 0), halt(1)],
+        long=True,
+    ),
+    _net(
+        "two splits far apart, at once",
+        [(2, 3), (0, 2), (3, 5), UNBORN, UNBORN],
+        (),
+        [split(1, 1, 3), split(2, 4, 4)],
         long=True,
     ),
     _net("two class B transactions that meet", THREE, [pay(1, 0, 0, 2), pay(2, 0, 0, 1)], balance=2, long=True),

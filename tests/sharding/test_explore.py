@@ -50,7 +50,7 @@ def test_fair_steps_must_end() -> None:
 
 
 def test_limit_of_states_is_reported() -> None:
-    arrows = {state: ((state + 1, True),) for state in range(100)}
+    arrows: dict[int, tuple[tuple[int, bool], ...]] = {state: ((state + 1, True),) for state in range(100)}
     report = explore(Graph(arrows, done=frozenset({100})), states_max=10)
     assert not report.complete
     assert "not complete" in str(report)

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from rustorium.sharding.happenings import close, epoch, halt, recall, remember, replace_keys, split, upgrade
+from rustorium.sharding.happenings import close, epoch, grow_old, halt, recall, remember, replace_keys, split, upgrade
 from rustorium.sharding.invariants import Checked
 from rustorium.sharding.network import Happening, Network, World
+from rustorium.sharding.restores import copy, drop, restore
 from rustorium.sharding.vocabulary import Group, Op, Transaction
 
 RANGES = [(0, 1), (1, 3), (3, 5), (0, 0), (0, 0)]
@@ -41,10 +42,26 @@ EVENTS = (
     replace_keys(),
     upgrade(0),
     upgrade(2),
+    grow_old(1),
 )
+RESTORES = (
+    *(copy(shard) for shard in range(4)),
+    copy(0, 1, 2),
+    *(restore(shard) for shard in range(4)),
+    restore(0, 1),
+    restore(1, 2),
+    restore(1, 3),
+    restore(0, 1, 2),
+    drop(2),
+    drop(3),
+)
+"""Backups and what owners make of them. Nobody keeps a head beside them: that takes a recovery in steps (S53)."""
 NOT_WANTED = tuple(replace(event, wanted=False) for event in EVENTS)
 """In a drawn network an order may rightly never be possible."""
-DRAWN_EVENTS = st.lists(st.sampled_from(NOT_WANTED), max_size=7, unique=True)
+KEEPS_NO_HEAD = tuple(event for event in NOT_WANTED if "keeps the head" not in event.label)
+DRAWN_EVENTS = st.lists(st.sampled_from(NOT_WANTED), max_size=7, unique=True) | st.lists(
+    st.sampled_from(KEEPS_NO_HEAD + RESTORES), max_size=9, unique=True
+)
 OPS = st.sampled_from([Op.CREDIT, Op.CREDIT, Op.CREDIT, Op.PUT, Op.ISSUE])
 GROUPS = st.lists(st.builds(Group, OPS, st.sampled_from(ACCOUNTS)), min_size=1, max_size=3, unique=True)
 SENDERS = st.lists(st.tuples(st.sampled_from(ACCOUNTS), GROUPS), max_size=6)
@@ -69,7 +86,8 @@ class Shards(RuleBasedStateMachine):
 
     @initialize(drawn=SENDERS, events=DRAWN_EVENTS, balance=st.integers(1, 3))
     def begin(self, drawn: list[tuple[int, list[Group]]], events: list[Happening], balance: int) -> None:
-        self.model = Checked(Network(RANGES, numbered(drawn), events, balance=balance))
+        disturbed = any(event in RESTORES for event in events)
+        self.model = Checked(Network(RANGES, numbered(drawn), events, balance=balance, disturbed=disturbed))
         self.world = self.model.start()
         self.trace: list[str] = []
 

@@ -114,7 +114,7 @@ def _parameters(r: Reader) -> dict[str, Any]:
     fields |= {"operators": r.many(16, r.hex32), "operator_quorum": r.integer(1)}
     fields["min_epoch_ms"] = r.integer(8)
     fields |= {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
-    return fields | {"operators_delay_ms": r.integer(8)}
+    return fields | {name: r.integer(8) for name in ("operators_delay_ms", "owners_recover_ms")}
 
 
 def _scope(r: Reader) -> str | None:
@@ -132,6 +132,10 @@ def _new_owner(r: Reader) -> dict[str, Any]:
     return fields | {"possession": r.take(64).hex()}
 
 
+def _operators(r: Reader) -> dict[str, Any]:
+    return {"base": r.hex32(), "operators": r.many(16, r.hex32), "quorum": r.integer(1)}
+
+
 def _change(r: Reader) -> dict[str, Any]:
     """Reads a change that seats decide."""
     match tag := r.integer(1):
@@ -140,8 +144,7 @@ def _change(r: Reader) -> dict[str, Any]:
         case 4:
             return {"type": "set_parameters", "base": r.hex32(), "parameters": _parameters(r)}
         case 5:
-            fields = {"type": "set_operators", "base": r.hex32(), "operators": r.many(16, r.hex32)}
-            return fields | {"quorum": r.integer(1)}
+            return {"type": "set_operators", **_operators(r)}
         case 6:
             return {"type": "pause", "account": _scope(r), "until_ms": r.integer(8)}
         case 7:
@@ -169,6 +172,8 @@ def _of_the_system(r: Reader, tag: int) -> dict[str, Any]:
             return {"type": "approve", "number": r.integer(8), "change": r.hex32()}
         case 24:
             return _new_owner(r)
+        case 25:
+            return {"type": "recover_operators", **_operators(r)}
         case _:
             return {"type": "withdraw", "number": r.integer(8)}
 
@@ -197,7 +202,7 @@ def _operation(r: Reader) -> dict[str, Any]:
             return {"type": "recover", "account": r.account(), "authority": _shown(r)}
         case 20:
             return {"type": "withdraw_recovery", "account": r.account()}
-        case 21 | 22 | 23 | 24:
+        case 21 | 22 | 23 | 24 | 25:
             return _of_the_system(r, tag)
         case _ if tag in SAME:
             return operation(r, SAME[tag])

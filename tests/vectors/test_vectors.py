@@ -291,8 +291,9 @@ def parameters(fields: dict[str, Any]) -> bytes:
     governing = len(fields["operators"]).to_bytes(4, "little") + operators + bytes([fields["operator_quorum"]])
     age, capacity = fields["min_epoch_ms"].to_bytes(8, "little"), fields["capacity"]
     shares = b"".join(int(capacity[name]).to_bytes(size, "little") for name, size in CAPACITY)
-    delay = fields["operators_delay_ms"].to_bytes(8, "little")
-    return (2).to_bytes(4, "little") + numbers + governing + age + shares + delay
+    names = ("operators_delay_ms", "owners_recover_ms")
+    delays = b"".join(int(fields[name]).to_bytes(8, "little") for name in names)
+    return (2).to_bytes(4, "little") + numbers + governing + age + shares + delays
 
 
 def second_genesis() -> tuple[bytes, dict[str, Any]]:

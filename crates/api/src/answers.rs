@@ -5,7 +5,7 @@
 use crate::json::{Finding, GovernanceNote};
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
-use rustorium_execution::{CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord};
+use rustorium_execution::{CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, Wishes};
 use rustorium_types::{
     BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
     Transaction, TxId, ValidatorIndex, ValidatorSet, View,
@@ -385,6 +385,8 @@ pub struct Governance {
     pub committee: CommitteeRecord,
     /// The records of the validators' owners as senders, in the wanted committee's order.
     pub owners: Vec<OwnerRecord>,
+    /// The owners' wishes for other operators.
+    pub wishes: Wishes,
     /// The open proposals, each with its number.
     pub proposals: Vec<(u64, ProposalRecord)>,
     /// The parameters in force.

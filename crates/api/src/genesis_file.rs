@@ -103,6 +103,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     }
     if rules.has_terms() {
         parameters.operators_delay_ms.get_or_insert(0);
+        parameters.owners_recover_ms.get_or_insert(0);
     }
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {

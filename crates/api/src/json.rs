@@ -37,7 +37,7 @@ pub use change::{ChangeView, change_type};
 pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
-pub use governance::{GovernanceAnswer, GovernanceNote, OpenProposalView, ProposalView, SeatView};
+pub use governance::{GovernanceAnswer, GovernanceNote, OpenProposalView, ProposalView, ReplacementView, SeatView};
 pub use governance_leaves::PauseView;
 pub use listing::{
     BalanceView, BalancesPage, GrantView, GrantsPage, HistoryPage, KeysPage, ListedGrant, ListedKey, VersionView,

@@ -106,16 +106,16 @@ pub fn plan_activation(
         return Err(ActivationImpossible::SmallOrder(Hash(*small)));
     }
     let operator_quorum = operator_quorum.unwrap_or(parameters.operator_quorum);
-    let min_epoch_ms = Some(Parameters::epoch_age_of(parameters.epoch_ms));
-    let (capacity, operators_delay_ms) = (Some(Capacity::default()), Some(0));
-    let body = ActivationBody {
-        version: Rules::V2.version(),
-        chain,
-        epoch,
-        committee,
-        parameters: Parameters { operator_quorum, min_epoch_ms, capacity, operators_delay_ms, ..parameters.clone() },
+    let second = Parameters {
         operator_quorum,
+        min_epoch_ms: Some(Parameters::epoch_age_of(parameters.epoch_ms)),
+        capacity: Some(Capacity::default()),
+        operators_delay_ms: Some(0),
+        owners_recover_ms: Some(0),
+        ..parameters.clone()
     };
+    let body =
+        ActivationBody { version: Rules::V2.version(), chain, epoch, committee, parameters: second, operator_quorum };
     ActivationBasis { chain, epoch, committee, next_committee: committee, parameters }.check(&body)?;
     Ok(body)
 }

@@ -32,10 +32,11 @@ pub struct CommitteeRecord {
     pub wait: Option<OperatorsWait>,
 }
 
-/// The wait between decisions of seats and the boundary that may take new operators (V46).
+/// The wait between decisions of seats or owners and the boundary that may take new operators (V46, V48).
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct OperatorsWait {
-    /// The proposal by which the operators are wanted; 0 if none is.
+    /// The seats' proposal by which the operators are wanted; 0 if there is none: they need not wait, or owners want them
+    /// (V48).
     pub proposal: u64,
     /// Header time from which a boundary may take the wanted operators, Unix ms.
     pub from_ms: u64,
@@ -117,6 +118,15 @@ impl CommitteeRecord {
     /// Returns the numbers of the validators of the wanted committee.
     pub fn numbered(&self) -> Owners {
         self.owners.as_deref().cloned().unwrap_or_else(|| Owners::of_places(self.target.len()))
+    }
+
+    /// Returns the header time from which a boundary may take operators that validators' owners decided on (V48); `None` if
+    /// none are wanted, or those that seats want.
+    pub fn recovered_from_ms(&self, in_force: &Parameters) -> Option<u64> {
+        let wanted = self.wanted(in_force);
+        let same = wanted.operators == in_force.operators && wanted.operator_quorum == in_force.operator_quorum;
+        let by_owners = |wait: &OperatorsWait| !same && wait.proposal == 0 && wait.from_ms > 0;
+        self.wait.filter(by_owners).map(|wait| wait.from_ms)
     }
 
     /// Returns the validator of the wanted committee with this number.

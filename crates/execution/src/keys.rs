@@ -27,6 +27,7 @@ const SPONSOR: u8 = 13;
 const GOVERNANCE: u8 = 16;
 const PROPOSAL: u8 = 17;
 const OWNER: u8 = 20;
+const WISHES: u8 = 21;
 
 // Every account has the same names here, so they are hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
@@ -93,6 +94,8 @@ pub(crate) enum Name<'a> {
     Proposal(u64),
     /// Nonce and room of the owner of the validator with this number, in the system account.
     Owner(u32),
+    /// The owners' wishes for other operators, in the system account.
+    Wishes,
     /// A verifier's key, under the verifier's id.
     Verifier,
     /// The record that a statement with these inputs was proved, under the verifier's id.
@@ -120,6 +123,7 @@ impl Name<'_> {
             Name::Governance => state_key(account, GOVERNANCE, &[]),
             Name::Proposal(number) => state_key(account, PROPOSAL, &number.to_be_bytes()),
             Name::Owner(number) => state_key(account, OWNER, &number.to_be_bytes()),
+            Name::Wishes => state_key(account, WISHES, &[]),
             Name::Verifier => state_key(account, VERIFIER, &[]),
             Name::Statement(inputs) => state_key(account, STATEMENT, &inputs.0),
             Name::Input(index, value) => state_key(account, INPUT, &input_name(index, &value)),
@@ -142,6 +146,7 @@ impl Name<'_> {
             | Name::Governance
             | Name::Proposal(_)
             | Name::Owner(_)
+            | Name::Wishes
             | Name::Verifier
             | Name::Statement(_)
             | Name::Input(..)
@@ -164,6 +169,7 @@ impl Name<'_> {
             Name::Governance => (GOVERNANCE, &[]),
             Name::Proposal(number) => return [&[PROPOSAL], &number.to_be_bytes()[..]].concat(),
             Name::Owner(number) => return [&[OWNER], &number.to_be_bytes()[..]].concat(),
+            Name::Wishes => (WISHES, &[]),
             Name::Verifier => (VERIFIER, &[]),
             Name::Statement(inputs) => (STATEMENT, &inputs.0),
             Name::Input(index, value) => return [&[INPUT], &input_name(*index, value)[..]].concat(),

@@ -22,6 +22,7 @@ pub mod terms;
 mod v1;
 mod v2;
 pub mod wanted;
+pub mod wishes;
 
 pub use activation::{
     Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
@@ -66,3 +67,4 @@ pub use v2::record::{AccountRecord2, Allowance, COMMON, CustodyState, NEW_RECORD
 pub use v2::sponsors::{AfterEnd, SPONSOR_MS_MAX, SponsorEnd, SponsorRecord};
 pub use v2::{history, work as work2};
 pub use wanted::check_wanted;
+pub use wishes::{WISH_MS_MAX, Wish, Wishes, wishes_key};

@@ -24,6 +24,8 @@ const HISTORY_PER_S_MIN: u64 = 64;
 const BURST_MS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
 /// The longest wait of new operators: 30 days, in ms.
 const OPERATORS_DELAY_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// Largest wait of operators that owners decide on.
+const OWNERS_RECOVER_MS_MAX: u64 = 365 * 24 * 3600 * 1000;
 
 /// Bytes of the largest transaction with one change of the committee, rounded up.
 const GOVERNING_BYTES: u64 = 1_024;
@@ -51,7 +53,8 @@ pub(crate) fn check_parameters(parameters: &Parameters, rules: Rules) -> Result<
             let age = ("min_epoch_ms", parameters.min_epoch_ms.is_none());
             let capacity = ("capacity", parameters.capacity.is_none());
             let delay = ("operators_delay_ms", parameters.operators_delay_ms.is_none());
-            all(common(parameters).into_iter().chain([age, capacity, delay]))
+            let recover = ("owners_recover_ms", parameters.owners_recover_ms.is_none());
+            all(common(parameters).into_iter().chain([age, capacity, delay, recover]))
         }
         Rules::V2 => check_parameters2(parameters),
     }
@@ -68,12 +71,14 @@ pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
     let leaves = 3 + work::RETIRED_LEAVES;
     let Some(c) = p.capacity else { return Err("capacity") };
     let delay = p.operators_delay_ms.is_some_and(|delay_ms| delay_ms <= OPERATORS_DELAY_MS_MAX);
+    let recover = p.owners_recover_ms.is_some_and(|delay_ms| delay_ms <= OWNERS_RECOVER_MS_MAX);
     let bounds = [
         ("min_epoch_ms", (EPOCH_MS_MIN..=p.epoch_ms).contains(&age_ms)),
         ("epoch_ms", p.epoch_ms <= EPOCH_MS_MAX),
         ("clock_ahead_ms_max", CLOCK_AHEAD_MS.contains(&p.clock_ahead_ms_max)),
         ("operator_quorum", quorum),
         ("operators_delay_ms", delay),
+        ("owners_recover_ms", recover),
         ("batch_work_max", p.batch_work_max >= GOVERNING),
         ("transaction_writes_max", u64::from(p.transaction_writes_max) >= leaves),
         // Otherwise a transaction that a batch may list would wait for ever.
@@ -145,9 +150,11 @@ mod tests {
     #[test]
     fn parameters_of_version_two_are_checked_as_a_whole() {
         type Change = fn(&mut Parameters);
-        let refused: [(&str, Change); 23] = [
+        let refused: [(&str, Change); 25] = [
             ("operators_delay_ms", |p| p.operators_delay_ms = None),
             ("operators_delay_ms", |p| p.operators_delay_ms = Some(OPERATORS_DELAY_MS_MAX + 1)),
+            ("owners_recover_ms", |p| p.owners_recover_ms = None),
+            ("owners_recover_ms", |p| p.owners_recover_ms = Some(OWNERS_RECOVER_MS_MAX + 1)),
             ("min_epoch_ms", |p| p.min_epoch_ms = None),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(999)),
             ("min_epoch_ms", |p| p.min_epoch_ms = Some(p.epoch_ms + 1)),
@@ -187,6 +194,8 @@ mod tests {
         assert_eq!(check_parameters(&capacity, Rules::V1), Err("capacity"));
         let delay = Parameters { capacity: None, ..capacity };
         assert_eq!(check_parameters(&delay, Rules::V1), Err("operators_delay_ms"));
+        let recover = Parameters { operators_delay_ms: None, ..delay };
+        assert_eq!(check_parameters(&recover, Rules::V1), Err("owners_recover_ms"));
     }
 
     #[test]

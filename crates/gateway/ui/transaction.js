@@ -41,6 +41,7 @@ const NAMES = {
   remove_validator: "Remove a validator",
   replace_key: "Replace a validator’s keys",
   set_owner: "Set a validator’s owner",
+  recover_operators: "Wish for other operators",
   end_epoch: "End the epoch",
   register_verifier: "Register a verifier",
   verify_proof: "Verify a Groth16 proof",

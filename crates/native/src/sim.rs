@@ -7,11 +7,16 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
+use rustorium_api::json::failure_name;
 use rustorium_api::{Submitted, Wait};
+use rustorium_crypto::change_hash;
 use rustorium_shard::Now;
 use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};
-use rustorium_types::{Certificate, Class, Epoch, Height, ShardId, TxId, ValidatorSet, encode};
+use rustorium_types::{
+    Certificate, Change, Class, Epoch, EpochTransition, Height, Outcome as TransactionOutcome, ShardId, TxId,
+    ValidatorSet, encode,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,6 +32,9 @@ type BegunStage = (u8, usize, Option<u64>);
 type TurnResult<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<ClientAnswer>);
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
+
+/// Height, seat, name of the act, number of the proposal and hash of the change.
+type SeatAct = (u64, u32, &'static str, Option<u64>, Option<String>);
 
 /// The data that the nodes of one shard of a simulated chain share.
 #[pyclass(frozen, module = "rustorium._native")]
@@ -154,6 +162,77 @@ impl SimDisk {
         let id = TxId::from_hex(id).map_err(value_error)?;
         let stored = self.inner.store().transaction(&id).map_err(store_error)?;
         Ok(stored.map(|stored| (stored.receipt.height.0, stored.receipt.index)))
+    }
+
+    /// Returns "ok" or the code of the failure of a transaction that has a receipt.
+    fn outcome(&self, id: &str) -> PyResult<Option<&'static str>> {
+        let id = TxId::from_hex(id).map_err(value_error)?;
+        let stored = self.inner.store().transaction(&id).map_err(store_error)?;
+        Ok(stored.map(|stored| match stored.receipt.outcome {
+            TransactionOutcome::Ok => "ok",
+            TransactionOutcome::Failed { code, .. } => failure_name(code),
+        }))
+    }
+
+    /// Returns all acts of seats that the node's processes were told, and the height of a block that was told twice with
+    /// different decisions.
+    fn decided(&self) -> (Vec<SeatAct>, Option<u64>) {
+        let acts = self.inner.decided.acts().into_iter();
+        (
+            acts.map(|told| (told.height, told.seat, told.act, told.number, told.hash)).collect(),
+            self.inner.decided.conflict(),
+        )
+    }
+
+    /// Returns the proof of how an epoch ended, as canonical bytes; None if it hasn't ended here.
+    fn transition<'py>(&self, py: Python<'py>, epoch: u64) -> PyResult<Option<Raw<'py>>> {
+        let transition = self.inner.transition(Epoch(epoch)).map_err(store_error)?;
+        Ok(transition.map(|transition| PyBytes::new(py, &encode(&transition))))
+    }
+
+    /// Returns the name of what an epoch's end changed; None if it hasn't ended here, or is of version 1.
+    fn changed(&self, epoch: u64) -> PyResult<Option<&'static str>> {
+        let transition = self.inner.transition(Epoch(epoch)).map_err(store_error)?;
+        let Some(EpochTransition::Term(change)) = transition else { return Ok(None) };
+        Ok(Some(match change.term.change {
+            Change::None => "none",
+            Change::Version => "version",
+            Change::Parameters => "parameters",
+            Change::Operators => "operators",
+            Change::Committee => "committee",
+        }))
+    }
+
+    /// Returns the parameters in force in an epoch that has begun here, as JSON.
+    fn parameters(&self, chain: &SimChain, epoch: u64) -> PyResult<String> {
+        let parameters = self.inner.parameters(&chain.inner, Epoch(epoch)).map_err(store_error)?;
+        serde_json::to_string(&parameters).map_err(value_error)
+    }
+
+    /// Returns the parameters that operators want, as JSON; None if they want those in force.
+    fn wanted_parameters(&self) -> PyResult<Option<String>> {
+        let record = self.inner.wanted().map_err(store_error)?;
+        let wanted = record.and_then(|record| record.wanted);
+        wanted.map(|parameters| serde_json::to_string(&parameters).map_err(value_error)).transpose()
+    }
+
+    /// Returns quorum, seats and proposals as the newest state has them, with the parameters in force in an epoch, as JSON.
+    fn governance(&self, chain: &SimChain, epoch: u64) -> PyResult<String> {
+        let parameters = self.inner.parameters(&chain.inner, Epoch(epoch)).map_err(store_error)?;
+        let (record, open) = self.inner.governance(&parameters).map_err(store_error)?;
+        let seats = record.seats.iter().map(|seat| {
+            let signer = hex::encode(encode(&seat.signer));
+            serde_json::json!({
+                "number": seat.number, "first_key": hex::encode(seat.first_key), "signer": signer, "nonce": seat.nonce,
+            })
+        });
+        let proposals = open.iter().map(|(number, proposal)| {
+            let seats: Vec<u32> = proposal.counted(&record).map(|given| given.seat).collect();
+            let hash = change_hash(&proposal.change).to_string();
+            serde_json::json!({ "number": number, "hash": hash, "approvals": seats, "made": proposal.made })
+        });
+        let (seats, proposals): (Vec<_>, Vec<_>) = (seats.collect(), proposals.collect());
+        Ok(serde_json::json!({ "quorum": record.quorum, "seats": seats, "proposals": proposals }).to_string())
     }
 
     /// Returns key, name and value of every leaf of the newest state.

@@ -1,10 +1,12 @@
-//! The decisions of operators' seats in the audit log: a line a block, each block once (V50).
+//! The decisions of operators' seats, and owners' wishes for other operators, in the audit log: a line a block, each block once (V50).
 //!
 //! *Invariants:* a line is written before its block is stored; a block that is executed again after a crash adds nothing.
 
 use parking_lot::Mutex;
 use rustorium_api::json::change_type;
+use rustorium_crypto::change_hash;
 use rustorium_stages::decisions::{Decision, Decisions, SeatAct, hash_of};
+use rustorium_stages::owner_wishes::OwnerWish;
 use rustorium_storage::AuditSink;
 use rustorium_types::{Change, GovernanceChange, PauseScope, Signer, Term};
 use serde_json::{Map, Value, json};
@@ -39,7 +41,9 @@ impl DecisionLog {
 
     /// Writes a block's decisions, as far as they aren't written yet. A failure is logged and ends nothing.
     pub(crate) fn note(&self, decisions: &Decisions) {
-        let acts: Vec<Value> = decisions.decided.iter().map(act).chain(decisions.term.iter().map(begun)).collect();
+        let wishes = decisions.wishes.iter().map(wished);
+        let acts = decisions.decided.iter().map(act).chain(wishes).chain(decisions.term.iter().map(begun));
+        let acts: Vec<Value> = acts.collect();
         let mut last = self.last.lock();
         for (part, acts) in (0..).zip(acts.chunks(LINE_ACTS_MAX)) {
             let place = (decisions.height.0, part);
@@ -96,6 +100,20 @@ fn act(decision: &Decision) -> Value {
     fields.insert("seat".into(), json!(decision.seat));
     fields.insert("transaction".into(), json!(decision.transaction));
     Value::Object(fields)
+}
+
+fn wished(wish: &OwnerWish) -> Value {
+    let mut fields = json!({
+        "act": if wish.from_ms.is_some() { "replaced" } else { "wished" },
+        "validator": wish.validator,
+        "change": change_type(&wish.change),
+        "hash": change_hash(&wish.change),
+        "transaction": wish.transaction,
+    });
+    if let (Some(from_ms), Some(fields)) = (wish.from_ms, fields.as_object_mut()) {
+        fields.insert("from_ms".into(), json!(from_ms));
+    }
+    fields
 }
 
 /// Adds of a pause whom it stops and until when. Returns the act's name.
@@ -156,7 +174,7 @@ mod tests {
         let change = Box::new(GovernanceChange::Pause { scope: PauseScope::All, until_ms: 9 });
         let act = SeatAct::Made { number: 1, change };
         let decided = vec![Decision { seat: 2, transaction: TxId([7; 32]), act }; acts];
-        Decisions { height: Height(height), time_ms: 5, decided, term: None }
+        Decisions { height: Height(height), time_ms: 5, decided, wishes: Vec::new(), term: None }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A simulated disk, which a node keeps across its processes: journal, store, and the mark of a retired key.
 
 use crate::chain::Chain;
+use crate::decided::DecisionNotes;
 use crate::journal::SimJournal;
 use parking_lot::Mutex;
-use rustorium_execution::{CommitteeRecord, committee_key};
+use rustorium_execution::{
+    CommitteeRecord, GovernanceRecord, ProposalRecord, committee_key, governance_key, new_parameters, proposal_key,
+};
 use rustorium_storage::{EpochStore, Fault, FaultyStore, MemStore, Store, StoreError};
-use rustorium_types::{Epoch, ValidatorSet};
+use rustorium_types::{DecodeError, Epoch, EpochTransition, Parameters, ValidatorSet};
 use std::sync::Arc;
 
 /// Number of roots that the store keeps: enough for a reader of a proof.
@@ -20,6 +23,8 @@ pub struct SimDisk {
     retired: Mutex<Option<String>>,
     /// Fault with which the next sync of the journal fails.
     journal_fault: Mutex<Option<Fault>>,
+    /// Decisions of seats that the node's processes were told.
+    pub decided: Arc<DecisionNotes>,
 }
 
 impl Default for SimDisk {
@@ -30,6 +35,7 @@ impl Default for SimDisk {
             store: Mutex::new(Arc::new(store)),
             retired: Mutex::default(),
             journal_fault: Mutex::default(),
+            decided: Arc::default(),
         }
     }
 }
@@ -74,6 +80,44 @@ impl SimDisk {
     pub fn wanted(&self) -> Result<Option<CommitteeRecord>, StoreError> {
         let record = self.store().state(&committee_key())?;
         Ok(record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()))
+    }
+
+    /// Returns the proof of how an epoch ended; `None` if it hasn't ended here. Errors: those of the store.
+    pub fn transition(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError> {
+        self.store().epoch(epoch)
+    }
+
+    /// Returns the parameters in force in an epoch that has begun here. Errors: those of the store.
+    pub fn parameters(&self, chain: &Chain, epoch: Epoch) -> Result<Parameters, StoreError> {
+        for before in (0..epoch.0).rev() {
+            let transition = self.store().epoch(Epoch(before))?;
+            if let Some(parameters) = transition.as_ref().and_then(new_parameters) {
+                return Ok(parameters);
+            }
+        }
+        Ok(chain.genesis.parameters.clone())
+    }
+
+    /// Returns the governance record of the newest state, in which these parameters are in force, and the proposals whose
+    /// leaves are there. Errors: those of the store.
+    pub fn governance(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<(GovernanceRecord, Vec<(u64, ProposalRecord)>), StoreError> {
+        let store = self.store();
+        let corrupt = |error: DecodeError| StoreError::Corrupt {
+            table: "state",
+            key: "governance".to_owned(),
+            what: error.to_string(),
+        };
+        let stored = store.state(&governance_key())?;
+        let record = GovernanceRecord::in_force(stored.as_deref(), parameters).map_err(corrupt)?;
+        let mut proposals = Vec::new();
+        for open in record.open.iter() {
+            let Some(bytes) = store.state(&proposal_key(open.number))? else { continue };
+            proposals.push((open.number, ProposalRecord::from_bytes(&bytes).map_err(corrupt)?));
+        }
+        Ok((record, proposals))
     }
 
     /// Makes the nth write to the store from now on fail.

@@ -12,6 +12,7 @@ use crate::release::Release;
 use rustorium_api::ClientSession;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, WorkConfig};
+use rustorium_stages::decisions::Decisions;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::{NodeError, Replica};
@@ -73,6 +74,9 @@ impl SimNode {
         let roots = replica.roots(|| Ok(chain.tables.clone())).map_err(failure)?;
         let mut shard = replica.shard(config, ports, now, journaled);
         shard.end_turn(now);
+        let mut executor = replica.executor(roots.as_ref(), 1).map_err(failure)?;
+        let notes = disk.decided.clone();
+        executor.decided = Some(Arc::new(move |decisions: &Decisions| notes.note(decisions)));
         let mut node = Self {
             shard: Some(shard),
             disk: disk.clone(),
@@ -81,7 +85,7 @@ impl SimNode {
             verified,
             release,
             checks: Checks::of(threads.verifiers),
-            executor: replica.executor(roots.as_ref(), 1).map_err(failure)?,
+            executor,
             roots,
             keeping: replica.keeping(None),
             inbox: replica.inbox,

@@ -1,8 +1,10 @@
-//! Decisions of operators' seats in a block, and the term that begins above it, for the audit log (V50).
+//! Decisions of operators' seats in a block, owners' wishes for other operators, and the term that begins above it, for the
+//! audit log (V50).
 //!
 //! *Invariants:* they follow from the block and the state below it, so all nodes note the same; a block in which no seat acted
 //! costs one search among its writes.
 
+use crate::owner_wishes::OwnerWish;
 use rustorium_crypto::{change_hash, signer};
 use rustorium_execution::{
     GovernanceRecord, ProposalRecord, StateRead, StateReadError, first_term, governance_key, new_parameters,
@@ -74,6 +76,8 @@ pub struct Decisions {
     pub time_ms: u64,
     /// The acts of seats that took effect, in order.
     pub decided: Vec<Decision>,
+    /// The wishes of validators' owners for other operators (V48), in order.
+    pub wishes: Vec<OwnerWish>,
     /// The term that begins above the block, if it changes something.
     pub term: Option<Term>,
 }
@@ -101,11 +105,12 @@ impl ExecutedBlock<'_> {
         parameters: &Parameters,
     ) -> Result<Option<Decisions>, StateReadError> {
         let decided = if self.has_acts() { self.decided(below, parameters)? } else { Vec::new() };
+        let wishes = self.wishes(parameters);
         let term = self.change.and_then(new_term);
-        if decided.is_empty() && term.is_none() {
+        if decided.is_empty() && wishes.is_empty() && term.is_none() {
             return Ok(None);
         }
-        Ok(Some(Decisions { height: self.header.height, time_ms: self.header.time_ms, decided, term }))
+        Ok(Some(Decisions { height: self.header.height, time_ms: self.header.time_ms, decided, wishes, term }))
     }
 
     /// Tells if a seat acted: every transaction of a seat writes the governance record.

@@ -18,6 +18,7 @@ pub mod journal_records;
 pub mod lane_junk;
 pub mod mark;
 pub mod metrics;
+pub mod owner_wishes;
 pub mod owners_end;
 pub mod proofs;
 pub mod proving;

@@ -105,6 +105,8 @@ impl Pool {
         self.check_alone(clock.wall_ms, &t, bytes)?;
         let (account_id, nonce) = (*t.sender(), t.nonce());
         self.make_room();
+        // A chain at rest has no newer header: the time of the next one is about now.
+        let next_ms = self.header_time_ms.max(clock.wall_ms);
         let known = self.senders.get(&account_id);
         let reserved = has_reserved_room(known, &account_id, bytes);
         if !reserved {
@@ -112,11 +114,11 @@ impl Pool {
         }
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| check_pause(&view, self.header_time_ms, &t).map(|()| view)).transpose()?,
+            None => account().map(|view| check_pause(&view, next_ms, &t).map(|()| view)).transpose()?,
         };
         let fresh = fresh.map(Sender::new);
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
-        check_with_sender(&self.config, sender, self.header_time_ms, &t)?;
+        check_with_sender(&self.config, sender, (self.header_time_ms, next_ms), &t)?;
         if !reserved {
             self.check_share(sender, nonce, bytes as u64).map_err(|refused| match sender.quota_due_ms() {
                 // The room is free again when the account has quota again.
@@ -428,22 +430,27 @@ impl Pool {
     }
 }
 
-/// V43: checks that no pause stops the transaction of a sender that isn't known here.
-fn check_pause(view: &AccountView, header_time_ms: u64, t: &Transaction) -> Result<(), Refused> {
-    let until = view.paused_until_ms.filter(|until_ms| *until_ms > header_time_ms && !t.changes_the_committee());
+/// V43: checks that no pause stops the transaction of a sender that isn't known here. `next_ms`: time of the next header, by
+/// this node's clock.
+fn check_pause(view: &AccountView, next_ms: u64, t: &Transaction) -> Result<(), Refused> {
+    let until = view.paused_until_ms.filter(|until_ms| *until_ms > next_ms && !t.changes_the_committee());
     until.map_or(Ok(()), |until_ms| Err(Refused::Paused { until_ms }))
 }
 
+/// Checks authority and nonce of a transaction. `newest_ms`, `next_ms`: times of the newest executed header, and of the next
+/// one by this node's clock. The authority acts at one of them: whose clock is wrong shuts out neither.
 fn check_with_sender(
     config: &PoolConfig,
     sender: &Sender,
-    header_time_ms: u64,
+    (newest_ms, next_ms): (u64, u64),
     t: &Transaction,
 ) -> Result<(), Refused> {
-    let nonce = t.nonce();
-    let acting = sender.acting(header_time_ms).map_err(|until_ms| Refused::Frozen { until_ms })?;
-    if acting != signer_of(t) {
-        return Err(Refused::WrongKey);
+    let (nonce, signer) = (t.nonce(), signer_of(t));
+    if sender.acting(next_ms) != Ok(signer) {
+        let acting = sender.acting(newest_ms).map_err(|until_ms| Refused::Frozen { until_ms })?;
+        if acting != signer {
+            return Err(Refused::WrongKey);
+        }
     }
     if nonce < sender.next {
         return Err(Refused::NonceUsed { nonce, expected: sender.next });

@@ -83,6 +83,10 @@ pub struct Parameters {
     /// (V46). `None` only under version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operators_delay_ms: Option<u64>,
+    /// The time, in header time, that passes between the decision of validators' owners for other operators and the boundary
+    /// that may take them (V48); 0 if owners can't decide that. `None` only under version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners_recover_ms: Option<u64>,
 }
 
 impl BorshSerialize for Parameters {
@@ -97,7 +101,8 @@ impl BorshSerialize for Parameters {
         let governing = (&self.operators, self.operator_quorum);
         version.map_or(Ok(()), |version| BorshSerialize::serialize(&version, writer))?;
         BorshSerialize::serialize(&(batch, block, lane, times, roots, quota, governing), writer)?;
-        let rest = (self.capacity.unwrap_or_default(), self.operators_delay_ms.unwrap_or_default());
+        let delays = (self.operators_delay_ms.unwrap_or_default(), self.owners_recover_ms.unwrap_or_default());
+        let rest = (self.capacity.unwrap_or_default(), delays);
         let second = |age_ms| BorshSerialize::serialize(&(age_ms, rest), writer);
         self.min_epoch_ms.map_or(Ok(()), second)
     }
@@ -138,6 +143,7 @@ impl BorshDeserialize for Parameters {
             min_epoch_ms: if second { Some(next(reader)?) } else { None },
             capacity: if second { Some(next(reader)?) } else { None },
             operators_delay_ms: if second { Some(next(reader)?) } else { None },
+            owners_recover_ms: if second { Some(next(reader)?) } else { None },
         })
     }
 }
@@ -146,9 +152,9 @@ impl Parameters {
     /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
         let min_epoch_ms = rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT);
-        let operators_delay_ms = rules.has_terms().then_some(0);
+        let [operators_delay_ms, owners_recover_ms] = [rules.has_terms().then_some(0); 2];
         let capacity = rules.has_sponsors().then(Capacity::default);
-        Self { min_epoch_ms, capacity, operators_delay_ms, ..Self::default() }
+        Self { min_epoch_ms, capacity, operators_delay_ms, owners_recover_ms, ..Self::default() }
     }
 
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
@@ -206,6 +212,7 @@ impl Default for Parameters {
             min_epoch_ms: Some(EPOCH_AGE_MS_DEFAULT),
             capacity: Some(Capacity::default()),
             operators_delay_ms: Some(0),
+            owners_recover_ms: Some(0),
         }
     }
 }

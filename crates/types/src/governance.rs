@@ -195,7 +195,7 @@ impl Operation2 {
 
     /// Tells if only owners send the operation.
     pub fn is_of_owners(&self) -> bool {
-        matches!(self, Self::SetOwner { .. })
+        matches!(self, Self::SetOwner { .. } | Self::RecoverOperators { .. })
     }
 
     /// Tells if the operation changes the committee, or asks for the epoch's end.

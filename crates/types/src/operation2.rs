@@ -280,6 +280,16 @@ pub enum Operation2 {
         /// [`OwnerPossessionBody`]: crate::OwnerPossessionBody
         possession: Signature,
     },
+    /// For a validator's owner as a system sender: wishes for other operators in place of lost ones. A quorum of the
+    /// validators' owners that wishes the same decides it.
+    RecoverOperators {
+        /// Hash of the parameters that are wanted now.
+        base: Hash,
+        /// The operators' keys, each the first key of its seat.
+        operators: BoundedVec<PublicKey, OPERATORS_MAX>,
+        /// Number of seats that must approve a change.
+        quorum: u8,
+    },
 }
 
 impl Operation2 {
@@ -318,7 +328,8 @@ impl Operation2 {
             | Self::Propose { .. }
             | Self::Approve { .. }
             | Self::Withdraw { .. }
-            | Self::SetOwner { .. } => return None,
+            | Self::SetOwner { .. }
+            | Self::RecoverOperators { .. } => return None,
         })
     }
 

@@ -124,6 +124,7 @@ impl Operation2 {
             }
             Self::ReplaceKey { new_validator_key, new_node_key, .. } => vec![new_validator_key, new_node_key],
             Self::SetOwner { new_owner_key, .. } => vec![new_owner_key],
+            Self::RecoverOperators { operators, .. } => operators.iter().collect(),
             _ => Vec::new(),
         }
     }

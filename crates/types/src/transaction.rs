@@ -409,6 +409,8 @@ pub enum FailureCode {
     NoSuchSponsor = 48,
     /// The validator got another owner in this epoch already (V47).
     TooSoon = 49,
+    /// Owners of this chain can't replace operators, or seats decided about operators last (V48).
+    NotLost = 50,
 }
 
 /// Result of a transaction that has a receipt.

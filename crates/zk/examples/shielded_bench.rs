@@ -23,6 +23,7 @@ use ark_groth16::r1cs_to_qap::LibsnarkReduction;
 use ark_relations::gr1cs::{
     ConstraintSynthesizer, ConstraintSystem, ConstraintSystemRef, SynthesisError, SynthesisMode,
 };
+use light_poseidon::parameters::bn254_x5;
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_types::{AssetId, ChainId};
 use rustorium_zk::shielded::circuit::TransferCircuit;
@@ -112,7 +113,7 @@ fn level<const CHILDREN: usize, const WIDTH: usize>() -> Result<usize, Synthesis
         let bit = circuit.bit(false)?;
         circuit.enforce_product(&bit, &candidates[1].minus(&candidates[0]), &node.minus(&candidates[0]))?;
         assert_eq!(CHILDREN + 1, WIDTH);
-        Permutation::<WIDTH>::published().apply(state).map(|_| ())
+        permutation::<WIDTH>().apply(state).map(|_| ())
     })
 }
 
@@ -131,8 +132,16 @@ fn constraints(out: &mut impl Write) -> Result<usize, Box<dyn Error>> {
     Ok(total)
 }
 
+/// Returns the permutation with circom's constants, in any width.
+fn permutation<const WIDTH: usize>() -> Permutation<WIDTH> {
+    let Ok(parameters) = bn254_x5::get_poseidon_parameters::<Element>(WIDTH as u8) else {
+        unreachable!("there are parameters for each width from 2 to 13")
+    };
+    Permutation::new(&parameters.ark, &parameters.mds)
+}
+
 fn hash_time<const WIDTH: usize>() -> Duration {
-    let permutation = Permutation::<WIDTH>::published();
+    let permutation = permutation::<WIDTH>();
     let mut state: [Element; WIDTH] = std::array::from_fn(|at| Element::from(at as u64));
     median(21, || {
         for _ in 0..100 {

@@ -199,6 +199,12 @@ def list_(
     emit([row(answer, one) for one in answer["proposals"]], output, ["number", "change", "missing", "until"])
     for one in answer["pauses"]:
         note(f"{one.get('account') or 'All accounts'}: paused until {moment(int(one['until_ms']))}")
+    if (found := answer.get("replacement")) is not None:
+        keys = ", ".join(found["operators"])
+        note(
+            f"Validators' owners decided that other operators govern from {moment(found['from_ms'])} on, "
+            f"{found['quorum']} of {keys}. If the present seats aren't lost, `govern propose operators` keeps them."
+        )
     if answer["wanted_hash"] != answer["in_force_hash"]:
         wait = int(answer["operators_from_ms"]) > int(answer["time_ms"])
         until = f"; the operators not before {moment(int(answer['operators_from_ms']))}" if wait else ""
@@ -274,6 +280,52 @@ def rotate(
     with acting.client() as client:
         row = acting.finish(client, client.governance(), {"type": "set_authority", "authority": keys})
     emit_one(row, output)
+
+
+@group.command()
+def recover(
+    validator: Annotated[str, typer.Argument(help="The owner's validator: its name, validator key or number.")],
+    operator: Annotated[list[str], typer.Option("--operator", help="Public key of an operator, hex; all of them.")],
+    quorum: Annotated[int, typer.Option("--quorum", min=1, help="Number of seats that must approve a change.")],
+    owner_key: Annotated[Path, typer.Option("--owner-key", help="The owner's key file.")],
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 60.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Wish for other operators as a validator's owner, if too many seats are lost to decide anything.
+
+    Each owner runs this with the same operators. Once a quorum of the owners did, these operators govern after
+    `owners_recover_ms`, unless seats decide otherwise before."""
+    import os
+
+    from rustorium.client.moments import moment
+    from rustorium.errors import UsageError
+    from rustorium.home.owning import owner_named, send
+    from rustorium.home.rekey import Opener, opened_owner
+    from rustorium.net.governing import differences, set_operators, wishes
+
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        answer = client.governance()
+        if answer["owners_recover_ms"] == 0:
+            raise UsageError("owners of this chain can't replace operators: its parameter owners_recover_ms is 0")
+        change = set_operators(answer, operator, quorum)
+        for line in differences(answer["wanted"], change):
+            note(line)
+        owner = owner_named(answer, validator)
+        key = opened_owner(owner_key, 0, Opener(passphrase_file, os.environ))
+        row = submitted_row(send(client, owner, change | {"type": "recover_operators"}, key))
+        after = client.governance()
+    emit_one(row, output)
+    if (found := after.get("replacement")) is not None:
+        note(f"The owners decided. These operators govern from the first epoch's end at or after "
+             f"{moment(found['from_ms'])} on, unless seats decide otherwise.")  # fmt: skip
+        return
+    given, needed = wishes(after, owner["number"])
+    note(f"{given} of {needed} owners wish this. The others run the same command with their own key within 7 days.")
 
 
 @propose.command("parameters")

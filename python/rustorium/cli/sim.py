@@ -29,6 +29,9 @@ class ModeName(StrEnum):
     attacks = "attacks"
     hosts = "hosts"
     quota = "quota"
+    authority = "authority"
+    governance = "governance"
+    pause = "pause"
     activate = "activate"
     activate_few = "activate-few"
     activate_at_end = "activate-at-end"
@@ -59,7 +62,9 @@ def run(
             "traitors, a partition, or a scenario of twins. bad-hours: up to 1,000 views without a final "
             "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods. "
             "hosts: two shards in each process, whose parts also fail one by one. quota: clients that want more than "
-            "their quotas. activate: one of the modes before, in turn, on a chain that goes to protocol version 2. "
+            "their quotas. authority, governance, pause: one of the modes before, in turn, while keys of accounts "
+            "change, operators' seats change the chain, or they pause accounts. "
+            "activate: one of the modes before those, in turn, on a chain that goes to protocol version 2. "
             "activate-few, activate-at-end, activate-twice, activate-committee, "
             "activate-away, activate-power-cut, activate-back: something special at the switch.",
         ),

@@ -174,6 +174,18 @@ def set_owner(validator_key: str, new_owner_key: str, possession: str) -> Operat
     return {"type": "set_owner", **{name: text(given, name) for name, given in keys.items()}}
 
 
+def recover_operators(base: str, operators: Sequence[str], quorum: int) -> Operation:
+    """For a validator's owner as a system sender: wishes for operators with these keys (hex) in place of lost ones.
+
+    `base` is the hash of the parameters that are wanted now. Needs a chain of version 2."""
+    return {
+        "type": "recover_operators",
+        "base": text(base, "base"),
+        "operators": [text(key, "operators") for key in operators],
+        "quorum": whole(quorum, "quorum"),
+    }
+
+
 def owner_possession_of(seed: bytes, chain: str, validator_key: str, owner_key: str) -> str:
     """Proves possession of a new owner's key, for this validator with its present owner (hex), and this chain."""
     from rustorium import _native

@@ -391,6 +391,7 @@ def governance_note(answer: Answer | None) -> Answer | None:
         _ = ([int(seat) for seat in (*proposal["approvals"], *proposal["not_approved"])], bool(proposal["made"]))
     for pause in answer["pauses"]:
         _ = (str(pause.get("account")), int(pause["until_ms"]))
+    _replacement(answer)
     return answer
 
 
@@ -408,16 +409,24 @@ def committee(answer: Answer) -> Answer:
     return answer
 
 
+def _replacement(answer: Answer) -> None:
+    found = answer.get("replacement")
+    if found is not None:
+        _ = ([str(key) for key in found["operators"]], int(found["quorum"]), int(found["from_ms"]))
+
+
 def governance(answer: Answer) -> Answer:
     """Returns who governs as a node reports it."""
     _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
     _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
-    _ = (int(answer["operators_from_ms"]), int(answer["operators_delay_ms"]))
+    _ = (int(answer["operators_from_ms"]), int(answer["operators_delay_ms"]), int(answer["owners_recover_ms"]))
+    _replacement(answer)
     for seat in answer["seats"]:
         _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
     for owner in answer["owners"]:
         _ = (int(owner["number"]), str(owner["sender"]), str(owner["validator_key"]), str(owner["owner_key"]))
         _ = (int(owner["nonce"]), int(owner["room"]), bool(owner["changed"]))
+        _ = (str(owner.get("wish")), int(owner.get("wish_until_ms", 0)))
     for one in answer["proposals"]:
         _ = (int(one["number"]), int(one["seat"]), int(one["until_ms"]), str(one["hash"]), one["change"]["type"])
         _ = ([int(seat) for seat in one["approvals"]], bool(one["made"]))

@@ -113,6 +113,9 @@ def _recovering(kind: str, operation: Mapping[str, Any]) -> Iterator[str]:
             yield f"withdraw the recovery of the account {account} that this account began"
         case "set_owner":
             yield owner_words(operation)
+        case "recover_operators":
+            wanted = change_words({**operation, "type": "set_operators"})
+            yield f"as a validator's owner, wish in place of lost operators to {wanted}"
         case _:
             pass
 

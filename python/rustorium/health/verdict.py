@@ -187,6 +187,16 @@ def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
         show, approve = f"govern show {number}", f"govern approve {number} --key KEY_FILE"
         do = f"`rustorium-node {show}` shows it; a seat approves by `{approve}`"
         yield Problem("governance-open", Level.WELL, said, do)
+    if (found := note.get("replacement")) is not None:
+        said = (
+            f"validators' owners decided that {len(found['operators'])} other operators govern from "
+            f"{_utc(found['from_ms'])} on"
+        )
+        do = (
+            "if the operators' keys aren't lost, decide for the present ones before then: `rustorium-node govern "
+            "propose operators`; `govern list` shows who comes"
+        )
+        yield Problem("operators-replaced", Level.NOT_WELL, said, do)
     for one in note["pauses"]:
         whose = f"the account {one['account']} is" if one.get("account") else "all accounts are"
         which = f" {one['account']}" if one.get("account") else ""

@@ -23,6 +23,9 @@ def _sentence(act: Mapping[str, Any]) -> str:
     name = act["act"]
     if name == "in-force":
         return f"epoch {int(act['epoch'])} begins with {_begun(act)}"
+    if name in ("wished", "replaced"):
+        owner = f"the owner of validator {int(act['validator'])} wishes other operators, {_change(act)}"
+        return owner if name == "wished" else f"{owner}: they govern from {moment(int(act['from_ms']))} on"
     seat = f"seat {int(act['seat'])}"
     if name == "keys-changed":
         one = act.get("public_key")

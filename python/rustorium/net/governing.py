@@ -167,6 +167,14 @@ def set_operators(answer: Mapping[str, Any], keys: Sequence[str], quorum: int) -
     return {"type": "set_operators", "base": answer["wanted_hash"], "operators": list(keys), "quorum": quorum}
 
 
+def wishes(answer: Mapping[str, Any], number: int) -> tuple[int, int]:
+    """Returns how many owners wish the operators that this validator's owner wishes, and how many are needed (V48)."""
+    owners = answer["owners"]
+    own = next((one.get("wish") for one in owners if one["number"] == number), None)
+    same = [one for one in owners if own is not None and one.get("wish") == own]
+    return len(same), len(owners) - (len(owners) - 1) // 3
+
+
 def set_sponsor(
     answer: Mapping[str, Any], account: str, work_percent: float, history_percent: float, for_s: float | None
 ) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Preset:
     """Seconds for which unused history adds up."""
     operators_delay_ms: int = 0
     """Time between a decision for other operators and the epoch's end that may take them (V46)."""
+    owners_recover_ms: int = 30 * 24 * 3_600_000
+    """The same if validators' owners decide it, because seats are lost (V48)."""
 
     def parameters(self, cores: int = CORES) -> dict[str, Any]:
         """Returns the chain parameters, for validators with so many cores."""
@@ -60,6 +62,7 @@ class Preset:
                 "common_ppm": self.sponsor_ppm,
             },
             "operators_delay_ms": self.operators_delay_ms,
+            "owners_recover_ms": self.owners_recover_ms,
         }
 
     def sponsors_of(self, accounts: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ Invariants: the coordinator alone decides, once. A participant that voted yes ca
 until it hears the decision. Nobody waits for a lock.
 """
 
-from rustorium.sharding.chains import Block, Intent, Shard, State
+from rustorium.sharding.chains import Block, Intent, Shard, State, speaks_for
 from rustorium.sharding.vocabulary import Entry, Event, Kind, Op, Transaction
 
 YES, NO = 1, 0
@@ -104,9 +104,10 @@ def intent_of(shard: Shard, number: int) -> Intent | None:
 
 
 def take_prepare(block: Block, peer: int, number: int, entry: Entry) -> None:
-    """Votes: yes, with an intent and locks, or no (S77)."""
-    vote = NO
-    if takes(block.shard) and promise(block, entry.tx, entry.detail):
+    """Votes: yes, with an intent and locks, or no (S77). A sender must be the peer's, as for `Do` (S70)."""
+    vote, sender = NO, block.plan[entry.tx].sender
+    known = speaks_for(block.shard, peer, sender, block.past)
+    if known and takes(block.shard) and promise(block, entry.tx, entry.detail):
         _open(block, Intent(entry.tx, peer, entry.detail))
         vote = YES
     block.send(peer, Entry(Kind.VOTE, entry.tx, number, detail=(vote,)))
@@ -115,10 +116,15 @@ def take_prepare(block: Block, peer: int, number: int, entry: Entry) -> None:
 def take_decide(block: Block, peer: int, entry: Entry) -> None:
     """Carries the decision out, and says so even of an unknown intent (S77, S80)."""
     intent = intent_of(block.shard, entry.tx)
-    if intent is not None:
+    if intent is not None and decides(intent, peer):
         _close(block, intent)
         _release(block, entry.tx, intent.groups, entry.detail == (YES,))
     block.send(peer, Entry(Kind.FINISHED, entry.tx))
+
+
+def decides(intent: Intent, peer: int) -> bool:
+    """Checks that a decision is the coordinator's: an intent is keyed by it (S81)."""
+    return intent.coordinator == peer
 
 
 # ---- the coordinator -------------------------------------------------------------------------------------------------
@@ -128,16 +134,23 @@ def take_vote(block: Block, peer: int, entry: Entry) -> None:
     """Counts a vote: a no aborts, the last yes commits (S79)."""
     block.answer(peer, entry.ref)
     intent = intent_of(block.shard, entry.tx)
-    if intent is None or not intent.votes:
-        return  # it is decided
+    if intent is None or not intent.votes or not may_vote(intent, peer):
+        return  # it is decided, or was never asked of this peer
     left = tuple(p for p in intent.votes if p != peer)
     if entry.detail == (NO,):
+        if peer not in intent.asked:
+            block.note(Event.MEDDLED, intent.tx)
         decide(block, intent, commit=False)
     elif left:
         _close(block, intent)
         _open(block, intent._replace(votes=left))
     else:
         decide(block, intent, commit=True)
+
+
+def may_vote(intent: Intent, peer: int) -> bool:
+    """Checks that a vote is one that is missing (S79)."""
+    return peer in intent.votes
 
 
 def decide(block: Block, intent: Intent, commit: bool) -> None:

@@ -112,8 +112,10 @@ class Root(NamedTuple):
     """For each shard the version of the newest map that it was sent."""
     keys: int = 0
     """The registry's keys (S8)."""
-    known_keys: tuple[int, ...] = ()
-    """For each shard the keys that root ordered or learned last."""
+    void: tuple[int, ...] = ()
+    """For each shard its newest epoch whose stamps count no more (S53); -1 if there is none."""
+    changes_max: int = 4
+    """Changes of ranges that may be open at once in the whole network (S6)."""
 
 
 class Shard(NamedTuple):
@@ -147,6 +149,8 @@ class Shard(NamedTuple):
     """What the term's first payload block writes: entries for root; `None` if that is done (S47)."""
     announced: tuple[tuple[int, Entry], ...] = ()
     """Epochs of this shard whose term has a birth or an absorption, and what that says to root (S96)."""
+    absorbed: tuple[int, ...] = ()
+    """Shards that this one absorbed (S56)."""
     channels: tuple[Channel, ...] = ()
     intents: tuple[Intent, ...] = ()
     log: tuple[Note, ...] = ()
@@ -156,12 +160,17 @@ class Shard(NamedTuple):
 
     def channel(self, peer: int) -> Channel | None:
         """Returns the channel with a peer; `None` if there is none."""
-        return next((channel for channel in self.channels if channel.peer == peer), None)
+        for channel in self.channels:
+            if channel.peer == peer:
+                return channel
+        return None
 
     def with_channel(self, channel: Channel) -> "Shard":
         """Returns the shard with this channel in place of the one that it had."""
-        others = [other for other in self.channels if other.peer != channel.peer]
-        return self._replace(channels=tuple(sorted([*others, channel])))
+        for place, other in enumerate(self.channels):
+            if other.peer == channel.peer:
+                return self._replace(channels=(*self.channels[:place], channel, *self.channels[place + 1 :]))
+        return self._replace(channels=tuple(sorted([*self.channels, channel])))
 
     def without_channel(self, peer: int) -> "Shard":
         """Returns the shard without its channel with a peer (S37)."""
@@ -186,14 +195,21 @@ def route(shard: Shard, account: int) -> int:
     return shard.gave[account] if shard.gave[account] != NOBODY else shard.owners[account]
 
 
+def speaks_for(shard: Shard, peer: int, sender: int, past: frozenset[int]) -> bool:
+    """Checks that a sender is the peer's, or was until the peer gave it to a child not long ago (S70)."""
+    return peer == shard.owners[sender] or (peer == shard.former[sender] and peer not in past)
+
+
 class Block:
     """One payload block while it executes."""
 
-    __slots__ = ("plan", "shard")
+    __slots__ = ("past", "plan", "shard")
 
-    def __init__(self, shard: Shard, plan: Sequence[Transaction]) -> None:
+    def __init__(self, shard: Shard, plan: Sequence[Transaction], past: frozenset[int] = frozenset()) -> None:
         self.shard = shard
         self.plan = plan
+        self.past = past
+        """Parents that gave accounts away long ago (S70)."""
 
     def leaf(self, account: int) -> Leaf:
         """Returns an account of this shard."""

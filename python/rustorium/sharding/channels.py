@@ -35,6 +35,8 @@ class Channel(NamedTuple):
     """One side was set back behind the other (S30). Only people can reconcile them."""
     version: int = 1
     """The peer's protocol version."""
+    void: int = -1
+    """The newest epoch of the peer whose stamps root's map declared void (S53)."""
     height: int = 0
     """The highest height of a verified head. No rule reads it (S30)."""
 
@@ -77,7 +79,12 @@ def written_in(own: int, peer: int) -> int:
 
 def believes(channel: Channel, head: Head, expired: bool) -> bool:
     """Checks that a head is stamped by the committee that this side knows and whose time isn't over (S27, S29)."""
-    return head.epoch == channel.epoch and not expired
+    return head.epoch == channel.epoch and not expired and not is_void(channel, head)
+
+
+def is_void(channel: Channel, head: Head) -> bool:
+    """Checks whether owners are about to end the epoch of a head, or have ended it (S53)."""
+    return head.epoch <= channel.void
 
 
 def acknowledges(channel: Channel, head: Head) -> bool:

@@ -7,7 +7,7 @@ Value comes back by a verdict, never by a time-out.
 from collections.abc import Iterable
 
 from rustorium.sharding import atomic, channels
-from rustorium.sharding.chains import Block, Shard, State, route
+from rustorium.sharding.chains import Block, State, route, speaks_for
 from rustorium.sharding.channels import Channel
 from rustorium.sharding.vocabulary import HOPS_MAX, NOBODY, Code, Entry, Event, Kind, Op, Transaction
 
@@ -117,7 +117,7 @@ def apply(block: Block, number: int, index: int) -> None:
 def take_do(block: Block, peer: int, number: int, entry: Entry) -> None:
     """Executes a group for a sender of a peer, and answers by its verdict (S71)."""
     tx = block.plan[entry.tx]
-    if not speaks_for(block.shard, peer, tx.sender):
+    if not speaks_for(block.shard, peer, tx.sender, block.past):
         block.fail(peer, number, entry, Code.FOREIGN)
     elif block.shard.state != State.OPEN:
         block.fail(peer, number, entry, Code.ELSEWHERE)  # S57
@@ -125,11 +125,6 @@ def take_do(block: Block, peer: int, number: int, entry: Entry) -> None:
         block.fail(peer, number, entry, code)
     else:
         block.send(peer, Entry(Kind.DONE, entry.tx, number))
-
-
-def speaks_for(shard: Shard, peer: int, sender: int) -> bool:
-    """Checks that a sender is the peer's, or was before the peer gave it to a child (S70)."""
-    return peer in (shard.owners[sender], shard.former[sender])
 
 
 # ---- back at the source ----------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Events of the model's world: orders of operators, ends of epochs, halts, restores, leaked keys, lies.
+"""Events of the model's world: orders of operators, ends of epochs, halts, leaked keys, lies.
 
 Invariants: an event happens at most once. It needs nobody's consent except what the rules ask for.
 """
 
 from rustorium.sharding import channels, terms
-from rustorium.sharding.chains import Shard, State
+from rustorium.sharding.chains import State
 from rustorium.sharding.channels import Head, Waiting
 from rustorium.sharding.network import Happening, Network, World
 from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind
@@ -124,55 +124,6 @@ def _head(world: World, source: int, destination: int) -> Head | None:
     return channels.head_of(source, shard.epoch, channel, shard.height)
 
 
-def copy(*shards: int) -> Happening:
-    """Operators back shards up, all at this instant."""
-
-    def happen(_network: Network, world: World) -> World | None:
-        found = [world.shards[shard] for shard in shards]
-        kept = tuple(shard for shard in found if shard is not None)
-        return world._replace(copies=(*world.copies, *kept)) if len(kept) == len(shards) else None
-
-    return Happening(f"operators back up shards {list(shards)}", happen)
-
-
-def restore(*shards: int, unasked: bool = False) -> Happening:
-    """Owners restore shards from their backups; their next epoch begins there (R33).
-
-    `unasked`: no peer can be asked, and a backup of the very beginning will do.
-    """
-
-    def happen(network: Network, world: World) -> World | None:
-        backups = (*world.copies, *(network.start().shards if unasked else ()))
-        kept = [next((c for c in backups if c is not None and c.id == shard), None) for shard in shards]
-        found = [shard for shard in kept if shard is not None]
-        if len(found) < len(shards) or not (unasked or may_restore(world, found)):
-            return None
-        for shard in found:
-            world = world.with_shard(shard._replace(epoch=world.shard(shard.id).epoch + 1))
-        return world
-
-    return Happening(f"owners restore shards {list(shards)}", happen)
-
-
-def may_restore(world: World, kept: list[Shard]) -> bool:
-    """Checks that restored shards fit all others: no cursor is ahead of its peer, no account in two (S52, S53)."""
-    after = world
-    for restored in kept:
-        after = after.with_shard(restored)
-    for number, shard in enumerate(after.shards):
-        for channel in () if shard is None else shard.channels:
-            peer = after.shards[channel.peer]
-            theirs = None if peer is None else peer.channel(number)
-            if channel.in_next > (0 if theirs is None else theirs.out_next):
-                return False
-            if theirs is not None and theirs.peer_in > channel.in_next:
-                return False
-    accounts = [
-        a for shard in after.shards if shard is not None for a, leaf in enumerate(shard.leaves) if leaf is not None
-    ]
-    return len(accounts) == len(set(accounts))
-
-
 def leak(shard: int, old: int) -> Happening:
     """So much time passes after an epoch that anybody may have its keys: root's clock told the map again by then."""
 
@@ -197,10 +148,22 @@ def lie(shard: int, old: int, destination: int, entry: Entry) -> Happening:
     return Happening(f"keys of shard {shard}'s epoch {old} stamp a chunk that it never sent", happen)
 
 
-def captured(shard: int, destination: int, entry: Entry) -> Happening:
-    """A shard of which more than f members are traitors stamps whatever it likes."""
+def grow_old(parent: int) -> Happening:
+    """So much time passes after a birth that its parent speaks no more for the accounts that it gave away (S70)."""
+
+    def happen(_network: Network, world: World) -> World | None:
+        shard = world.shards[parent]
+        return world._replace(past=world.past | {parent}) if shard is not None and shard.generation > 0 else None
+
+    return Happening(f"the last birth of shard {parent} is long ago", happen)
+
+
+def captured(shard: int, destination: int, entry: Entry, late: bool = False) -> Happening:
+    """A shard of which more than f members are traitors stamps whatever it likes; `late`: long after a birth."""
 
     def happen(network: Network, world: World) -> World | None:
+        if late and shard not in world.past:
+            return None
         return _lie(network, world, shard, world.shard(shard).epoch, destination, entry)
 
     return Happening(f"captured shard {shard} stamps a chunk that no rule made", happen)

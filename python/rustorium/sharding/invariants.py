@@ -7,16 +7,18 @@ network has nothing more to do. Both read states and the witness, and change not
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from rustorium.sharding.chains import Shard, State
 from rustorium.sharding.network import Network, Step, World
 from rustorium.sharding.terms import root_of
-from rustorium.sharding.vocabulary import ROOT, Event, Kind, Note, Op
+from rustorium.sharding.vocabulary import ROOT, Event, Kind, Note, Op, Transaction
 
 _FAULTS = {
     Event.OVERTAKEN: "I4: transaction {0}'s value replaced one that its sender wrote later",
-    Event.FORGED: "I7: transaction {0} acted for an account that the asking shard doesn't have",
     Event.FROZEN: "I7: transaction {0} locked an account of somebody else",
+    Event.MEDDLED: "I7: transaction {0} was decided by a shard that nobody asked",
     Event.HALF: "I5: transaction {0} was voted for, decided and can't be applied",
     Event.LOST: "I3: an entry was deleted that its peer never took",
     Event.STARVED: "S32: transaction {0} met a channel that one other sender had filled",
@@ -29,7 +31,7 @@ class Checked:
     """A network with its invariants: what the explorer takes."""
 
     network: Network
-    watched: str = ""
+    watched: str | tuple[str, ...] = ""
     """How the faults begin that count: a shard that was set back behind its peers breaks other invariants rightly."""
 
     def start(self) -> World:
@@ -49,36 +51,53 @@ class Checked:
         return next((fault for fault in _unfinished(self.network, world) if fault.startswith(self.watched)), None)
 
 
-def notes(world: World) -> Counter[Note]:
-    """Counts the lines of all shards' witnesses."""
-    return Counter(note for shard in world.shards if shard is not None for note in shard.log)
+class _Told(NamedTuple):
+    """What the shards' witnesses say, all together."""
+
+    faults: tuple[str, ...]
+    """Invariants that they break by themselves."""
+    units: int
+    """Units that were made since the start; those that are under way count as gone."""
+    open: tuple[tuple[int, str], ...]
+    """Transactions that aren't at their end, each with the fault if nothing holds it."""
 
 
 def _broken(network: Network, world: World) -> Iterator[str]:
-    found = notes(world)
-    for note in found:
-        if note.event in _FAULTS:
-            yield _FAULTS[note.event].format(note.tx)
+    logs = tuple(shard.log for shard in world.shards if shard is not None and shard.log)
+    told = _read(tuple(network.plan), logs)
+    yield from told.faults
     yield from _coverage(world)
-    for number, tx in enumerate(network.plan):
-        yield from _ends(network, found, number)
-        yield from _value(world, found, number, tx.value)
-    yield from _sum(network, world, found)
+    for number, fault in told.open:
+        if not any(_holds(world, shard, number) for shard in world.shards if shard is not None):
+            yield fault
+    yield from _sum(network, world, told.units)
     if not network.disturbed:
         for shard in world.shards:
             for channel in () if shard is None else shard.channels:
                 if channel.broken:
                     yield f"I3: shard {shard.id if shard else 0}'s channel with shard {channel.peer} is broken"
-    answers = Counter(root_of(world.shard(ROOT)).answers)
-    for change, times in answers.items():
-        if times > 1:
-            yield f"I6: change {change} has {times} answers"
+
+
+@lru_cache(maxsize=1 << 12)
+def _read(plan: tuple[Transaction, ...], logs: tuple[tuple[Note, ...], ...]) -> _Told:
+    """Reads all witnesses at once. Many states have the same ones, so what was read is kept."""
+    found = Counter(note for log in logs for note in log)
+    faults = [_FAULTS[note.event].format(note.tx) for note in found if note.event in _FAULTS]
+    for number, tx in enumerate(plan):
+        faults.extend(_ends(found, number, tx))
+    for note, times in found.items():
+        if note.event == Event.ANSWERED and times > 1:
+            faults.append(f"I6: change {note.tx} has {times} answers")
+    known = [(note, times) for note, times in found.items() if 0 <= note.tx < len(plan)]
+    units = sum(_units(plan[note.tx], note) * times for note, times in known)
+    left = ((number, _open(found, number, tx)) for number, tx in enumerate(plan))
+    return _Told(tuple(faults), units, tuple((number, fault) for number, fault in left if fault is not None))
 
 
 def _coverage(world: World) -> Iterator[str]:
     shards = [shard for shard in world.shards if shard is not None]
     for account in range(len(shards[0].leaves)):
-        holders = [shard.id for shard in shards if shard.leaves[account] is not None]
+        holders = [shard.id for shard in shards if counts(world, shard) and shard.leaves[account] is not None]
         if len(holders) != 1:
             yield f"I1: account {account} is in shards {holders}"
         charters = [shard.id for shard in shards if shard.has(account)]
@@ -86,9 +105,13 @@ def _coverage(world: World) -> Iterator[str]:
             yield f"I1: account {account} is in the charters of shards {charters}"
 
 
-def _ends(network: Network, found: Counter[Note], number: int) -> Iterator[str]:
+def counts(world: World, shard: Shard) -> bool:
+    """Checks that a shard's leaves are the network's: those of a closed one until its heir has absorbed them (S58)."""
+    return not any(other is not None and shard.id in other.absorbed for other in world.shards)
+
+
+def _ends(found: Counter[Note], number: int, tx: Transaction) -> Iterator[str]:
     """I4, I5 and I9: at most one start, one effect per group, one end; all groups or none."""
-    tx = network.plan[number]
     if found[Note(Event.STARTED, number)] + found[Note(Event.FAILED, number)] > 1:
         yield f"I4: transaction {number} started more than once"
     effects = {i: found[Note(Event.EFFECT, number, i)] for i in range(len(tx.groups))}
@@ -107,14 +130,25 @@ def _ends(network: Network, found: Counter[Note], number: int) -> Iterator[str]:
         yield f"I5: transaction {number} is committed at one shard and aborted at another"
 
 
-def _value(world: World, found: Counter[Note], number: int, value: int) -> Iterator[str]:
-    """I2: value under way is held by an entry or an intent."""
-    if not found[Note(Event.STARTED, number)] or value == 0:
-        return
-    done = sum(times for note, times in found.items() if note.tx == number and note.event == Event.RETURNED)
-    done += sum(times for note, times in found.items() if note.tx == number and note.event == Event.EFFECT)
-    if done < value and not any(_holds(world, shard, number) for shard in world.shards if shard is not None):
-        yield f"I2: transaction {number} was paid for, and neither a balance nor an entry has its value"
+def _open(found: Counter[Note], number: int, tx: Transaction) -> str | None:
+    """I2 and I9: value under way is held by an entry or an intent; what nothing holds any more was done as a whole."""
+    if not found[Note(Event.STARTED, number)]:
+        return None
+    done = sum(found[Note(Event.EFFECT, number, i)] for i in range(len(tx.groups)))
+    back = sum(found[Note(Event.RETURNED, number, i)] for i in range(len(tx.groups)))
+    if (done and (back or done >= len(tx.groups))) or (not done and back >= tx.value):
+        return None  # it ended; I4 refuses both at once
+    if done + back < tx.value:
+        return f"I2: transaction {number} was paid for, and neither a balance nor an entry has its value"
+    return f"I9: transaction {number} is settled, and only a part of it was done"
+
+
+def _units(tx: Transaction, note: Note) -> int:
+    """Returns the units that a line of the witness adds to all balances."""
+    if note.event == Event.STARTED:
+        return -tx.value
+    op = tx.groups[note.group].op if note.event in (Event.EFFECT, Event.RETURNED) else None
+    return int(op == Op.CREDIT or (op == Op.ISSUE and note.event == Event.EFFECT))
 
 
 def _holds(world: World, shard: Shard, number: int) -> bool:
@@ -132,20 +166,12 @@ def _holds(world: World, shard: Shard, number: int) -> bool:
     return False
 
 
-def _sum(network: Network, world: World, found: Counter[Note]) -> Iterator[str]:
+def _sum(network: Network, world: World, units: int) -> Iterator[str]:
     """I2: no unit is made except by an issue."""
-    leaves = [leaf for shard in world.shards if shard is not None for leaf in shard.leaves if leaf is not None]
+    shards = [shard for shard in world.shards if shard is not None and counts(world, shard)]
+    leaves = [leaf for shard in shards for leaf in shard.leaves if leaf is not None]
     there = sum(leaf.balance + leaf.kept for leaf in leaves)
-    expected = network.balance * len(world.shard(ROOT).leaves)
-    for note, times in found.items():
-        if note.tx < 0 or note.tx >= len(network.plan):
-            continue
-        tx = network.plan[note.tx]
-        op = tx.groups[note.group].op if note.event in (Event.EFFECT, Event.RETURNED) else None
-        if note.event == Event.STARTED:
-            expected -= tx.value * times
-        elif op in (Op.CREDIT, Op.ISSUE):
-            expected += times if note.event == Event.EFFECT or op == Op.CREDIT else 0
+    expected = network.balance * len(world.shard(ROOT).leaves) + units
     if there != expected:
         yield f"I2: {there} units are there, and {expected} should be"
 

@@ -29,6 +29,8 @@ class World(NamedTuple):
     """Kept states of shards, which a restore may go back to."""
     leaked: tuple[tuple[int, int], ...] = ()
     """Shards and epochs of which anybody has the keys, since their time is long over."""
+    past: frozenset[int] = frozenset()
+    """Parents whose last birth is long ago (S70)."""
     taken: frozenset[tuple[int, int, int, int]] = frozenset()
     """Source, destination, number and tip of each chunk that was taken, in a disturbed network."""
 
@@ -84,6 +86,8 @@ class Network:
     """Shards that may halt and never come back."""
     asleep: frozenset[int] = field(default_factory=frozenset)
     """Shards that are halted at the start."""
+    changes_max: int = 4
+    """Changes of ranges that may be open at once (S6)."""
     counts_heights: bool = False
     """Count blocks, for the one flaw that compares heights."""
     disturbed: bool = False
@@ -157,6 +161,7 @@ class Network:
         if entry is None and not terms.head_alone_is_due(shard, channel, closes):
             return None
         block, number = self.block(shard), channel.in_next
+        block.past = world.past
         channel = self._acknowledged(world, block, head)
         if not channels.leads(channel, head):
             channel = channel._replace(broken=True)
@@ -196,7 +201,7 @@ class Network:
             block = self.block(shard)
             atomic.peer_ended(block, source.id)
             yield Step(f"shard {shard.id} asks shard {source.id} no more, which ended", self.after(world, block), True)
-        absorbed = not any(source.leaves)
+        absorbed = source.id in shard.absorbed
         if source.wish.other == shard.id and shard.wish is None and not absorbed:
             block = self.block(shard)
             block.shard = block.shard._replace(wish=Wish(Change.ABSORB, source.wish.number, NOBODY, source.id))
@@ -252,8 +257,7 @@ class Network:
             parent, child = terms.give_birth(shard)
             return world.with_shard(parent).with_shard(child)
         assert shard.due is not None, "an absorption is due"
-        heir, closed = terms.absorb(shard, world.shard(shard.due.other))
-        return world.with_shard(heir).with_shard(closed)
+        return world.with_shard(terms.absorb(shard, world.shard(shard.due.other)))
 
     def block(self, shard: Shard) -> Block:
         """Begins a payload block: the term's writes go first (S47)."""
@@ -316,9 +320,10 @@ def _first(network: Network, number: int) -> Shard:
     low, high = network.ranges[number]
     owner = {account: shard for shard in ids for account in range(*network.ranges[shard])}
     born = [shard for shard in ids if network.ranges[shard][0] < network.ranges[shard][1]]
-    nobody = (NOBODY,) * len(accounts)
+    nobody, nobody_yet = (NOBODY,) * len(accounts), (NOBODY,) * len(ids)
     generations = tuple(0 if shard in born else NOBODY for shard in ids)
     told = tuple(0 if shard in born else NOBODY for shard in ids)
+    root = Root(0, generations, told=told, void=nobody_yet, changes_max=network.changes_max)
     return Shard(
         id=number,
         low=low,
@@ -329,5 +334,5 @@ def _first(network: Network, number: int) -> Shard:
         gave=nobody,
         channels=tuple(Channel(peer, 0) for peer in born if peer != number),
         halted=number in network.asleep,
-        root=Root(0, generations, told=told) if number == ROOT else None,
+        root=root if number == ROOT else None,
     )

@@ -10,10 +10,7 @@ from rustorium.sharding import channels
 from rustorium.sharding.chains import Block, Leaf, Order, Root, Shard, State, Wish
 from rustorium.sharding.chains import Change as Ends
 from rustorium.sharding.channels import Channel
-from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
-
-CHANGES_MAX = 1
-"""Changes of ranges that are open at once in the whole network (S6); 4 in the product."""
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Event, Kind, Map, Outcome
 
 # ---- root: orders and the map ----------------------------------------------------------------------------------------
 
@@ -30,7 +27,7 @@ def may_order(root: Root, owners: tuple[int, ...], shard: int, other: int) -> bo
     near = neighbours(owners, shard) | neighbours(owners, other)
     if any({order.shard, order.other} & near for order in ranges):
         return False
-    return sum(not order.overdue for order in ranges) < CHANGES_MAX
+    return sum(not order.overdue for order in ranges) < root.changes_max
 
 
 def neighbours(owners: tuple[int, ...], shard: int) -> set[int]:
@@ -72,6 +69,8 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
     if outcome == Outcome.DONE and entry.tx in root.answers:
         return  # its term said so before (S96)
     made = next((o for o in root.orders if o.number == entry.tx), None)
+    if not may_answer(made, peer, outcome):
+        return
     orders = tuple(o for o in root.orders if o.number != entry.tx)
     root = root._replace(orders=orders, answers=(*root.answers, entry.tx))
     block.shard = block.shard._replace(root=root)
@@ -80,6 +79,12 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
             _note_birth(block, made, *told)
         elif made.change == Change.CLOSE:
             _note_end(block, made)
+
+
+def may_answer(made: Order | None, peer: int, outcome: int) -> bool:
+    """Checks that a shard answers its own open order; that an end is done is the heir's to say (S36)."""
+    heir = made is not None and made.change == Change.CLOSE and outcome == Outcome.DONE
+    return made is not None and peer == (made.other if heir else made.shard)
 
 
 def hear_term(block: Block, source: Shard, epoch: int) -> None:
@@ -153,13 +158,21 @@ def name_anew(block: Block) -> None:
     block.shard = block.shard._replace(root=root._replace(version=root.version + 1), map_version=root.version + 1)
 
 
+def make_void(block: Block, shard: int, epoch: int) -> None:
+    """Declares an epoch void, which owners are about to end (S53): no stamp of it counts any more."""
+    root = root_of(block.shard)
+    root = root._replace(version=root.version + 1, void=_set(root.void, [shard], epoch))
+    known = block.channel(shard)
+    block.shard = block.shard._replace(root=root, map_version=root.version).with_channel(known._replace(void=epoch))
+
+
 def map_of(shard: Shard) -> Map:
     """Returns root's map. A shard's epoch in it is what was in force, not what was ordered (S15)."""
     root = root_of(shard)
     epochs = [shard.epoch if peer == ROOT else NOBODY for peer in range(len(root.generations))]
     for channel in shard.channels:
         epochs[channel.peer] = named_epoch(shard, channel)
-    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs))
+    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs), root.void)
 
 
 def named_epoch(_shard: Shard, channel: Channel) -> int:
@@ -182,7 +195,8 @@ def take_map(block: Block, number: int, entry: Entry) -> None:
             channel = shard.channel(peer)
             if peer == shard.id or epoch == NOBODY or new.generations[peer] < 0:
                 continue
-            shard = shard.with_channel(named(channel or Channel(peer, NOBODY), epoch))
+            believed = named(channel or Channel(peer, NOBODY), epoch)
+            shard = shard.with_channel(believed._replace(void=new.void[peer]))
     block.shard = shard
     block.send(ROOT, Entry(Kind.ACK, ref=number))
 
@@ -226,6 +240,8 @@ def may_keep(wish: Wish) -> bool:
 
 def tell_root(block: Block, entry: Entry) -> None:
     """Answers root; root itself by a function call (S2)."""
+    if entry.kind == Kind.ANSWER:
+        block.note(Event.ANSWERED, entry.tx)
     if block.shard.id == ROOT:
         take_answer(block, ROOT, entry)
     else:
@@ -360,17 +376,18 @@ def born_channels(parent: Shard, epoch: int) -> tuple[Channel, ...]:
     return tuple(sorted(found))
 
 
-def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
-    """Returns heir and closed shard after the absorbing boundary (S56)."""
+def absorb(heir: Shard, closed: Shard) -> Shard:
+    """Returns the heir after the absorbing boundary (S56). The closed shard's store stays as it is (S58)."""
     wish = heir.due
     assert wish is not None, "an absorption is due"
     leaves = tuple(mine if theirs is None else theirs for mine, theirs in zip(heir.leaves, closed.leaves, strict=True))
     answer = Entry(Kind.ANSWER, wish.number, detail=(Outcome.DONE,))
-    heir = heir._replace(
+    return heir._replace(
         low=min(heir.low, closed.low),
         high=max(heir.high, closed.high),
         leaves=leaves,
         gave=(NOBODY,) * len(heir.gave),
+        absorbed=(*heir.absorbed, closed.id),
         generation=heir.generation + 1,
         epoch=heir.epoch + 1,
         wish=None,
@@ -378,7 +395,6 @@ def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
         writes=(*(heir.writes or ()), answer),
         announced=(*heir.announced, (heir.epoch + 1, answer)),
     )
-    return heir, closed._replace(leaves=(None,) * len(closed.leaves))
 
 
 def untaken(channel: Channel, taken: int) -> list[Entry]:

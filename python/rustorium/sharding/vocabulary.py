@@ -40,6 +40,8 @@ class Map(NamedTuple):
     """For each shard its charter's generation as answers told it; -1 for shards that aren't open."""
     epochs: tuple[int, ...]
     """For each shard the epoch of root's own record of its terms: what was in force (S15)."""
+    void: tuple[int, ...] = ()
+    """For each shard its newest epoch that owners are about to end or have ended (S53); -1 if there is none."""
 
 
 class Entry(NamedTuple):
@@ -133,15 +135,17 @@ class Event(IntEnum):
     ABORTED = 5
     OVERTAKEN = 6
     """A value was replaced by one that its sender wrote before."""
-    FORGED = 7
-    """An act in the name of an account that the asking shard doesn't have."""
-    FROZEN = 8
+    FROZEN = 7
     """An account was locked by a sender that may not write it."""
-    HALF = 9
+    HALF = 8
     """A group that was voted for couldn't be applied."""
-    LOST = 10
+    LOST = 9
     """A chunk was deleted that its peer never took."""
-    STARVED = 11
+    MEDDLED = 10
+    """A shard that wasn't asked decided it."""
+    ANSWERED = 11
+    """It answered an order; the number is the change's."""
+    STARVED = 12
     """A transaction met a full channel that one other sender had filled."""
 
 

@@ -46,6 +46,8 @@ class State:
     """`True` if every client has its answers and the chain is at rest."""
     under_way: int
     """Submissions that may still wait for their end."""
+    abandoned: int = 0
+    """Submissions whose clients wait no more, of transactions that may never end."""
 
     @property
     def quorum(self) -> int:
@@ -92,15 +94,15 @@ BOUNDS = (
     Bound("outbox", "R21: frames wait for one sync of the journal",
           lambda s: KINDS * (s.open_views + VIEW_WINDOW)),
     Bound("pool", "shares of the pool: no more than clients have under way", lambda s: s.under_way),
-    Bound("waiters", "a submission ends with its transaction's", lambda s: s.under_way),
+    Bound("waiters", "a submission ends with its transaction's", lambda s: s.under_way + s.abandoned),
 )  # fmt: skip
 """All bounds."""
 
 
-def judge_bounds(world: "World", *, settled: bool, under_way: int) -> None:
+def judge_bounds(world: "World", *, settled: bool, under_way: int, abandoned: int = 0) -> None:
     """Asserts all bounds at every running honest node."""
     for port in world.ports():
-        state, held = _state(world, port, settled, under_way), port.native.held()
+        state, held = _state(world, port, settled, under_way, abandoned), port.native.held()
         for bound in BOUNDS:
             if held[bound.name] > bound.most(state):
                 raise BreachError(
@@ -109,11 +111,11 @@ def judge_bounds(world: "World", *, settled: bool, under_way: int) -> None:
                 )
 
 
-def _state(world: "World", port: "ReleasePort", settled: bool, under_way: int) -> State:
+def _state(world: "World", port: "ReleasePort", settled: bool, under_way: int, abandoned: int) -> State:
     tip = world.nodes[port.number].disk.tip()
     final = read_header(tip[2])[0].view if tip is not None else 0
     members = world.committee_of(world.nodes[port.number], max(port.epoch, 0))
-    return State(len(members), max(port.view - final, 0), settled, under_way)
+    return State(len(members), max(port.view - final, 0), settled, under_way, abandoned)
 
 
 def judge_epochs(world: "World", terms: "Terms | None") -> None:

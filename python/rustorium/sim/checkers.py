@@ -26,7 +26,7 @@ from rustorium.sim.ondisk import OnDisk, block_digest
 from rustorium.sim.shadow import FIRST_RECORD_BYTES
 
 KINDS = ("notarize", "nullify", "finalize")
-ACCOUNT, BALANCE, SPONSOR, GOVERNANCE, PROPOSAL = 0, 1, 13, 16, 17
+ACCOUNT, BALANCE, COMMITTEE, SPONSOR, GOVERNANCE, PROPOSAL = 0, 1, 4, 13, 16, 17
 """The first byte in the names of state leaves."""
 UNPAID = (ACCOUNT, SPONSOR, GOVERNANCE, PROPOSAL)
 """Leaves whose bytes no account pays for, or not by their length."""
@@ -64,7 +64,9 @@ class Checkers:
         self._first_accounts: frozenset[bytes] = frozenset()
         """The keys of the accounts in the state that the sums were first taken from."""
         self._told: dict[str, int] = {}
-        self._expired: list[str] = []
+        self._never: list[tuple[str, str]] = []
+        self.unpaid: tuple[int, ...] = UNPAID
+        """Leaves that don't count for the sum of all storage, by the first byte of their names."""
         self.final_height = 0
         self.version = version
         """The protocol version of the newest final block."""
@@ -218,14 +220,22 @@ class Checkers:
 
     def told_expired(self, transaction: str) -> None:
         """Called when an honest node told a client that its transaction has expired."""
-        self._expired.append(transaction)
+        self._never.append((transaction, "to be expired"))
+
+    def told_refused(self, transaction: str, why: str) -> None:
+        """Called when an honest node refused a transaction that no other node was ever given."""
+        self._never.append((transaction, f"to be refused ({why})"))
+
+    def told_used(self, transaction: str) -> None:
+        """Called when an honest node told a client that another transaction has used its transaction's nonce."""
+        self._never.append((transaction, "to have another's nonce"))
 
     def kept(self, node: int, height: int, disk: _native.SimDisk) -> None:
         """Called at the end for each honest node. Checks that every transaction told to be final is in its store, as
         far as the node has executed, and that none told to be expired is."""
-        for transaction in self._expired:
+        for transaction, why in self._never:
             if (found := disk.transaction(transaction)) is not None:
-                raise BreachError(f"transaction {transaction} was told to be expired and executed at height {found[0]}")
+                raise BreachError(f"transaction {transaction} was told {why} and executed at height {found[0]}")
         for transaction, at in self._told.items():
             found = disk.transaction(transaction)
             if at <= height and (found is None or found[0] != at):
@@ -250,7 +260,7 @@ class Checkers:
         accounts = frozenset(key for key, name, _ in leaves if name[0] == ACCOUNT)
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
         left = sum(_storage_left(value) for _, name, value in leaves if name[0] == ACCOUNT)
-        paid = [value for _, name, value in leaves if name[0] not in UNPAID]
+        paid = [value for _, name, value in leaves if name[0] not in self.unpaid]
         taken = sum(LEAF_KEY_BYTES + len(value) for value in paid)
         sums = (amounts, left + taken)
         if self._sums is None:

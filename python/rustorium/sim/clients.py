@@ -5,6 +5,7 @@ after a node said that they have expired. A client believes a node that says *fi
 an honest node to it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 TAGS_EACH = 1_000_000
 TAGS_ALL = 1_000_000_000
 """Added to the tag of a transaction that replaces an expired one."""
+TAGS_BESIDE = 1_000_000_000_000
+"""The first tag of transactions that others than these clients sign."""
 LIFETIMES_MS = (5_000, 3_600_000)
-EXPIRED = "expired"
+EXPIRED, PAUSED = "expired", "paused"
 RETRY_MS = 400.0
 KEYS = 5
 TOGETHER_MAX = 3
@@ -48,7 +51,9 @@ class Clients:
         self._nonces = [0] * len(world.net.accounts)
         self.operators = range(len(world.net.accounts) - world.net.operators, len(world.net.accounts))
         """The operators' accounts, by number."""
-        self._people = self.operators.start - (world.net.owner is not None)
+        self._people = self.operators.start - (world.net.owner is not None) - world.net.custodians
+        self.beside: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
+        """Called with the answers for tags that no client here uses."""
         world.on_owner = self.own
         self._waits: dict[int, Wait] = {}
         self.done = 0
@@ -76,13 +81,23 @@ class Clients:
         operation = {"type": "put", "namespace": namespace, "key_hex": key.hex(), "value_hex": value.hex()}
         return self._submit(account, [operation])
 
+    def put(self, account: int, key: str) -> None:
+        """Puts a value into an account."""
+        namespace = self.world.net.accounts[account].address
+        operation = {"type": "put", "namespace": namespace, "key": key, "value": f"{self._nonces[account]}"}
+        self._submit(account, [operation])
+
+    def waits_of(self, account: int) -> list[Wait]:
+        """Returns an account's transactions whose end no client has heard of."""
+        return [wait for wait in self._waits.values() if wait.account == account]
+
     def waits_for(self, tag: int) -> bool:
         """Checks whether no client has heard of this transaction's end."""
         return tag in self._waits
 
     def own(self, operation: dict[str, Any]) -> None:
         """Submits the next transaction of the owner of a validator."""
-        self._submit(self._people, [operation])
+        self._submit(self.operators.start - 1, [operation])
 
     def waiting(self) -> int:
         """Returns the number of transactions whose end no client has heard of."""
@@ -153,9 +168,13 @@ class Clients:
             running[self._rng.randrange(len(running))].client(wait.signed.raw, wait.until, tag)
 
     def _answered(self, node: int, tag: int, how: str, height: int | None) -> None:
+        if tag >= TAGS_BESIDE:
+            self.beside(node, tag, how, height)
         wait = self._waits.get(tag)
         if wait is None or node not in self.world.honest:
             return
+        if how == PAUSED:
+            self.world.counts["refused: paused"] += 1
         if how == EXPIRED:
             self._replace(tag, wait)
         elif height is not None:  # otherwise refused for now, and submitted again

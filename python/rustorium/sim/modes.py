@@ -64,6 +64,15 @@ class Mode(Enum):
     QUOTA = "quota"
     """LIVENESS on a chain whose accounts, and all of them together, have less quota than clients want. Nobody uses more
     than V59 allows in any window, and what waits becomes final."""
+    AUTHORITY = "authority"
+    """A run of one of the modes above, every one of `SECOND` in turn, with accounts whose keys change, their recovery
+    account, and thieves of former keys. At the end the keys in effect act on a chain at rest."""
+    GOVERNANCE = "governance"
+    """A run of one of `SEATED` in the same way. Operators' seats propose, approve and withdraw changes, and change
+    their keys. Parameters and operators change at ends of epochs. A light client follows. At the end live seats make a
+    change."""
+    PAUSE = "pause"
+    """A run of one of `SEATED`, in which seats pause all accounts or single ones. What waits is executed afterwards."""
     ACTIVATE = "activate"
     """A run of one of the modes above, every one in turn, on a chain that goes from version 1 to version 2."""
     ACTIVATE_FEW = "activate-few"
@@ -82,5 +91,13 @@ class Mode(Enum):
     """Members go back to 0.2.0 before the switch or after it, and come again to this release."""
 
 
-ACTIVATED = tuple(mode for mode in Mode if not mode.value.startswith("activate") and mode is not Mode.QUOTA)
-"""Modes that a run of ACTIVATE has, each in turn. Version 1 has no such quotas."""
+OF_SEATS = (Mode.GOVERNANCE, Mode.PAUSE)
+"""Modes in which seats act."""
+OF_VERSION_2 = (Mode.QUOTA, Mode.AUTHORITY, *OF_SEATS)
+"""Modes of what version 1 doesn't have."""
+ACTIVATED = tuple(mode for mode in Mode if not mode.value.startswith("activate") and mode not in OF_VERSION_2)
+"""Modes that a run of ACTIVATE has, each in turn."""
+SECOND = (Mode.LIVENESS, Mode.EPOCHS, Mode.TRAITORS, Mode.PARTITIONS, Mode.CLOCKS, Mode.HOSTS)
+"""Modes that a run of AUTHORITY has, each in turn."""
+SEATED = (Mode.LIVENESS, Mode.TRAITORS, Mode.PARTITIONS, Mode.CLOCKS)
+"""Modes that runs with seats have, each in turn. Only the root shard has seats."""

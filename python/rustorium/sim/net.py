@@ -63,6 +63,8 @@ class Net:
     """The shard whose nodes these are."""
     operators: int = 1
     """The number of operators."""
+    custodians: int = 0
+    """The number of accounts before the owner's and the operators' whose keys change."""
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
@@ -112,11 +114,13 @@ def make_net(
     owner: int | None = None,
     shard: int = 0,
     operators: int = 1,
+    quorum: int = 1,
+    custodians: int = 0,
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
     from the default; those of a group are pairs of their names and values. The owner of node `owner` has an account
-    too; epochs then have their default minimum age. The last `operators` accounts are operators', one of whom is a
-    quorum."""
+    too; epochs then have their default minimum age. The last `operators` accounts are operators', `quorum` of whom
+    decide. The keys of the `custodians` accounts before them change."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
@@ -139,11 +143,14 @@ def make_net(
         ],
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
-    governors = {"operators": [_native.public_key(seed).hex() for seed in seeds[-operators:]], "operator_quorum": 1}
+    governors = {
+        "operators": [_native.public_key(seed).hex() for seed in seeds[-operators:]],
+        "operator_quorum": quorum,
+    }
     ages = {"min_epoch_ms": 1_000} if version > 1 and owner is None else {}
     changed = {name: dict(value) if name == "capacity" else value for name, value in parameters}
     genesis["parameters"] = defaults | governors | ages | changed
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
     native = _native.SimChain(raw, node_keys, shard)
-    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators)
+    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators, custodians)

@@ -16,6 +16,7 @@ from rustorium.sim.activating import Operators, Story, play_few
 from rustorium.sim.bad_hours import play_hour
 from rustorium.sim.bounds import judge_bounds, judge_epochs
 from rustorium.sim.clients import Clients
+from rustorium.sim.later import Later, later_of
 from rustorium.sim.modes import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode
 from rustorium.sim.port import ReleasePort
 from rustorium.sim.probes import judge_memory
@@ -118,16 +119,19 @@ def run_seed(
     world = build_world(seed, plan)
     world.time.sink = sink
     clients = [Clients(each, plan.gap_ms) for each in world.worlds]
-    operators = _operators(plan, clients)
+    operators, later = _operators(plan, clients), later_of(plan, clients)
     failure = ""
     try:
-        failure = _play(world, plan, clients, operators)
+        failure = _play(world, plan, clients, operators, later)
         settled = not failure and plan.kind is not Mode.SAFETY
+        for story in later:
+            story.judge()
         for of_shard in clients:
             _judge(of_shard.world)
             if plan.kind is Mode.QUOTA:
                 _judge_usage(of_shard)
-            judge_bounds(of_shard.world, settled=settled, under_way=0 if settled else of_shard.handed_in)
+            under_way, abandoned = 0 if settled else of_shard.handed_in, sum(story.abandoned for story in later)
+            judge_bounds(of_shard.world, settled=settled, under_way=under_way, abandoned=abandoned)
             judge_epochs(of_shard.world, plan.terms)
     except AssertionError as breach:  # a BreachError, or one of the core's own assertions
         failure = str(breach) or f"assertion after {world.time.events} events"
@@ -176,12 +180,14 @@ def _operators(plan: Plan, clients: list[Clients]) -> list[Operators]:
     return [Operators(of_shard.world, of_shard, plan.activation, epoch_ms) for of_shard in clients]
 
 
-def _begin(world: World, plan: Plan, clients: list[Clients], operators: list[Operators]) -> None:
+def _begin(world: World, plan: Plan, clients: list[Clients], operators: list[Operators], later: list[Later]) -> None:
     """Starts all nodes, operators and clients."""
     if plan.terms is not None:
         plan.terms.schedule(world, clients[0])
     for people in operators:
         people.begin()
+    for story in later:
+        story.begin()
     world.start_all()
     for each in world.worlds:
         each.checkers.conserved(0, each.nodes[0].disk.leaves())
@@ -193,10 +199,10 @@ def _begin(world: World, plan: Plan, clients: list[Clients], operators: list[Ope
         of_shard.begin()
 
 
-def _play(world: World, plan: Plan, clients: list[Clients], operators: list[Operators]) -> str:
+def _play(world: World, plan: Plan, clients: list[Clients], operators: list[Operators], later: list[Later]) -> str:
     """Plays a run to its end. Returns the goal that it missed, or an empty string."""
     heights = plan.shape.heights
-    _begin(world, plan, clients, operators)
+    _begin(world, plan, clients, operators, later)
     if plan.kind is Mode.SAFETY:
         world.run(SAFETY_MS, lambda: _lowest(world) >= heights)
         return ""
@@ -211,15 +217,30 @@ def _play(world: World, plan: Plan, clients: list[Clients], operators: list[Oper
     calm(world)
     if plan.jumps and (failure := clocks.play_on(world)):
         return f"{failure}: {_stall(clients)}"
-    if not _settles(world, heights, clients, operators):
+    if not _settles(world, heights, clients, operators, later):
         active = "" if all(each.active for each in operators) else "version 2 isn't active; "
         return f"not live: {active}{_stall(clients)}"
+    if failure := _finish(world, clients, later):
+        return f"{failure}: {_stall(clients)}"
     if plan.twins is not None:
         return ""
     return _restless(world) if plan.terms is None or plan.terms.epoch_ms is None else _clockless(world, plan.terms)
 
 
-def _settles(world: World, heights: int, clients: list[Clients], operators: list[Operators]) -> bool:
+def _finish(world: World, clients: list[Clients], later: list[Later]) -> str:
+    """Plays the ends of stories of version 2, and lets the chain come to rest. Returns the goal that was missed, or an
+    empty string."""
+    for story in later:
+        if failure := story.finish():
+            return failure
+    until = world.now / 1e6 + SETTLE_MS
+    at_rest = not later or world.run(until, lambda: _at_rest(clients, later))
+    return "" if at_rest else "not at rest after the keys in effect acted"
+
+
+def _settles(
+    world: World, heights: int, clients: list[Clients], operators: list[Operators], later: list[Later]
+) -> bool:
     """Returns whether the shards make their heights after the calm, go on by version 2 if operators put that, and then
     settle."""
     for of_shard in clients:
@@ -228,7 +249,13 @@ def _settles(world: World, heights: int, clients: list[Clients], operators: list
     live = world.run(until, lambda: _lowest(world) >= heights and all(each.active for each in operators))
     for of_shard in clients:
         of_shard.stopped = True
-    return live and world.run(until, lambda: all(settled(of_shard.world, of_shard) for of_shard in clients))
+    for story in later:
+        story.stop()
+    return live and world.run(until, lambda: _at_rest(clients, later))
+
+
+def _at_rest(clients: list[Clients], later: list[Later]) -> bool:
+    return not any(map(Later.waiting, later)) and all(settled(of_shard.world, of_shard) for of_shard in clients)
 
 
 def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:

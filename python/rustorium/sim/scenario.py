@@ -6,7 +6,6 @@ honest node runs, disks work and no frame is lost, so a failure to make progress
 
 import random
 from dataclasses import dataclass, replace
-from enum import Enum
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -15,14 +14,17 @@ from rustorium.errors import UsageError
 from rustorium.sim.activating import Activation, Story, draw_activation, terms_of
 from rustorium.sim.actors import ATTACKS, CHURNER, KINDS, MUTE, STRANGER, Actor, Twin, make_actor
 from rustorium.sim.bad_hours import BadHour, draw_hour
-from rustorium.sim.clocks import Jump, draw_jumps, schedule_jumps
+from rustorium.sim.clocks import Jump, draw_jumps
+from rustorium.sim.custodians import CUSTODIANS
+from rustorium.sim.faults import DiskFault, schedule
+from rustorium.sim.governors import OPERATORS, QUORUM, Governing, draw_governing
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.modes import ACTIVATED, Mode
+from rustorium.sim.modes import ACTIVATED, OF_SEATS, OF_VERSION_2, SEATED, SECOND, Mode
 from rustorium.sim.net import make_net
 from rustorium.sim.partitions import set_partitions
 from rustorium.sim.port import SLOW, Pace
 from rustorium.sim.prices import CORE_STEP_NS, PRICES
-from rustorium.sim.terms import EXTRA, Terms, draw_terms
+from rustorium.sim.terms import EXTRA, BoundaryFault, Terms, draw_boundary_faults, draw_terms
 from rustorium.sim.twins import NODES as TWINS_NODES
 from rustorium.sim.twins import Scenario, scenarios
 from rustorium.sim.usage import TIGHT
@@ -50,6 +52,7 @@ STORIES = {
 }
 """Modes with a special event at the switch."""
 ACTIVATION_MS, ACTIVATION_GAP_MS = 2_000.0, 200.0
+SEATS_MS, SEATS_GAP_MS = 2_500.0, 200.0
 FIXED_KINDS = (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS, Mode.ATTACKS)
 """Modes whose plans name exactly the traitors of the run."""
 
@@ -61,14 +64,6 @@ class Shape:
     nodes: int = 4
     heights: int = 50
     """Minimum number of heights that the run makes."""
-
-
-class DiskFault(Enum):
-    """The operation of a disk that fails."""
-
-    WRITE = "write"
-    SYNC = "sync"
-    JOURNAL = "journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,13 @@ class Plan:
     activation: Activation | None = None
     """The switch from version 1 to version 2; `None` if there is none."""
     within: Mode | None = None
-    """The mode of a run of ACTIVATE, without the switch."""
+    """The mode of a run of ACTIVATE or AUTHORITY, without what these add."""
+    hours: tuple[float, ...] = ()
+    """Times at which an hour passes on all clocks."""
+    governing: Governing | None = None
+    """What operators' seats do; `None` if nothing."""
+    boundary_faults: tuple[BoundaryFault, ...] = ()
+    """Faults at ends of epochs, besides those of `terms`."""
 
     @property
     def kind(self) -> Mode:
@@ -169,6 +170,8 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return _clocks_plan(seed, shape)
     if mode is Mode.ACTIVATE:
         return _activated_plan(seed, shape)
+    if mode is Mode.AUTHORITY or mode in OF_SEATS:
+        return _second_plan(seed, mode, shape)
     if mode in STORIES:
         return _story_plan(seed, mode, shape)
     plan = _faulty_plan(seed, mode, shape)
@@ -182,6 +185,23 @@ def _activated_plan(seed: int, shape: Shape) -> Plan:
     plan = draw_plan(seed // len(modes), within, shape)
     activation = replace(draw_activation(rng, Story.PLAIN, seed, shape.nodes), at_ms=rng.uniform(1, 600))
     return replace(plan, mode=Mode.ACTIVATE, within=within, activation=activation)
+
+
+def _second_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
+    rng = random.Random(f"release {mode.value} {seed} {shape.nodes}")
+    modes = SEATED if mode in OF_SEATS else SECOND
+    within = modes[seed % len(modes)]
+    plan = draw_plan(seed // len(modes), within, shape)
+    if mode is Mode.AUTHORITY:
+        hours = tuple(rng.uniform(0, plan.calm_ms) for _ in range(rng.choice([0, 1, 1, 2])))
+        return replace(plan, mode=mode, within=within, hours=hours)
+    faults = draw_boundary_faults(rng) if mode is Mode.GOVERNANCE and within is Mode.LIVENESS else ()
+    calm_ms, governing = max(plan.calm_ms, SEATS_MS), draw_governing(rng, pauses=mode is Mode.PAUSE)
+    plan = replace(plan, mode=mode, within=within, calm_ms=calm_ms, gap_ms=SEATS_GAP_MS)
+    if mode is Mode.PAUSE:
+        # After clocks are set back, header time stands, and with it a pause, until they have caught up with it.
+        plan = replace(plan, jumps=tuple(jump for jump in plan.jumps if jump.ms > 0))
+    return replace(plan, governing=governing, boundary_faults=faults)
 
 
 def _story_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
@@ -369,7 +389,12 @@ def build_world(seed: int, plan: Plan) -> World:
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
-    version, operators = version_of(seed) if plan.kind is not Mode.QUOTA else 2, 1
+    version, operators = version_of(seed) if plan.mode not in OF_VERSION_2 else 2, 1
+    custodians, quorum = CUSTODIANS if plan.mode is Mode.AUTHORITY else 0, 1
+    accounts = ACCOUNTS + custodians
+    if plan.governing is not None:
+        operators, quorum, accounts = OPERATORS, QUORUM, ACCOUNTS + OPERATORS - 1
+        parameters += plan.governing.parameters
     if plan.activation is not None:
         version, operators = 1, plan.activation.operators
     if version > 1 and owner is None:
@@ -380,7 +405,18 @@ def build_world(seed: int, plan: Plan) -> World:
     for shard in plan.shards:
         world = World(
             seed,
-            make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version, owner, shard, operators),
+            make_net(
+                plan.shape.nodes,
+                nodes,
+                accounts,
+                tuple(parameters),
+                version,
+                owner,
+                shard,
+                operators,
+                quorum,
+                custodians,
+            ),
             nodes,
             config,
             base_ms=plan.base_ms,
@@ -397,82 +433,11 @@ def build_world(seed: int, plan: Plan) -> World:
         first = first or world
     assert first is not None, "a process hosts the root"
     first.time.events_max *= len(plan.shards)
-    _schedule(first, rng, plan, doubled)
+    schedule(first, rng, plan, doubled)
+    first.boundary_faults = list(plan.boundary_faults)
     return first
 
 
 def faults_of(seed: int, plan: Plan) -> str:
     """Returns the name of a run's draws of faults."""
     return f"release faults {seed} {plan.kind.value}"
-
-
-def _schedule(world: World, rng: random.Random, plan: Plan, doubled: list[int]) -> None:
-    """Schedules a plan's faults in the first shard's world."""
-    nodes = plan.nodes
-    schedule_jumps(world, plan.jumps)
-    world.counts["slow node"] += plan.slow_node is not None
-    for at, node, down in plan.crashes:
-        world.after_ms(at, _crash, world, node, down)
-    for at, node, effects in plan.cuts:
-        world.after_ms(at, _cut_next_step, world, node, effects)
-    for at, node, until in plan.storms:
-        world.after_ms(at, _crash, world, node, 0.1)
-        world.after_ms(at + until, _lose_power, world, tuple(range(nodes)), 1.0)
-    for at, which, down in plan.power_losses:
-        world.after_ms(at, _lose_power, world, which, down)
-    if doubled and plan.twins is None:
-        _move_twins(world, rng, plan.calm_ms)
-    for at, last, islands in plan.partitions:
-        world.after_ms(at, world.partition, islands)
-        world.after_ms(at + last, world.partition, None)
-    for at, node, down in plan.wiped:
-        world.after_ms(at, world.wipe, node)
-        world.after_ms(at + down, world.start, node)
-    for at, node, what, full, nth in plan.disk_faults:
-        world.after_ms(at, _fail_disk, world, node, what, full, nth)
-    for at, node, place, down in plan.host_faults:
-        world.after_ms(at, _fault, world.worlds[place], node, down)
-
-
-def _move_twins(world: World, rng: random.Random, calm_ms: float) -> None:
-    """Schedules a moving partition with the two halves of each twin on different sides."""
-    at = rng.uniform(0, 30)
-    while at < calm_ms:
-        islands = tuple(rng.randrange(2) for _ in range(world.size))
-        world.after_ms(at, world.partition, islands if rng.random() < 0.8 else None)
-        at += rng.uniform(20, 160)
-
-
-def _crash(world: World, node: int, down_ms: float) -> None:
-    if world.nodes[node].port is not None:
-        world.counts["crash"] += 1
-        world.crash(node)
-        world.after_ms(down_ms, world.start, node)
-
-
-def _fault(world: World, node: int, down_ms: float) -> None:
-    if world.nodes[node].port is not None:
-        world.fault(node, down_ms)
-
-
-def _cut_next_step(world: World, node: int, effects: int) -> None:
-    if world.nodes[node].port is not None:
-        world.nodes[node].crash_after_effects = effects
-
-
-def _lose_power(world: World, nodes: tuple[int, ...], down_ms: float) -> None:
-    world.lose_power(nodes)
-    for index in nodes:
-        world.after_ms(down_ms + world.rng.uniform(0, 30), world.start, index)
-
-
-def _fail_disk(world: World, index: int, what: DiskFault, full: bool, nth: int) -> None:
-    node = world.nodes[index]
-    node.failing = True
-    match what:
-        case DiskFault.WRITE:
-            node.disk.fail_write(nth, full)
-        case DiskFault.SYNC:
-            node.disk.fail_sync(nth, full)
-        case DiskFault.JOURNAL:
-            node.disk.fail_journal(full)

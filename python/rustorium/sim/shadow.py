@@ -5,14 +5,18 @@ its state. No node executed anything that no client of the run signed.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rustorium import _native
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
+from rustorium.sim.replay import Replay, governs
 from rustorium.sim.usage import Use
+
+if TYPE_CHECKING:
+    from rustorium.sim.world import World
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
 """The first byte in the names of leaves."""
@@ -31,11 +35,14 @@ class SignedByClient:
 
     id: str
     account: int
+    """The account's number. Seats have negative ones: that of seat 0 is −1."""
     nonce: int
     expires_ms: int
     operations: Sequence[Mapping[str, Any]]
     work: int = 0
     """The work that it declares."""
+    signer: bytes = b""
+    """Its authority, as records name it; empty if the account has one key for ever."""
 
 
 def from_key(record: bytes) -> bytes:
@@ -52,6 +59,9 @@ class State:
     values: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
     owners: set[bytes] = field(default_factory=set)
     """Keys of admitted validators' owners, who get accounts."""
+    done: dict[str, bool] = field(default_factory=dict)
+    """For each transaction of a run with a replay, except those of operators' accounts, whether it succeeded."""
+    replay: Replay | None = None
 
 
 class Shadow:
@@ -60,10 +70,12 @@ class Shadow:
     def __init__(self, keys: Sequence[bytes], addresses: Sequence[str], amount: int) -> None:
         """Takes the genesis accounts: their public keys, their addresses, and the amount of the one asset that each
         has."""
-        self._keys, self._amount = list(keys), amount
+        self._keys, self._amount, self._addresses = list(keys), amount, list(addresses)
         self._key_of = dict(zip(addresses, keys, strict=True))
         self._signed: list[SignedByClient] = []
         self._places: dict[str, Place] = {}
+        self.replays: Callable[[], Replay] | None = None
+        """Begins a replay of what version 2 alone has; `None` if the run has nothing of it."""
 
     def signed(self, transaction: SignedByClient) -> None:
         """Called for each transaction that a client signs."""
@@ -82,6 +94,27 @@ class Shadow:
 
     def judge(self, node: int, disk: _native.SimDisk, leaves: Leaves, headers: Mapping[int, SeenHeader]) -> None:
         """Checks everything that an honest node executed, and the resulting state."""
+        executed = self.executed(node, disk)
+        self.judge_order(node, executed, headers)
+        state = self.replayed(executed, headers)
+        for transaction, done in state.done.items():
+            if (outcome := disk.outcome(transaction)) != "ok" and done:
+                raise BreachError(f"node {node} says {outcome} of transaction {transaction}, which may be done")
+            if outcome == "ok" and not done:
+                raise BreachError(f"node {node} did transaction {transaction}, which must fail")
+        self.judge_state(node, state, leaves)
+        if state.replay is not None:
+            state.replay.judge(node, disk, leaves, headers)
+
+    def newest(self, world: "World") -> State:
+        """Returns the replayed state of the honest node with the most blocks."""
+        honest = [node for node in world.nodes if node.index in world.honest]
+        node = max(honest, key=lambda node: tip[0] if (tip := node.disk.tip()) is not None else 0)
+        headers = {block.header.height: block.header for block in world.checkers.final_chain()}
+        return self.replayed(self.executed(node.index, node.disk), headers)
+
+    def executed(self, node: int, disk: _native.SimDisk) -> dict[Place, SignedByClient]:
+        """Returns what a node executed, by the places of receipts."""
         executed: dict[Place, SignedByClient] = {}
         for transaction in self._signed:
             place = disk.transaction(transaction.id)
@@ -89,8 +122,7 @@ class Shadow:
                 continue
             if executed.setdefault(place, transaction) is not transaction:
                 raise BreachError(f"node {node} has two transactions with the receipt {place[1]} of height {place[0]}")
-        self.judge_order(node, executed, headers)
-        self.judge_state(node, self.replayed(executed), leaves)
+        return executed
 
     def judge_order(
         self, node: int, executed: Mapping[Place, SignedByClient], headers: Mapping[int, SeenHeader]
@@ -119,17 +151,42 @@ class Shadow:
             if header is not None and len(indexes) > header.transactions:
                 raise BreachError(f"node {node} has more receipts at height {height} than its block lists")
 
-    def replayed(self, executed: Mapping[Place, SignedByClient]) -> State:
+    def replayed(
+        self, executed: Mapping[Place, SignedByClient], headers: Mapping[int, SeenHeader] | None = None
+    ) -> State:
         """Returns the state after these transactions, in the order of their places."""
         state = State(dict.fromkeys(self._keys, 0), dict.fromkeys(self._keys, self._amount))
-        for _, transaction in sorted(executed.items(), key=lambda entry: entry[0]):
-            sender = self._keys[transaction.account]
-            state.nonces[sender] += 1
-            self._apply(state, sender, transaction.operations)
+        state.replay = self.replays() if self.replays is not None else None
+        for place, transaction in sorted(executed.items(), key=lambda entry: entry[0]):
+            if state.replay is not None and headers is not None:
+                now_ms = state.replay.reach(place[0], headers)
+                done = self._do(state, state.replay, transaction, now_ms)
+                if not governs(transaction.operations):
+                    state.done[transaction.id] = done
+            else:
+                sender = self._keys[transaction.account]
+                state.nonces[sender] += 1
+                self._apply(state, sender, transaction.operations)
         return state
 
-    def _apply(self, state: State, sender: bytes, operations: Sequence[Mapping[str, Any]]) -> None:
-        """Applies all operations of a transaction, or none."""
+    def _do(self, state: State, replay: Replay, transaction: SignedByClient, now_ms: int) -> bool:
+        """Does a transaction that may be of a seat, or of an account whose authority changes. Returns `False` if it
+        fails."""
+        if transaction.account < 0:
+            return replay.seat(-1 - transaction.account, transaction, now_ms)
+        address, sender = self._addresses[transaction.account], self._keys[transaction.account]
+        replay.admit(address, transaction, now_ms)
+        state.nonces[sender] += 1
+        saved = replay.saved()
+        done = replay.may_act(address, transaction.operations, now_ms)
+        done = done and all(replay.act(address, operation, now_ms) for operation in transaction.operations)
+        done = done and self._apply(state, sender, transaction.operations)
+        if not done:
+            replay.undo(saved)
+        return done
+
+    def _apply(self, state: State, sender: bytes, operations: Sequence[Mapping[str, Any]]) -> bool:
+        """Applies all operations of a transaction, or none. Returns `False` if it fails."""
         balances, values = dict(state.balances), dict(state.values)
         for operation in operations:
             match operation["type"]:
@@ -140,9 +197,10 @@ class Shadow:
                 case "put" if "key_hex" in operation:
                     values[sender, bytes.fromhex(operation["key_hex"])] = bytes.fromhex(operation["value_hex"])
                 case "put":
-                    values[sender, operation["key"].encode()] = operation["value"].encode()
+                    owner = self._key_of[operation["namespace"]]
+                    values[owner, operation["key"].encode()] = operation["value"].encode()
                 case "delete" if values.pop((sender, operation["key"].encode()), None) is None:
-                    return
+                    return False
                 case _:
                     pass
         for operation in operations:
@@ -151,13 +209,15 @@ class Shadow:
             elif operation["type"] == "add_validator":
                 state.owners.add(bytes.fromhex(operation["owner_key"]))
         state.balances, state.values = balances, values
+        return True
 
     @staticmethod
     def judge_state(node: int, wanted: State, leaves: Leaves) -> None:
         """Checks that leaves hold exactly the accounts, amounts and values that the replayed transactions left."""
         records = {leaf[:32]: from_key(value) for leaf, name, value in leaves if name == ACCOUNT}
-        keys = {account: record[:32] for account, record in records.items()}
-        nonces = {record[:32]: int.from_bytes(record[32:40], "little") for record in records.values()}
+        first = {} if wanted.replay is None else wanted.replay.first_keys
+        keys = {account: first.get(account, record[:32]) for account, record in records.items()}
+        nonces = {keys[account]: int.from_bytes(record[32:40], "little") for account, record in records.items()}
         for key, nonce in wanted.nonces.items():
             if nonces.get(key) != nonce:
                 raise BreachError(

@@ -125,11 +125,16 @@ def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, w
         late=tuple(entry for entry in late if rng.random() < 0.5),
         rekeyed=tuple(rekeyed),
         wiped=tuple(wiped),
-        faults=tuple(
-            BoundaryFault(epoch, rng.choice(list(Stage)), rng.random() < 0.4, rng.choice([1.0, 50.0, 400.0]))
-            for epoch in range(6)
-            for _ in range(rng.choice([0, 0, 1, 2]))
-        ),
+        faults=draw_boundary_faults(rng),
+    )
+
+
+def draw_boundary_faults(rng: random.Random) -> tuple[BoundaryFault, ...]:
+    """Draws faults at the ends of the first epochs."""
+    return tuple(
+        BoundaryFault(epoch, rng.choice(list(Stage)), rng.random() < 0.4, rng.choice([1.0, 50.0, 400.0]))
+        for epoch in range(6)
+        for _ in range(rng.choice([0, 0, 1, 2]))
     )
 
 

@@ -14,7 +14,7 @@ pub mod memory;
 pub mod mutate;
 pub mod run;
 #[allow(dead_code, missing_docs, reason = "the ceremonies' own tests use the rest")]
-#[path = "../../../crates/zk/tests/ceremony/small.rs"]
+#[path = "../../../crates/zk/tests/it/ceremony/small.rs"]
 mod small;
 pub mod targets;
 #[allow(dead_code, missing_docs, reason = "the gateway's own tests use the rest")]

@@ -2,6 +2,7 @@
 //! `just fuzz-million` tries a million.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use rustorium_fuzz::mutate::{BYTES_MAX, Draws, mutated};
 use rustorium_fuzz::run::all;
 use rustorium_fuzz::{Cost, TARGETS, corpus};
 use std::collections::BTreeSet;
@@ -49,4 +50,17 @@ fn every_folder_of_the_corpus_has_its_target_and_every_target_a_good_input() {
     for target in TARGETS {
         assert!(corpus::all(target).len() > 1, "{} begins with nothing", target.name);
     }
+}
+
+#[test]
+fn a_seed_gives_its_inputs_and_another_gives_others() {
+    let corpus = vec![b"some input".to_vec(), Vec::new(), vec![7; BYTES_MAX]];
+    let made = |seed, name| {
+        let mut draws = Draws::new(seed, name);
+        (0..2_000).map(|_| mutated(&corpus, &mut draws)).collect::<Vec<_>>()
+    };
+    assert_eq!(made(1, "a"), made(1, "a"));
+    assert_ne!(made(1, "a"), made(2, "a"));
+    assert_ne!(made(1, "a"), made(1, "b"));
+    assert!(made(1, "a").iter().all(|input| input.len() <= BYTES_MAX));
 }

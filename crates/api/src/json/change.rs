@@ -8,7 +8,10 @@ use super::scalar::Hex;
 use super::schema::ToSchema;
 use super::signers::PossessionView;
 use super::view_error::ViewError;
-use rustorium_types::{AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope};
+use rustorium_types::limits::OPERATORS_MAX;
+use rustorium_types::{
+    AccountId, BoundedVec, Epoch, GovernanceChange, Hash, Operation, Parameters, PauseScope, PublicKey,
+};
 use serde::{Deserialize, Serialize};
 
 /// A change that a quorum of the seats makes.
@@ -151,6 +154,12 @@ fn scope_of(account: Option<AccountId>) -> PauseScope {
     account.map_or(PauseScope::All, PauseScope::Account)
 }
 
+/// Returns operators' keys. Errors: there are too many.
+pub(super) fn keys_of(operators: Vec<Hex<32>>) -> Result<BoundedVec<PublicKey, OPERATORS_MAX>, ViewError> {
+    let keys = operators.into_iter().map(|key| key.0).collect();
+    BoundedVec::new(keys).map_err(|error| ViewError::Bound("operators", error))
+}
+
 impl From<&GovernanceChange> for ChangeView {
     fn from(change: &GovernanceChange) -> Self {
         match change {
@@ -219,9 +228,7 @@ impl TryFrom<ChangeView> for GovernanceChange {
                 return Ok(Self::SetParameters { base, parameters: *parameters });
             }
             ChangeView::SetOperators { base, operators, quorum } => {
-                let operators = BoundedVec::new(operators.into_iter().map(|key| key.0).collect());
-                let operators = operators.map_err(|error| ViewError::Bound("operators", error))?;
-                return Ok(Self::SetOperators { base, operators, quorum });
+                return Ok(Self::SetOperators { base, operators: keys_of(operators)?, quorum });
             }
             ChangeView::Pause { account, until_ms } => {
                 return Ok(Self::Pause { scope: scope_of(account), until_ms });

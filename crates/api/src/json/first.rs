@@ -23,6 +23,7 @@ impl TryFrom<OperationView> for Operation {
             | OperationView::Approve { .. }
             | OperationView::Withdraw { .. }
             | OperationView::SetOwner { .. }
+            | OperationView::RecoverOperators { .. }
             | OperationView::CreateAccount { authority: Some(_), .. }
             | OperationView::Grant { rights: Some(_), .. }
             | OperationView::Grant { until_ms: Some(_), .. } => return Err(ViewError::Later),

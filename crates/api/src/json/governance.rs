@@ -4,10 +4,11 @@ use super::answers::AtView;
 use super::change::{ChangeView, change_type};
 use super::governance_leaves::{PauseView, SeatFacts};
 use super::owners::OwnerView;
+use super::scalar::Hex;
 use super::schema::ToSchema;
 use crate::answers::Governance;
 use rustorium_crypto::{change_hash, parameters_hash};
-use rustorium_execution::{GovernanceRecord, OpenProposal, ProposalRecord};
+use rustorium_execution::{CommitteeRecord, GovernanceRecord, OpenProposal, ProposalRecord};
 use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT};
 use serde::Serialize;
 
@@ -69,6 +70,21 @@ pub struct GovernanceNote {
     pub proposals: Vec<OpenProposalView>,
     /// The pauses.
     pub pauses: Vec<PauseView>,
+    /// The operators that validators' owners decided on in place of lost ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<ReplacementView>,
+}
+
+/// Operators that validators' owners decided on in place of lost ones, and that don't govern yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct ReplacementView {
+    /// The operators' keys.
+    #[schema(value_type = Vec<String>)]
+    pub operators: Vec<Hex<32>>,
+    /// Number of seats that must approve a change.
+    pub quorum: u8,
+    /// Header time from which an epoch's end may take them, Unix ms, unless seats decide otherwise.
+    pub from_ms: u64,
 }
 
 /// The seats that govern the chain, their open proposals and the pauses.
@@ -104,6 +120,12 @@ pub struct GovernanceAnswer {
     pub operators_delay_ms: u64,
     /// Header time from which an epoch's end may take the wanted operators, Unix ms; 0 if they need not wait.
     pub operators_from_ms: u64,
+    /// Time between a decision of validators' owners for other operators and the epoch's end that may take them, ms; 0 if
+    /// owners can't decide that.
+    pub owners_recover_ms: u64,
+    /// The operators that validators' owners decided on in place of lost ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<ReplacementView>,
     /// Hash of the parameters in force.
     #[schema(value_type = String)]
     pub in_force_hash: Hash,
@@ -121,7 +143,12 @@ fn pauses_at(record: &GovernanceRecord, now_ms: u64) -> Vec<PauseView> {
 
 impl GovernanceNote {
     /// Returns the note of a time. `proposals`: those that `record` lists, each with its number.
-    pub fn new(record: &GovernanceRecord, proposals: &[(u64, ProposalRecord)], now_ms: u64) -> Self {
+    pub fn new(
+        record: &GovernanceRecord,
+        proposals: &[(u64, ProposalRecord)],
+        (committee, in_force): (&CommitteeRecord, &Parameters),
+        now_ms: u64,
+    ) -> Self {
         let open = |live: &OpenProposal| {
             let (number, proposal) = proposals.iter().find(|(number, _)| *number == live.number)?;
             let approvals: Vec<u32> = proposal.counted(record).map(|given| given.seat).collect();
@@ -140,7 +167,17 @@ impl GovernanceNote {
             quorum: record.quorum,
             proposals: record.live(now_ms).filter_map(open).collect(),
             pauses: pauses_at(record, now_ms),
+            replacement: ReplacementView::of(committee, in_force),
         }
+    }
+}
+
+impl ReplacementView {
+    fn of(committee: &CommitteeRecord, in_force: &Parameters) -> Option<Self> {
+        let from_ms = committee.recovered_from_ms(in_force)?;
+        let wanted = committee.wanted(in_force);
+        let operators = wanted.operators.iter().copied().map(Hex).collect();
+        Some(Self { operators, quorum: wanted.operator_quorum, from_ms })
     }
 }
 
@@ -156,7 +193,7 @@ impl GovernanceAnswer {
             quorum: record.quorum,
             generation: record.generation,
             seats: record.seats.iter().map(|seat| SeatView { seat: seat.into(), room: seat.room(time_ms) }).collect(),
-            owners: OwnerView::all(&found.committee, &found.owners, (found.epoch, time_ms)),
+            owners: OwnerView::all(found),
             next_proposal: record.next_proposal,
             proposals: proposals.map(|(open, one)| ProposalView::new(open, one, record)).collect(),
             pauses: pauses_at(record, time_ms),
@@ -164,6 +201,8 @@ impl GovernanceAnswer {
             wanted_hash: parameters_hash(&found.wanted),
             operators_delay_ms: found.in_force.operators_delay_ms.unwrap_or(0),
             operators_from_ms: found.committee.operators_from_ms(),
+            owners_recover_ms: found.in_force.owners_recover_ms.unwrap_or(0),
+            replacement: ReplacementView::of(&found.committee, &found.in_force),
             in_force_hash: parameters_hash(&found.in_force),
             time_ms,
             at,

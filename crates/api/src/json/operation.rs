@@ -247,6 +247,19 @@ pub enum OperationView {
         #[schema(value_type = String)]
         possession: Hex<64>,
     },
+    /// For a validator's owner as a system sender: wishes for other operators in place of lost ones. If a quorum of the
+    /// validators' owners wishes the same, they govern after `owners_recover_ms`, unless seats decide otherwise. Needs a
+    /// transaction of version 2.
+    RecoverOperators {
+        /// Hash of the parameters that are wanted now.
+        #[schema(value_type = String)]
+        base: Hash,
+        /// The operators' keys.
+        #[schema(value_type = Vec<String>)]
+        operators: Vec<Hex<32>>,
+        /// Number of seats that must approve a change.
+        quorum: u8,
+    },
     /// For operators: ends the current epoch as soon as possible.
     EndEpoch {
         /// The current epoch.

@@ -5,8 +5,9 @@
 use super::fields::pair;
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use rustorium_execution::{CommitteeRecord, OwnerRecord};
-use rustorium_types::{AccountId, Epoch, SystemSender};
+use crate::answers::Governance;
+use rustorium_execution::Wish;
+use rustorium_types::{AccountId, Hash, SystemSender};
 use serde::Serialize;
 
 /// A validator's owner as a sender of transactions.
@@ -35,19 +36,25 @@ pub struct OwnerView {
     pub room: u64,
     /// `true` if the owner already set another one in this epoch.
     pub changed: bool,
+    /// Hash of the change to the operators that the owner wishes in place of lost ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub wish: Option<Hash>,
+    /// Header time from which the wish counts no more, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish_until_ms: Option<u64>,
 }
 
 impl OwnerView {
     /// Returns the owners of the wanted committee's validators.
-    pub(super) fn all(
-        committee: &CommitteeRecord,
-        records: &[OwnerRecord],
-        (epoch, now_ms): (Epoch, u64),
-    ) -> Vec<Self> {
+    pub(super) fn all(found: &Governance) -> Vec<Self> {
+        let (committee, now_ms) = (&found.committee, found.time_ms);
         let owners = committee.numbered();
-        let each = committee.target.iter().zip(owners.numbers.iter()).zip(records);
+        let wishes: Vec<&Wish> = found.wishes.counted(committee, now_ms).collect();
+        let each = committee.target.iter().zip(owners.numbers.iter()).zip(&found.owners);
         each.map(|((validator, number), record)| {
             let (name, name_hex) = pair(validator.name.as_slice());
+            let wish = wishes.iter().find(|wish| wish.number == *number);
             Self {
                 number: *number,
                 sender: SystemSender::Owner(*number).id(),
@@ -57,7 +64,9 @@ impl OwnerView {
                 owner_key: Hex(validator.owner_key),
                 nonce: record.nonce,
                 room: record.room(now_ms),
-                changed: owners.was_changed(epoch, *number),
+                changed: owners.was_changed(found.epoch, *number),
+                wish: wish.map(|wish| wish.change),
+                wish_until_ms: wish.map(|wish| wish.until_ms),
             }
         })
         .collect()

@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, has the same JSON in both versions.
 
+use super::change::keys_of;
 use super::fields::{digits_of, prefixes_of};
 use super::operation::OperationView;
 use super::scalar::Hex;
@@ -81,6 +82,11 @@ impl OperationView {
                 new_owner_key: Hex(*new_owner_key),
                 possession: Hex(*possession),
             },
+            Operation2::RecoverOperators { base, operators, quorum } => Self::RecoverOperators {
+                base: *base,
+                operators: operators.iter().copied().map(Hex).collect(),
+                quorum: *quorum,
+            },
             _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
@@ -127,6 +133,9 @@ impl OperationView {
                 new_owner_key: new_owner_key.0,
                 possession: possession.0,
             }),
+            Self::RecoverOperators { base, operators, quorum } => {
+                Ok(Operation2::RecoverOperators { base, operators: keys_of(operators)?, quorum })
+            }
             other => Operation2::of_first(Operation::try_from(other)?, sender).ok_or(ViewError::Unproven),
         }
     }

@@ -163,6 +163,11 @@ fn new_operations() -> Vec<Operation2> {
         Operation2::Approve { number: 7, change: Hash([8; 32]) },
         Operation2::Withdraw { number: u64::MAX },
         set_owner(),
+        Operation2::RecoverOperators {
+            base: Hash([7; 32]),
+            operators: list((1..=3).map(|seed| key(seed).public()).collect()),
+            quorum: 2,
+        },
     ]
     .into_iter()
     .chain(

@@ -88,6 +88,10 @@ fn operation(operation: &Operation2) -> Value {
         Operation2::SetOwner { validator_key, new_owner_key, possession } => {
             new_owner(validator_key, new_owner_key, possession)
         }
+        Operation2::RecoverOperators { base, operators, quorum } => {
+            let operators: Vec<String> = operators.iter().map(hex::encode).collect();
+            json!({ "type": "recover_operators", "base": base, "operators": operators, "quorum": quorum })
+        }
         other => panic!("{other:?} is an operation of version 1, too"),
     }
 }

@@ -226,9 +226,9 @@ impl<'a> Run<'a> {
             return Err(Stop::Fail(FailureCode::Paused));
         }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
+        let rules = Rules { chain, parameters: self.parameters };
         match step {
             Step::Seat(step) => {
-                let rules = Rules { chain, parameters: self.parameters };
                 // V24: the pool hears of an account whose sponsor changed.
                 if let Some(account) = act(ledger, actor, rules, &mut self.system, step)? {
                     let at = self.ledger.find(account, Name::Account)?;
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(())
             }
-            Step::Owner(step) => act_as_owner(ledger, actor, chain, step),
+            Step::Owner(step) => act_as_owner(ledger, actor, rules, step),
             _ if SystemSender::of(&actor.sender).is_some() => Err(Stop::Fail(FailureCode::WrongSender)),
             Step::Listed(operation) => {
                 apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)

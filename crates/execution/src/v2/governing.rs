@@ -14,7 +14,7 @@ use super::sponsoring::{Sponsored, sponsored};
 use super::step::NewOwner;
 use super::step::SeatStep;
 use super::turn::{Turn, governance_of, take_turn};
-use super::waiting::{Decision, waive};
+use super::waiting::{Decision, delay_ms, waive};
 use crate::committee::CommitteeRecord;
 use crate::corrupt::corrupt;
 use crate::execute::Skip;
@@ -313,7 +313,8 @@ fn prepare(
     } else if let Some(operation) = of_the_committee(change) {
         checked(ledger, record, actor.epoch, rules.chain, &operation)?
     } else {
-        let decision = Decision { number, now_ms: actor.time_ms, all: approvals >= governance.seats.len() };
+        let (all, wait_ms) = (approvals >= governance.seats.len(), delay_ms(rules.parameters));
+        let decision = Decision { number, now_ms: actor.time_ms, all, wait_ms };
         wanting(record, rules.parameters, decision, change).map(Change::of_no_key).map_err(Stop::Fail)?
     };
     Ok(Prepared::Committee(at, Box::new(change)))
@@ -339,7 +340,7 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
 }
 
 /// V12: returns the record that wants the parameters or operators of a change.
-fn wanting(
+pub(super) fn wanting(
     record: CommitteeRecord,
     in_force: &Parameters,
     decision: Decision,

@@ -24,6 +24,7 @@ mod pauses;
 mod pools;
 pub(crate) mod quota;
 pub(crate) mod record;
+mod recovering;
 mod slots;
 mod sponsoring;
 pub(crate) mod sponsors;

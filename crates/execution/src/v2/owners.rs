@@ -6,8 +6,10 @@
 use super::actor::Actor;
 use super::call::Call;
 use super::committee::{Change, checked, not_retired, note_replaced, record_of, was_replaced, write_change};
+use super::governing::Rules;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
+use super::recovering::wish;
 use super::step::{NewOwner, OwnerStep};
 use super::turn::{Turn, take_turn};
 use crate::committee::CommitteeRecord;
@@ -55,16 +57,15 @@ pub(crate) fn admit_owner(
 pub(crate) fn act_as_owner(
     ledger: &mut Ledger<'_>,
     actor: Actor,
-    chain: ChainId,
+    rules: Rules<'_>,
     step: &OwnerStep<'_>,
 ) -> Result<(), Stop> {
     let Some(SystemSender::Owner(number)) = SystemSender::of(&actor.sender) else {
         return fail(FailureCode::WrongSender);
     };
     let (at, record) = record_of(ledger)?;
-    let Some(own) = record.validator(number).map(|validator| validator.validator_key) else {
-        return fail(FailureCode::WrongSender);
-    };
+    let Some(validator) = record.validator(number) else { return fail(FailureCode::WrongSender) };
+    let (own, chain) = (validator.validator_key, rules.chain);
     let change = match step {
         OwnerStep::ReplaceKey(operation) => {
             let Operation::ReplaceProven { validator_key, new_validator_key, .. } = &**operation else {
@@ -95,6 +96,10 @@ pub(crate) fn act_as_owner(
             let record = CommitteeRecord { owners: Some(Box::new(owners)), ..change.record };
             Change { record, ..change }
         }
+        OwnerStep::RecoverOperators(new) => match wish(ledger, actor, rules.parameters, (number, record), *new)? {
+            Some(decided) => Change::of_no_key(decided),
+            None => return Ok(()),
+        },
     };
     write_change(ledger, None, actor.epoch, at, change)
 }

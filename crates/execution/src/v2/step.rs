@@ -3,9 +3,10 @@
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
 use super::grant::Grant;
+use rustorium_types::limits::OPERATORS_MAX;
 use rustorium_types::{
-    AccountId, Authority, AuthoritySettings, GovernanceChange, Hash, Operation, Operation2, PublicKey, Signature,
-    SystemSender,
+    AccountId, Authority, AuthoritySettings, BoundedVec, GovernanceChange, Hash, Operation, Operation2, PublicKey,
+    Signature, SystemSender,
 };
 
 /// An operation.
@@ -86,6 +87,17 @@ pub(crate) enum OwnerStep<'a> {
     ReplaceKey(Box<Operation>),
     /// Another owner.
     SetOwner(NewOwner<'a>),
+    /// A wish for other operators.
+    RecoverOperators(NewOperators<'a>),
+}
+
+/// Other operators.
+#[derive(Clone, Copy)]
+pub(crate) struct NewOperators<'a> {
+    /// Hash of the parameters that are wanted now.
+    pub(crate) base: &'a Hash,
+    pub(crate) operators: &'a BoundedVec<PublicKey, OPERATORS_MAX>,
+    pub(crate) quorum: u8,
 }
 
 /// Another owner of a validator.
@@ -145,6 +157,9 @@ fn of_owner<'a>(sender: &AccountId, operation: &'a Operation2) -> Option<OwnerSt
         Operation2::SetOwner { validator_key, new_owner_key, possession } => {
             Some(OwnerStep::SetOwner(NewOwner { validator_key, new_owner_key, possession }))
         }
+        Operation2::RecoverOperators { base, operators, quorum } => {
+            Some(OwnerStep::RecoverOperators(NewOperators { base, operators, quorum: *quorum }))
+        }
         _ => None,
     }
 }
@@ -197,7 +212,7 @@ impl<'a> Step<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Hash, Rights};
+    use rustorium_types::{Epoch, Rights};
 
     /// Each operation that batches may have is executed.
     #[test]
@@ -217,6 +232,7 @@ mod tests {
             Operation2::WithdrawRecovery { account },
             Operation2::Withdraw { number: 0 },
             Operation2::SetOwner { validator_key: [1; 32], new_owner_key: [2; 32], possession: [0; 64] },
+            Operation2::RecoverOperators { base: Hash::ZERO, operators: BoundedVec::default(), quorum: 1 },
         ] {
             for sender in [account, SystemSender::Seat(0).id(), SystemSender::Owner(0).id()] {
                 assert!(Step::of(&sender, &operation).is_some(), "{operation:?}");

@@ -11,15 +11,17 @@ use crate::v1::ledger::Stop;
 use rustorium_types::limits::OPERATORS_MAX;
 use rustorium_types::{BoundedVec, Parameters, PublicKey};
 
-/// A decision of seats on parameters or operators.
+/// A decision on parameters or operators, of seats or of owners.
 #[derive(Clone, Copy)]
 pub(super) struct Decision {
-    /// The proposal's number.
+    /// The seats' proposal; 0 for a decision of owners (V48).
     pub(super) number: u64,
     /// Header time, Unix ms.
     pub(super) now_ms: u64,
     /// True if all seats approve.
     pub(super) all: bool,
+    /// The time that operators wait after it, ms.
+    pub(super) wait_ms: u64,
 }
 
 impl Decision {
@@ -30,7 +32,7 @@ impl Decision {
         in_force: &Parameters,
         (before, wanted): (&Parameters, &Parameters),
     ) -> Option<OperatorsWait> {
-        let whole_ms = self.now_ms.saturating_add(delay_ms(in_force));
+        let whole_ms = self.now_ms.saturating_add(self.wait_ms);
         let shorter = !self.all && delay_ms(wanted) < delay_ms(before).min(delay_ms(in_force));
         let least_ms = if shorter { held.least_ms.max(whole_ms) } else { held.least_ms };
         let next = if operators(before) == operators(wanted) {
@@ -45,11 +47,13 @@ impl Decision {
     }
 }
 
-fn delay_ms(parameters: &Parameters) -> u64 {
+/// Returns the time that operators wait after a decision of seats, ms.
+pub(super) fn delay_ms(parameters: &Parameters) -> u64 {
     parameters.operators_delay_ms.unwrap_or(0)
 }
 
-fn operators(parameters: &Parameters) -> (&BoundedVec<PublicKey, OPERATORS_MAX>, u8) {
+/// Returns who governs under these parameters.
+pub(super) fn operators(parameters: &Parameters) -> (&BoundedVec<PublicKey, OPERATORS_MAX>, u8) {
     (&parameters.operators, parameters.operator_quorum)
 }
 

@@ -9,12 +9,13 @@
 use super::custody::CUSTODY_BYTES_MAX;
 use super::grant::GRANT_BYTES_MAX;
 use super::record::RECORD2_BYTES;
-use super::step::{SeatStep, Step};
+use super::step::{OwnerStep, SeatStep, Step};
 use crate::v1::record::FRONTIER_BYTES_MAX;
 use crate::v1::work::{
     POOL_LEAVES, POOL_TREE, PROOF_BLS12_381, PROOF_BN254, PROOF_INPUT, RETIRED_LEAVES, VERIFYING_KEY,
     VERIFYING_KEY_BYTE,
 };
+use crate::wishes::WISHES_BYTES_MAX;
 use rustorium_types::limits::{AUTHORITY_KEYS_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
@@ -77,6 +78,12 @@ pub const SEATS: u64 = 2 * (read(GOVERNANCE_BYTES) + write(GOVERNANCE_BYTES));
 pub const GOVERN: u64 = SEATS + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
 /// Cost of a change of its validator that an owner makes: the committee's record, and proofs of possession.
 pub const OWN: u64 = read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64) + POSSESSION;
+/// Bytes of the owners' wishes, at most.
+const WISHES_BYTES: u64 = 10 * 1024;
+const _: () = assert!(WISHES_BYTES_MAX as u64 <= WISHES_BYTES);
+/// Cost of an owner's wish for other operators, which may decide it: all owners' wishes, and the committee's record.
+pub const WISH: u64 =
+    read(WISHES_BYTES) + write(WISHES_BYTES) + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64);
 /// Cost of the dearest transaction with one proposal or approval, by eight signatures (V8).
 pub(crate) const GOVERNING: u64 =
     BASE + AUTHORITY_KEYS_MAX as u64 * SIGNATURE + RECORD + GOVERNING_BYTES.div_ceil(BYTES_PER_UNIT) + GOVERN;
@@ -150,6 +157,7 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::Authority(_) => SET_AUTHORITY,
         Step::Seat(SeatStep::SetAuthority(_) | SeatStep::Withdraw { .. }) => SEATS,
         Step::Seat(_) => GOVERN,
+        Step::Owner(OwnerStep::RecoverOperators(_)) => WISH,
         Step::Owner(_) => OWN,
     }
 }

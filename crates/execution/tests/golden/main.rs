@@ -8,7 +8,7 @@
 mod common;
 mod operations;
 #[allow(dead_code)]
-#[path = "../pools/pool.rs"]
+#[path = "../it/pool.rs"]
 mod pool;
 mod random;
 mod replay;

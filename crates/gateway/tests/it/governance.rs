@@ -34,6 +34,7 @@ async fn seats_proposals_pauses_and_what_is_wanted_are_shown() {
     assert_eq!((&owner["number"], &owner["nonce"], &owner["room"]), (&json!(2), &json!(5), &json!(119)));
     assert_eq!((&owner["sender"], &owner["changed"]), (&json!(SystemSender::Owner(2).id()), &json!(false)));
     assert_eq!((&owner["name"], &owner["owner_key"]), (&json!("c"), &json!(hex::encode([22; 32]))));
+    assert_eq!((&owners[1]["wish"], owner.get("wish")), (&json!(change_hash(&proposed())), None), "of a former owner");
     assert_eq!(shown["pauses"], json!([{ "until_ms": made.time_ms + 3_600_000 }]));
     assert_eq!(shown["wanted"]["epoch_ms"], 7_200_000);
     assert_eq!(shown["wanted_hash"], json!(parameters_hash(&made.wanted)));

@@ -2,10 +2,10 @@
 
 use rustorium_api::json::GovernanceNote;
 use rustorium_api::*;
-use rustorium_crypto::value_hash;
+use rustorium_crypto::{change_hash, value_hash};
 use rustorium_execution::{
     AccountRecord, CommitteeRecord, GovernanceRecord, Grant, OpenProposal, OwnerRecord, Pause, ProposalRecord,
-    SeatApproval,
+    SeatApproval, Wish, Wishes,
 };
 use rustorium_types::{
     AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Genesis, GovernanceChange, Height, LeafValue, Operation,
@@ -149,11 +149,19 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
     let target = BoundedVec::new((0..3).map(validator).collect()).unwrap();
     let committee = CommitteeRecord { target, ..CommitteeRecord::of_genesis(genesis) };
     let owners = vec![OwnerRecord { nonce: 5, paid_ms: now_ms + 30_000 }; committee.target.len()];
-    Ok(Governance { epoch: Epoch(0), record, committee, owners, proposals, in_force, wanted, time_ms: now_ms })
+    let wish = |number: u8| Wish {
+        number: number.into(),
+        owner_key: [20 + number % 2; 32],
+        change: change_hash(&proposed()),
+        until_ms: now_ms + 1,
+    };
+    let wishes = Wishes(BoundedVec::new(vec![wish(1), wish(2)]).unwrap());
+    let (epoch, time_ms) = (Epoch(0), now_ms);
+    Ok(Governance { epoch, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
 }
 
 /// Returns what waits for the seats of `governance`.
 pub fn governance_note(genesis: &Genesis) -> GovernanceNote {
     let found = governance(genesis).unwrap();
-    GovernanceNote::new(&found.record, &found.proposals, found.time_ms)
+    GovernanceNote::new(&found.record, &found.proposals, (&found.committee, &found.in_force), found.time_ms)
 }

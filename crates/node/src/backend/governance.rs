@@ -6,7 +6,7 @@ use super::BackendError;
 use rustorium_api::Governance;
 use rustorium_api::json::GovernanceNote;
 use rustorium_execution::{
-    CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, StateRead, StateReadError, proposal_key,
+    CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, StateRead, StateReadError, Wishes, proposal_key,
 };
 use rustorium_shard::context::Context;
 use rustorium_stages::clock::wall_ms;
@@ -24,8 +24,9 @@ pub(super) fn read(store: &dyn Store, context: &Context) -> Result<Governance, B
     let owner = |number: &u32| OwnerRecord::read(&state, *number);
     let owners: Result<Vec<_>, _> = committee.numbered().numbers.iter().map(owner).collect();
     let owners = owners.map_err(failed)?;
-    let time_ms = chain_ms(store);
-    Ok(Governance { epoch: context.epoch(), record, committee, owners, proposals, in_force, wanted, time_ms })
+    let wishes = Wishes::read(&state).map_err(failed)?;
+    let (epoch, time_ms) = (context.epoch(), chain_ms(store));
+    Ok(Governance { epoch, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
 }
 
 /// Reads what waits for seats, and what they paused. `None` under version 1, or if the store can't be read. A time that has
@@ -34,8 +35,11 @@ pub(super) fn note(store: &dyn Store, context: &Context) -> Option<GovernanceNot
     if !context.rules.has_terms() {
         return None;
     }
-    let (record, proposals) = seats(&StoredState(store), &context.parameters).ok()?;
-    Some(GovernanceNote::new(&record, &proposals, wall_ms().max(chain_ms(store))))
+    let state = StoredState(store);
+    let (record, proposals) = seats(&state, &context.parameters).ok()?;
+    let committee = CommitteeRecord::read(&state).ok()?;
+    let now_ms = wall_ms().max(chain_ms(store));
+    Some(GovernanceNote::new(&record, &proposals, (&committee, &context.parameters), now_ms))
 }
 
 fn seats(

@@ -312,6 +312,7 @@ fn an_activation_changes_all_parameters_in_every_part_of_a_node() {
     others(&mut wanted);
     wanted.min_epoch_ms = Some(Parameters::epoch_age_of(net.genesis.parameters.epoch_ms));
     (wanted.capacity, wanted.operators_delay_ms) = (Some(Capacity::default()), Some(0));
+    wanted.owners_recover_ms = Some(0);
     assert!(is_taken(&mut net, 1, 3 * HOUR_MS));
     end(&mut net, 0);
     goes_on(&mut net, N);

@@ -474,7 +474,9 @@ impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
         let tip = journal_records::tip_of(&*ports.store, genesis, ShardId::ROOT).unwrap();
         let key = chain::validator_key(index);
-        let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place();
+        let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap();
+        // The nodes that weren't stopped draw their leaders from an activation on.
+        let context = if context.rules == genesis.rules() { context.led_by_place() } else { context };
         let context = Arc::new(context.signed_elsewhere(ports.signer.as_ref().map(Signer::public)));
         ports.events.extend(ports.signer.as_mut().and_then(Signer::connect));
         ports.context = context.clone();

@@ -25,8 +25,12 @@ fn epochs(net: &Net) -> [u64; 4] {
 
 /// Has a seat of the account with the same number do something.
 fn seat_does(net: &mut Net, seat: u32, nonce: u64, operation: Operation2) {
-    let (chain, number) = (chain_id(&net.genesis), seat as usize);
-    let sender = SystemSender::Seat(seat).id();
+    does(net, SystemSender::Seat(seat), seat as usize, nonce, operation);
+}
+
+/// Has a system sender do something, for which the key of this account acts.
+fn does(net: &mut Net, sender: SystemSender, number: usize, nonce: u64, operation: Operation2) {
+    let (chain, sender) = (chain_id(&net.genesis), sender.id());
     let transaction = second_of(&net.genesis, (&[number], &[number]), sender, nonce, vec![operation]);
     let transactions = verified(chain, vec![transaction]);
     net.ports(1).events.push_back(Event::Transactions { transactions, from_client: true });
@@ -95,6 +99,42 @@ fn new_operators_end_an_epoch_when_they_have_waited() {
     assert!(end.boundary.time_ms - START_MS >= DELAY_MS);
     let mut light = Light::new(Trust::genesis(&net.genesis), None);
     assert_eq!(light.follow(&transition(&net, 0, 0), net.now.wall_ms), Ok(Epoch(1)));
+    goes_on(&mut net, 4);
+}
+
+/// V48: operators whom a quorum of owners wants come when they have waited, also on an idle chain; every node notes the wishes.
+#[test]
+fn operators_whom_owners_want_end_an_epoch_when_they_have_waited() {
+    let parameters = Parameters { min_epoch_ms: Some(AGE_MS), owners_recover_ms: Some(DELAY_MS), ..governed() };
+    let mut genesis = chain::genesis_with(parameters);
+    let mut members = genesis.validators.to_vec();
+    (0..).zip(&mut members).for_each(|(number, member)| member.owner_key = chain::signer(number).public());
+    genesis.validators = BoundedVec::new(members).unwrap();
+    let mut net = Net::on(genesis, 4);
+    goes_on(&mut net, 4);
+    let base = parameters_hash(&net.genesis.parameters);
+    let operators = BoundedVec::new(vec![chain::signer(7).public()]).unwrap();
+    let change = GovernanceChange::SetOperators { base, operators: operators.clone(), quorum: 1 };
+    for number in 0..3 {
+        let operators = operators.clone();
+        let wish = Operation2::RecoverOperators { base, operators, quorum: 1 };
+        does(&mut net, SystemSender::Owner(number), number as usize, 0, wish);
+    }
+    let from_ms = net.store(0).tip().unwrap().header.time_ms + DELAY_MS;
+    for index in 0..4 {
+        let noted = net.ports(index).decided.lock().unwrap();
+        let wishes: Vec<_> = noted.iter().flat_map(|one| &one.wishes).collect();
+        assert!(wishes.iter().all(|one| *one.change == change));
+        let wishes: Vec<_> = wishes.iter().map(|one| (one.validator, one.from_ms)).collect();
+        assert_eq!(wishes, [(0, None), (1, None), (2, Some(from_ms))], "node {index}");
+    }
+    at_ms(&mut net, AGE_MS + 5_000);
+    assert_eq!(epochs(&net), [0; 4]);
+    at_ms(&mut net, from_ms - START_MS + 1_000);
+    assert_eq!(epochs(&net), [1; 4]);
+    let EpochTransition::Term(end) = transition(&net, 0, 0) else { panic!("the epoch is of version 1") };
+    assert_eq!((end.term.change, end.boundary.time_ms >= from_ms), (Change::Operators, true));
+    assert_eq!(net.nodes[0].shard.ports.context.parameters.operators, operators);
     goes_on(&mut net, 4);
 }
 

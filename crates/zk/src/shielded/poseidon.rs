@@ -1,18 +1,18 @@
 //! Poseidon over BN254's scalar field with circom's parameters, written once for numbers and for wires of a circuit.
 //!
-//! The constants are light-poseidon's (circomlib's, made by the authors' script). They are rewritten once into the
-//! equivalent form with sparse matrices in the partial rounds (Grassi and others 2021, appendix B), which costs fewer
-//! than half the multiplications. The capacity starts at the hash's domain. circomlib calls this `PoseidonEx` with that
-//! `initialState`, and plain `Poseidon` if it is 0.
+//! The constants are circomlib's (made by the authors' script). The files `poseidon_*.bin` have them, and a test
+//! compares them with light-poseidon's. They are rewritten once into the equivalent form with sparse matrices in the
+//! partial rounds (Grassi and others 2021, appendix B), which costs fewer than half the multiplications. The capacity
+//! starts at the hash's domain. circomlib calls this `PoseidonEx` with that `initialState`, and plain `Poseidon` if it
+//! is 0.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use ark_bn254::Fr;
 use ark_ff::{Field, One, Zero};
-use light_poseidon::parameters::bn254_x5;
 
-use super::field::Element;
+use super::field::{Element, element_from_bytes};
 
 /// The purpose of a hash: the first element of Poseidon's state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,17 +115,23 @@ impl<const T: usize> Permutation<T> {
         Ok(state)
     }
 
-    /// Returns the permutation with circom's constants: `T` from 2 to 13.
+    /// Returns the permutation with circom's constants, in a width that the pool uses: `T` from 3 to 5.
     pub fn published() -> Self {
-        const { assert!(T >= 2 && T <= 13) };
-        let Ok(parameters) = bn254_x5::get_poseidon_parameters::<Fr>(T as u8) else {
-            unreachable!("there are parameters for each width from 2 to 13")
+        const { assert!(T >= 3 && T <= 5) };
+        // Each file has the constants, `T` a round, then the rows of the matrix.
+        let bytes: &[u8] = match T {
+            3 => include_bytes!("poseidon_3.bin"),
+            4 => include_bytes!("poseidon_4.bin"),
+            _ => include_bytes!("poseidon_5.bin"),
         };
-        Self::new(&parameters.ark, &parameters.mds)
+        let numbers: Result<Vec<Element>, _> = bytes.as_chunks().0.iter().map(element_from_bytes).collect();
+        let Ok(numbers) = numbers else { unreachable!("a test compares each number in the files") };
+        let (constants, mds) = numbers.split_at(numbers.len() - T * T);
+        Self::new(constants, &mds.chunks_exact(T).map(<[Element]>::to_vec).collect::<Vec<_>>())
     }
 
     /// Creates a permutation from the published round constants (`T` a round) and the MDS matrix.
-    fn new(constants: &[Element], mds: &[Vec<Element>]) -> Self {
+    pub fn new(constants: &[Element], mds: &[Vec<Element>]) -> Self {
         let mds: Matrix<T> = std::array::from_fn(|row| std::array::from_fn(|column| mds[row][column]));
         let constants: Vec<[Element; T]> =
             constants.chunks_exact(T).map(|round| std::array::from_fn(|at| round[at])).collect();

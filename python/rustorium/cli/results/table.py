@@ -123,6 +123,7 @@ SHAPES: Mapping[str, Shape] = {
     "govern approve --unsigned": _one(ledger.SigningState),
     "govern withdraw": _one(ledger.Sent),
     "govern withdraw --unsigned": _one(ledger.SigningState),
+    "govern recover": _one(ledger.Sent),
     "govern rotate": _one(ledger.Sent),
     "govern rotate --unsigned": _one(ledger.SigningState),
     **_PROPOSING,

@@ -1,8 +1,0 @@
-//! Ceremonies of a small circuit: the key that comes out, and everything that is refused.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod bad;
-mod good;
-mod ptau;
-mod secrets;
-mod small;
