@@ -15,7 +15,7 @@ from rustorium.cli.options import (
 )
 from rustorium.cli.output import Format, Output, emit_one, note
 from rustorium.cli.sending import (
-    Sending,
+    SendingFile,
     read_authority,
 )
 from rustorium.cli.shared import shared_options
@@ -37,7 +37,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Send without asking.")]
 @shared_options
 def set_(
     file: FileArgument,
-    sending: Sending,
+    sending: SendingFile,
     delay: Annotated[
         float | None, duration("--delay", text="Time that later changes by the keys wait, up to 30d. Default: none.")
     ] = None,
@@ -72,7 +72,7 @@ def set_(
 
 @shared_options
 def cancel(
-    sending: Sending,
+    sending: SendingFile,
     yes: YesOption = False,
     output: Output = Format.table,
 ) -> None:
@@ -85,7 +85,7 @@ def cancel(
 @shared_options
 def approve(
     address: AddressArgument,
-    sending: Sending,
+    sending: SendingFile,
     change: Annotated[
         str | None, typer.Option("--change", help="Hash of the change. Default: the one that waits, which is shown.")
     ] = None,
@@ -103,7 +103,7 @@ def approve(
 def recover(
     address: AddressArgument,
     file: FileArgument,
-    sending: Sending,
+    sending: SendingFile,
     yes: YesOption = False,
     output: Output = Format.table,
 ) -> None:
@@ -116,7 +116,7 @@ def recover(
 @shared_options
 def withdraw(
     address: AddressArgument,
-    sending: Sending,
+    sending: SendingFile,
     yes: YesOption = False,
     output: Output = Format.table,
 ) -> None:
@@ -146,7 +146,7 @@ def _recovery(address: str | None, none: bool, delay_s: float | None, final: boo
     return Recovery(address, int(1000 * delay_s), final)
 
 
-def _pending(sending: Sending, address: str, change: str | None) -> tuple[str, list[str]]:
+def _pending(sending: SendingFile, address: str, change: str | None) -> tuple[str, list[str]]:
     """Returns the hash of the change to approve, and what the state proves of it. Errors: UsageError."""
     from rustorium.client.moments import moment
     from rustorium.client.settings import authority_words, rule_words
@@ -164,7 +164,7 @@ def _pending(sending: Sending, address: str, change: str | None) -> tuple[str, l
 
 
 def _finish(
-    sending: Sending, operation: "Operation", yes: bool, output: Format, said: "list[str] | None" = None
+    sending: SendingFile, operation: "Operation", yes: bool, output: Format, said: "list[str] | None" = None
 ) -> None:
     """Shows the operation, asks, and sends it, or writes it to the file of --unsigned. Errors: UsageError and those of
     `Sending.finish`."""

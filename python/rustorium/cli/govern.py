@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rustorium.cli.options import (
-    GenesisOption,
-    NetOption,
-    NodeOption,
     PassphraseOption,
     TimeoutOption,
-    TokenFileOption,
-    client_of,
     content_of,
     duration,
     key_of,
     parameters_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
-from rustorium.cli.sending import read_authority, signing_row, submitted_row
+from rustorium.cli.sending import Reaching, read_authority, signing_row, submitted_row
 from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
@@ -69,22 +64,20 @@ FILE_VALID_S = 12 * 3600.0
 
 
 @dataclass(frozen=True)
-class Acting:
+class Patient(Reaching):
+    """Which net is asked, by a command that waits for a transaction's end."""
+
+    timeout_s: TimeoutOption = 60.0
+
+
+@dataclass(frozen=True)
+class Acting(Patient):
     """Who acts for which seat, of which net."""
 
     key: KeyOption = None
     passphrase_file: PassphraseOption = None
     unsigned: UnsignedOption = None
     authority: AuthorityOption = None
-    net: NetOption = None
-    node: NodeOption = None
-    genesis: GenesisOption = None
-    token_file: TokenFileOption = None
-    timeout_s: TimeoutOption = 60.0
-
-    def client(self) -> "Client":
-        """Returns a client of the named net or nodes. Errors: UsageError."""
-        return client_of(self.net, self.node, self.genesis, self.timeout_s, token_file=self.token_file)
 
     def finish(self, client: "Client", answer: Mapping[str, Any], operation: dict[str, Any]) -> dict[str, object]:
         """Sends the operation, or writes it to the file of --unsigned. Returns the row to print. `answer`: the client's
@@ -154,16 +147,13 @@ def _say_state(client: "Client", field: str, value: object, when: str) -> None:
 
 
 @group.command()
+@shared_options
 def seats(
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List the operators' seats, as a node reports them."""
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         answer = client.governance()
     rows = [
         {
@@ -182,19 +172,16 @@ def seats(
 
 
 @group.command("list")
+@shared_options
 def list_(
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List the open proposals, as a node reports them, and what is paused."""
     from rustorium.client.moments import moment
     from rustorium.net.governing import row
 
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         answer = client.governance()
     emit([row(answer, one) for one in answer["proposals"]], output, ["number", "change", "missing", "until"])
     for one in answer["pauses"]:
@@ -212,19 +199,16 @@ def list_(
 
 
 @group.command()
+@shared_options
 def show(
     number: NumberArgument,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Show an open proposal: what it changes, who approved it, and who is missing."""
     from rustorium.net.governing import differences, proposal_of, row
 
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         answer = client.governance()
     found = proposal_of(answer, number)
     changes = differences(answer["wanted"], found["change"])
@@ -283,16 +267,13 @@ def rotate(
 
 
 @group.command()
+@shared_options
 def recover(
     validator: Annotated[str, typer.Argument(help="The owner's validator: its name, validator key or number.")],
     operator: Annotated[list[str], typer.Option("--operator", help="Public key of an operator, hex; all of them.")],
     quorum: Annotated[int, typer.Option("--quorum", min=1, help="Number of seats that must approve a change.")],
     owner_key: Annotated[Path, typer.Option("--owner-key", help="The owner's key file.")],
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 60.0,
+    reaching: Patient,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
@@ -308,7 +289,7 @@ def recover(
     from rustorium.home.rekey import Opener, opened_owner
     from rustorium.net.governing import differences, set_operators, wishes
 
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         answer = client.governance()
         if answer["owners_recover_ms"] == 0:
             raise UsageError("owners of this chain can't replace operators: its parameter owners_recover_ms is 0")

@@ -67,26 +67,35 @@ MakeOperations = Callable[[str], "list[Operation]"]
 
 
 @dataclass(frozen=True)
-class Sending:
-    """The options that say who sends a transaction to which net, or to which file it is written."""
+class Reaching:
+    """The options that say which net is asked."""
 
-    key: SenderKeyOption = None
-    passphrase_file: PassphraseOption = None
     net: NetOption = None
     node: NodeOption = None
     genesis: GenesisOption = None
     token_file: TokenFileOption = None
-    wait: WaitOption = "final"
-    timeout_s: TimeoutOption = 30.0
-    unsigned: UnsignedOption = None
-    account: AccountOption = None
-    authority: AuthorityOption = None
-    nonce: NonceOption = None
-    valid_s: ValidOption = VALID_S
+    timeout_s: TimeoutOption = 10.0
 
     def client(self) -> "Client":
         """Returns a client of the named net or nodes. Errors: UsageError, KeyFileError."""
         return client_of(self.net, self.node, self.genesis, self.timeout_s, token_file=self.token_file)
+
+
+@dataclass(frozen=True)
+class Sending(Reaching):
+    """The options that say who sends a transaction to which net, or to which file it is written."""
+
+    timeout_s: TimeoutOption = 30.0
+    key: SenderKeyOption = None
+    passphrase_file: PassphraseOption = None
+    wait: WaitOption = "final"
+    unsigned: UnsignedOption = None
+    account: AccountOption = None
+    authority: AuthorityOption = None
+
+    def of_file(self) -> tuple[int | None, float]:
+        """Returns the nonce and the time, in seconds, that are given for a transaction in a file."""
+        return None, VALID_S
 
     def finish(self, make: MakeOperations) -> tuple[dict[str, object], str]:
         """Sends the transaction, or writes it to the file of --unsigned. Returns the row to print, and the account's
@@ -97,7 +106,7 @@ class Sending:
         reached = wait_of(self.wait)
         if self.unsigned is not None:
             return self._write(self.unsigned, make)
-        if self.account is not None or self.authority is not None or self.nonce is not None:
+        if self.account is not None or self.authority is not None or self.of_file()[0] is not None:
             raise UsageError("--account, --authority and --nonce are for a file to be signed: name it with --unsigned")
         if self.key is None:
             raise UsageError("nobody signs: give --key FILE, or --unsigned FILE and --account ADDRESS to sign later")
@@ -115,17 +124,29 @@ class Sending:
         if self.account is None:
             raise UsageError("nothing says whose transaction it is: give the address with --account")
         authority = read_authority(self.authority) if self.authority is not None else None
+        nonce, valid_s = self.of_file()
         with self.client() as client:
             file = client.prepare(
                 make(self.account),
                 account=self.account,
                 authority=authority,
-                nonce=self.nonce,
-                valid_s=self.valid_s,
+                nonce=nonce,
+                valid_s=valid_s,
             )
         write_new(out, file.to_bytes())
         note(f"The transaction is in {out}. `rustorium tx sign {out} --key FILE` adds a signature.")
         return signing_row(file, out), self.account
+
+
+@dataclass(frozen=True)
+class SendingFile(Sending):
+    """The same options, and those of a file that others sign later."""
+
+    nonce: NonceOption = None
+    valid_s: ValidOption = VALID_S
+
+    def of_file(self) -> tuple[int | None, float]:
+        return self.nonce, self.valid_s
 
 
 def read_authority(path: Path) -> "Authority":

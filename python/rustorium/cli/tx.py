@@ -13,7 +13,6 @@ from rustorium.cli.options import (
     GenesisOption,
     NetOption,
     NodeOption,
-    PassphraseOption,
     ProofOutOption,
     TimeoutOption,
     TokenFileOption,
@@ -23,12 +22,8 @@ from rustorium.cli.options import (
 )
 from rustorium.cli.output import Format, Output, emit_one, note, write_proof
 from rustorium.cli.sending import (
-    AccountOption,
-    AuthorityOption,
-    SenderKeyOption,
     Sending,
-    UnsignedOption,
-    WaitOption,
+    SendingFile,
     receipt_row,
     submitted_row,
 )
@@ -43,50 +38,29 @@ NamespaceOption = Annotated[str | None, typer.Option(help="Address of another ac
 
 
 @group.command()
+@shared_options
 def put(
     name: Annotated[str, typer.Argument(help="The key.")],
     value: Annotated[str, typer.Argument(help="Its value.")],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
+    sending: Sending,
     namespace: NamespaceOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Set a key in the account's namespace."""
     from rustorium.client import operations, text_to_bytes
 
     raw_name, raw_value = text_to_bytes(name, encoding), text_to_bytes(value, encoding)
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     emit_one(sending.finish(lambda own: [operations.put(namespace or own, raw_name, raw_value)])[0], output)
 
 
 @group.command()
+@shared_options
 def transfer(
     to: Annotated[str, typer.Argument(help="Address of the receiver.")],
     amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
-    key: SenderKeyOption = None,
+    sending: Sending,
     asset: Annotated[str | None, typer.Option(help="Asset id (hex). Default: the asset of --net.")] = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Move an amount of an asset to another account."""
@@ -94,62 +68,38 @@ def transfer(
     from rustorium.errors import UsageError
 
     units = amount_of(amount)
-    found = net_of(net) if asset is None else None
+    found = net_of(sending.net) if asset is None else None
     if asset is None and (found is None or not found.asset):
         raise UsageError("no asset is named: give --asset, or a --net that has one")
     named = asset or (found.asset if found is not None else "")
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     emit_one(sending.finish(lambda own: [operations.transfer(to, named, units)])[0], output)
 
 
 @group.command()
+@shared_options
 def delete(
     name: Annotated[str, typer.Argument(help="The key.")],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
+    sending: Sending,
     namespace: NamespaceOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Remove a key and its value from the account's namespace."""
     from rustorium.client import operations, text_to_bytes
 
     raw_name = text_to_bytes(name, encoding)
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     emit_one(sending.finish(lambda own: [operations.delete(namespace or own, raw_name)])[0], output)
 
 
 @group.command()
+@shared_options
 def issue(
     symbol: Annotated[str, typer.Argument(help="Symbol of the account's own asset, such as COIN.")],
     amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
+    sending: Sending,
     to: Annotated[
         str | None, typer.Option("--to", help="Address that receives it. Default: the account itself.")
     ] = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Create an amount of the account's own asset, which only this account can issue."""
@@ -157,22 +107,16 @@ def issue(
     from rustorium.client import amount_of, operations
 
     units = amount_of(amount)
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     row, address = sending.finish(lambda own: [operations.issue(symbol, to or own, units)])
-    emit_one(row | ({"asset": _native.asset_id(address, symbol)} if unsigned is None else {}), output)
+    emit_one(row | ({"asset": _native.asset_id(address, symbol)} if sending.unsigned is None else {}), output)
 
 
 @group.command()
+@shared_options
 def grant(
     to: Annotated[str, typer.Argument(help="Address of the account that may write.")],
     prefixes: Annotated[list[str], typer.Argument(help="Beginnings of keys that it may write.", metavar="PREFIX")],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
+    sending: Sending,
     rights: Annotated[
         list[str] | None,
         typer.Option("--rights", help="What it may do: put or delete; repeat. Default: both."),
@@ -184,12 +128,6 @@ def grant(
         ),
     ] = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Let another account write keys that begin with one of these texts in this account's namespace. It replaces an
@@ -201,34 +139,19 @@ def grant(
     if not all(raw):
         raise UsageError("an empty prefix would give the whole namespace away: name the beginning of the keys")
     made = operations.grant(to, raw, rights=rights or operations.RIGHTS, until_ms=_end_of(until))
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     emit_one(sending.finish(lambda own: [made])[0], output)
 
 
 @group.command()
+@shared_options
 def revoke(
     to: Annotated[str, typer.Argument(help="Address of the account that may no longer write.")],
-    key: SenderKeyOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    unsigned: UnsignedOption = None,
-    account: AccountOption = None,
-    authority: AuthorityOption = None,
-    wait: WaitOption = "final",
-    timeout_s: TimeoutOption = 30.0,
-    passphrase_file: PassphraseOption = None,
+    sending: Sending,
     output: Output = Format.table,
 ) -> None:
     """Take back what `tx grant` let another account write."""
     from rustorium.client import operations
 
-    sending = Sending(
-        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
-    )
     emit_one(sending.finish(lambda own: [operations.revoke(to)])[0], output)
 
 
@@ -243,7 +166,7 @@ def send(
             allow_dash=True,
         ),
     ],
-    sending: Sending,
+    sending: SendingFile,
     output: Output = Format.table,
 ) -> None:
     """Send one transaction with any operations: all of them take effect, or none.

@@ -16,6 +16,7 @@ from rustorium.client.moments import moment
 from rustorium.client.words import change_words
 from rustorium.errors import NotFound, NotReady, UsageError
 from rustorium.net.generate import quorum_bounds
+from rustorium.net.parties import faults_tolerated
 from rustorium.types import Authority
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def wishes(answer: Mapping[str, Any], number: int) -> tuple[int, int]:
     owners = answer["owners"]
     own = next((one.get("wish") for one in owners if one["number"] == number), None)
     same = [one for one in owners if own is not None and one.get("wish") == own]
-    return len(same), len(owners) - (len(owners) - 1) // 3
+    return len(same), len(owners) - faults_tolerated(len(owners))
 
 
 def set_sponsor(
