@@ -188,10 +188,9 @@ def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
         do = f"`rustorium-node {show}` shows it; a seat approves by `{approve}`"
         yield Problem("governance-open", Level.WELL, said, do)
     if (found := note.get("replacement")) is not None:
-        said = (
-            f"validators' owners decided that {len(found['operators'])} other operators govern from "
-            f"{_utc(found['from_ms'])} on"
-        )
+        count = len(found["operators"])
+        who = "another operator governs" if count == 1 else f"{count} other operators govern"
+        said = f"validators' owners decided that {who} from {_utc(found['from_ms'])} on"
         do = (
             "if the operators' keys aren't lost, decide for the present ones before then: `rustorium-node govern "
             "propose operators`; `govern list` shows who comes"
