@@ -124,7 +124,7 @@ impl CommitteeRecord {
     /// none are wanted, or those that seats want.
     pub fn recovered_from_ms(&self, in_force: &Parameters) -> Option<u64> {
         let wanted = self.wanted(in_force);
-        let same = wanted.operators == in_force.operators && wanted.operator_quorum == in_force.operator_quorum;
+        let same = wanted.governors() == in_force.governors();
         let by_owners = |wait: &OperatorsWait| !same && wait.proposal == 0 && wait.from_ms > 0;
         self.wait.filter(by_owners).map(|wait| wait.from_ms)
     }
@@ -147,8 +147,7 @@ pub fn takeable<'a>(
     operators_from_ms: u64,
     time_ms: u64,
 ) -> Cow<'a, Parameters> {
-    let same = wanted.operators == in_force.operators && wanted.operator_quorum == in_force.operator_quorum;
-    if same || time_ms >= operators_from_ms {
+    if wanted.governors() == in_force.governors() || time_ms >= operators_from_ms {
         return Cow::Borrowed(wanted);
     }
     let (operators, operator_quorum) = (in_force.operators.clone(), in_force.operator_quorum);

@@ -14,8 +14,8 @@ use rustorium_shard::Now;
 use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};
 use rustorium_types::{
-    Certificate, Change, Class, Epoch, EpochTransition, Height, Outcome as TransactionOutcome, ShardId, TxId,
-    ValidatorSet, encode,
+    Certificate, Class, Epoch, EpochTransition, Height, Outcome as TransactionOutcome, ShardId, TxId, ValidatorSet,
+    encode,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -194,13 +194,7 @@ impl SimDisk {
     fn changed(&self, epoch: u64) -> PyResult<Option<&'static str>> {
         let transition = self.inner.transition(Epoch(epoch)).map_err(store_error)?;
         let Some(EpochTransition::Term(change)) = transition else { return Ok(None) };
-        Ok(Some(match change.term.change {
-            Change::None => "none",
-            Change::Version => "version",
-            Change::Parameters => "parameters",
-            Change::Operators => "operators",
-            Change::Committee => "committee",
-        }))
+        Ok(Some(change.term.change.name()))
     }
 
     /// Returns the parameters in force in an epoch that has begun here, as JSON.

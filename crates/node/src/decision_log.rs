@@ -8,7 +8,7 @@ use rustorium_crypto::change_hash;
 use rustorium_stages::decisions::{Decision, Decisions, SeatAct, hash_of};
 use rustorium_stages::owner_wishes::OwnerWish;
 use rustorium_storage::AuditSink;
-use rustorium_types::{Change, GovernanceChange, PauseScope, Signer, Term};
+use rustorium_types::{GovernanceChange, PauseScope, Signer, Term};
 use serde_json::{Map, Value, json};
 use std::io;
 use std::sync::Arc;
@@ -133,17 +133,10 @@ fn made(change: &GovernanceChange, fields: &mut Map<String, Value>) -> &'static 
 }
 
 fn begun(term: &Term) -> Value {
-    let change = match term.change {
-        Change::None => "nothing",
-        Change::Version => "version",
-        Change::Parameters => "parameters",
-        Change::Operators => "operators",
-        Change::Committee => "committee",
-    };
     json!({
         "act": "in-force",
         "epoch": term.epoch,
-        "change": change,
+        "change": term.change.name(),
         "version": term.version,
         "parameters": term.parameters,
         "operators": term.operators,

@@ -12,7 +12,7 @@ use rustorium_execution::{
 };
 use rustorium_types::{
     Change, EpochTransition, GovernanceChange, Hash, Header, Height, LeafWrite, Operation2, Outcome, Parameters,
-    Receipt, Signer, SystemSender, Term, Transaction, TxId,
+    Receipt, Signer, StateKey, SystemSender, Term, Transaction, TxId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,7 +115,25 @@ impl ExecutedBlock<'_> {
 
     /// Tells if a seat acted: every transaction of a seat writes the governance record.
     fn has_acts(&self) -> bool {
-        self.diff.binary_search_by_key(&governance_key(), |write| write.key).is_ok()
+        self.written(&governance_key()).is_some()
+    }
+
+    /// Returns what the block writes in a leaf: its bytes, or none if the leaf goes. `None`: it stays.
+    pub(crate) fn written(&self, key: &StateKey) -> Option<Option<&[u8]>> {
+        let place = self.diff.binary_search_by_key(key, |write| write.key).ok()?;
+        Some(self.diff[place].value.as_deref())
+    }
+
+    /// Returns the operations of system senders that took effect, in order, each with its transaction.
+    pub(crate) fn of_the_system(&self) -> impl Iterator<Item = (TxId, SystemSender, &Operation2)> {
+        let mut receipts = self.receipts.iter().peekable();
+        let done = self.transactions.iter().filter_map(move |(id, transaction)| {
+            let receipt = receipts.next_if(|receipt| receipt.transaction == *id)?;
+            let sender = SystemSender::of(&receipt.sender)?;
+            let Transaction::V2(transaction) = transaction else { return None };
+            (receipt.outcome == Outcome::Ok).then(|| (*id, sender, transaction.body()))
+        });
+        done.flat_map(|(id, sender, body)| body.data.iter().map(move |operation| (id, sender, operation)))
     }
 
     fn decided(&self, below: &impl StateRead, parameters: &Parameters) -> Result<Vec<Decision>, StateReadError> {
@@ -133,30 +151,20 @@ impl ExecutedBlock<'_> {
     /// Returns the acts of seats without the changes that they made. `next` is the number of the block's first proposal.
     fn acts(&self, mut next: u64) -> Vec<Decision> {
         let mut acts = Vec::new();
-        let mut receipts = self.receipts.iter().peekable();
-        for (id, transaction) in self.transactions {
-            let Some(receipt) = receipts.next_if(|receipt| receipt.transaction == *id) else { continue };
-            let Some(SystemSender::Seat(seat)) = SystemSender::of(&receipt.sender) else { continue };
-            let Transaction::V2(transaction) = transaction else { continue };
-            if receipt.outcome != Outcome::Ok {
-                continue;
-            }
-            for operation in &transaction.body().data {
-                let act = match operation {
-                    Operation2::Propose { change, until_ms } => {
-                        let number = next;
-                        next = next.saturating_add(1);
-                        SeatAct::Proposed { number, change: change.clone(), until_ms: *until_ms }
-                    }
-                    Operation2::Approve { number, change } => SeatAct::Approved { number: *number, hash: *change },
-                    Operation2::Withdraw { number } => SeatAct::Withdrew { number: *number, ended: false },
-                    Operation2::SetAuthority { settings, .. } => {
-                        SeatAct::Rekeyed { signer: signer(&settings.authority) }
-                    }
-                    _ => continue,
-                };
-                acts.push(Decision { seat, transaction: *id, act });
-            }
+        for (transaction, sender, operation) in self.of_the_system() {
+            let SystemSender::Seat(seat) = sender else { continue };
+            let act = match operation {
+                Operation2::Propose { change, until_ms } => {
+                    let number = next;
+                    next = next.saturating_add(1);
+                    SeatAct::Proposed { number, change: change.clone(), until_ms: *until_ms }
+                }
+                Operation2::Approve { number, change } => SeatAct::Approved { number: *number, hash: *change },
+                Operation2::Withdraw { number } => SeatAct::Withdrew { number: *number, ended: false },
+                Operation2::SetAuthority { settings, .. } => SeatAct::Rekeyed { signer: signer(&settings.authority) },
+                _ => continue,
+            };
+            acts.push(Decision { seat, transaction, act });
         }
         acts
     }

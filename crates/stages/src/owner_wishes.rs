@@ -5,7 +5,7 @@
 
 use crate::decisions::ExecutedBlock;
 use rustorium_execution::{CommitteeRecord, committee_key, wishes_key};
-use rustorium_types::{GovernanceChange, Operation2, Outcome, Parameters, StateKey, SystemSender, Transaction, TxId};
+use rustorium_types::{GovernanceChange, Operation2, Parameters, SystemSender, TxId};
 
 /// The wish of a validator's owner.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub struct OwnerWish {
 impl OwnerWish {
     fn is_for(&self, wanted: &Parameters) -> bool {
         matches!(&*self.change, GovernanceChange::SetOperators { operators, quorum, .. }
-            if (operators, *quorum) == (&wanted.operators, wanted.operator_quorum))
+            if (operators, *quorum) == wanted.governors())
     }
 }
 
@@ -51,32 +51,15 @@ impl ExecutedBlock<'_> {
         Some((record.wanted(in_force).clone(), from_ms))
     }
 
-    /// Returns what the block writes in a leaf: its bytes, or none if the leaf goes. `None`: it stays.
-    fn written(&self, key: &StateKey) -> Option<Option<&[u8]>> {
-        let place = self.diff.binary_search_by_key(key, |write| write.key).ok()?;
-        Some(self.diff[place].value.as_deref())
-    }
-
     fn wished(&self) -> Vec<OwnerWish> {
-        let mut wishes = Vec::new();
-        let mut receipts = self.receipts.iter().peekable();
-        for (id, transaction) in self.transactions {
-            let Some(receipt) = receipts.next_if(|receipt| receipt.transaction == *id) else { continue };
-            let Transaction::V2(one) = transaction else { continue };
-            let body = one.body();
-            let (Some(SystemSender::Owner(validator)), Outcome::Ok) =
-                (SystemSender::of(&body.sender), &receipt.outcome)
-            else {
-                continue;
-            };
-            for operation in body.data.iter() {
-                if let Operation2::RecoverOperators { base, operators, quorum } = operation {
-                    let (base, operators, quorum) = (*base, operators.clone(), *quorum);
-                    let change = Box::new(GovernanceChange::SetOperators { base, operators, quorum });
-                    wishes.push(OwnerWish { validator, transaction: *id, change, from_ms: None });
-                }
+        let one = |(transaction, sender, operation): (TxId, SystemSender, &Operation2)| match (sender, operation) {
+            (SystemSender::Owner(validator), Operation2::RecoverOperators { base, operators, quorum }) => {
+                let (base, operators, quorum) = (*base, operators.clone(), *quorum);
+                let change = Box::new(GovernanceChange::SetOperators { base, operators, quorum });
+                Some(OwnerWish { validator, transaction, change, from_ms: None })
             }
-        }
-        wishes
+            _ => None,
+        };
+        self.of_the_system().filter_map(one).collect()
     }
 }

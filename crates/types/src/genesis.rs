@@ -157,6 +157,11 @@ impl Parameters {
         Self { min_epoch_ms, capacity, operators_delay_ms, owners_recover_ms, ..Self::default() }
     }
 
+    /// Returns who governs under these parameters: the operators' keys, and the number of seats that make a change.
+    pub fn governors(&self) -> (&BoundedVec<PublicKey, OPERATORS_MAX>, u8) {
+        (&self.operators, self.operator_quorum)
+    }
+
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
     /// whole length.
     pub fn epoch_age_of(epoch_ms: u64) -> u64 {

@@ -80,6 +80,19 @@ pub struct Term {
     pub change: Change,
 }
 
+impl Change {
+    /// Returns the change's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Version => "version",
+            Self::Parameters => "parameters",
+            Self::Operators => "operators",
+            Self::Committee => "committee",
+        }
+    }
+}
+
 impl Term {
     /// Checks that this term follows `before` and differs from it by the one change that it names.
     /// Errors: the part that is wrong, for people.

@@ -349,8 +349,7 @@ pub(super) fn wanting(
     let now = record.wanted(in_force);
     let (base, wanted) = match change {
         GovernanceChange::SetParameters { base, parameters } => {
-            let same = parameters.operators == now.operators && parameters.operator_quorum == now.operator_quorum;
-            if !same {
+            if parameters.governors() != now.governors() {
                 return Err(FailureCode::BadParameters);
             }
             (base, parameters.clone())

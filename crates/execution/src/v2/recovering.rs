@@ -8,7 +8,7 @@ use super::governing::wanting;
 use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::step::NewOperators;
-use super::waiting::{Decision, delay_ms, operators};
+use super::waiting::{Decision, delay_ms};
 use crate::committee::CommitteeRecord;
 use crate::corrupt::corrupt;
 use crate::keys::Name;
@@ -37,7 +37,7 @@ pub(super) fn wish(
         return fail(FailureCode::NotPossessed);
     }
     let wanted = (keys, needed);
-    if wanted == operators(in_force) || wanted == operators(record.wanted(in_force)) {
+    if wanted == in_force.governors() || wanted == record.wanted(in_force).governors() {
         return fail(FailureCode::BadParameters);
     }
     let change = GovernanceChange::SetOperators { base: *base, operators: keys.clone(), quorum: needed };
@@ -68,5 +68,6 @@ pub(super) fn wish(
 
 /// Tells if seats decided on operators that aren't in force yet.
 fn seats_decided(record: &CommitteeRecord, in_force: &Parameters) -> bool {
-    operators(record.wanted(in_force)) != operators(in_force) && record.recovered_from_ms(in_force).is_none()
+    let same = record.wanted(in_force).governors() == in_force.governors();
+    !same && record.recovered_from_ms(in_force).is_none()
 }

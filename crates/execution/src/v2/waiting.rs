@@ -8,8 +8,7 @@ use super::committee::{Change, record_of, write_change};
 use super::ledger::Ledger;
 use crate::committee::{CommitteeRecord, OperatorsWait};
 use crate::v1::ledger::Stop;
-use rustorium_types::limits::OPERATORS_MAX;
-use rustorium_types::{BoundedVec, Parameters, PublicKey};
+use rustorium_types::Parameters;
 
 /// A decision on parameters or operators, of seats or of owners.
 #[derive(Clone, Copy)]
@@ -35,11 +34,11 @@ impl Decision {
         let whole_ms = self.now_ms.saturating_add(self.wait_ms);
         let shorter = !self.all && delay_ms(wanted) < delay_ms(before).min(delay_ms(in_force));
         let least_ms = if shorter { held.least_ms.max(whole_ms) } else { held.least_ms };
-        let next = if operators(before) == operators(wanted) {
+        let next = if before.governors() == wanted.governors() {
             OperatorsWait { least_ms, ..held }
         } else {
             let from_ms = whole_ms.max(least_ms);
-            let waits = !self.all && from_ms > self.now_ms && operators(wanted) != operators(in_force);
+            let waits = !self.all && from_ms > self.now_ms && wanted.governors() != in_force.governors();
             let (proposal, from_ms) = if waits { (self.number, from_ms) } else { (0, 0) };
             OperatorsWait { proposal, from_ms, least_ms }
         };
@@ -50,11 +49,6 @@ impl Decision {
 /// Returns the time that operators wait after a decision of seats, ms.
 pub(super) fn delay_ms(parameters: &Parameters) -> u64 {
     parameters.operators_delay_ms.unwrap_or(0)
-}
-
-/// Returns who governs under these parameters.
-pub(super) fn operators(parameters: &Parameters) -> (&BoundedVec<PublicKey, OPERATORS_MAX>, u8) {
-    (&parameters.operators, parameters.operator_quorum)
 }
 
 /// Lets the operators that a proposal wants wait no longer, unless others are wanted by now.

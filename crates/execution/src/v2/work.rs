@@ -84,6 +84,8 @@ const _: () = assert!(WISHES_BYTES_MAX as u64 <= WISHES_BYTES);
 /// Cost of an owner's wish for other operators, which may decide it: all owners' wishes, and the committee's record.
 pub const WISH: u64 =
     read(WISHES_BYTES) + write(WISHES_BYTES) + read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64);
+// V8: what lets the largest proposal through also lets a wish through.
+const _: () = assert!(WISH <= GOVERN);
 /// Cost of the dearest transaction with one proposal or approval, by eight signatures (V8).
 pub(crate) const GOVERNING: u64 =
     BASE + AUTHORITY_KEYS_MAX as u64 * SIGNATURE + RECORD + GOVERNING_BYTES.div_ceil(BYTES_PER_UNIT) + GOVERN;

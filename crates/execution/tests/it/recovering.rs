@@ -57,7 +57,7 @@ fn a_quorum_of_owners_replaces_operators_after_the_wait() {
     let from_ms = world.header.time_ms + RECOVER_MS;
     let record = world.committee_record();
     assert_eq!(record.recovered_from_ms(&world.genesis.parameters), Some(from_ms));
-    // What else is wanted comes meanwhile.
+    // Other changes come while the operators wait.
     let change = GovernanceChange::RemoveValidator { validator_key: validator_key(3).public() };
     decide(&mut world, &change);
     assert_eq!(world.next_epoch(), Change::Committee);
@@ -119,7 +119,7 @@ fn seats_that_are_not_lost_keep_their_power() {
     decide(&mut world, &back);
     world.header.time_ms += 2 * RECOVER_MS;
     assert_eq!(world.next_epoch(), Change::None);
-    // What seats decided and what isn't in force yet stays.
+    // Owners leave alone a decision of seats that isn't in force yet.
     let change = set_operators(&world, &[0, 1, 8], 2);
     decide(&mut world, &change);
     let operation = wish(&world, &[5, 6, 7], 2);
