@@ -190,14 +190,27 @@ def test_search_finds_everything_with_a_name(tab: Explorer, world: World) -> Non
         "more/1": "Key more/1",  # in the account that is open
         f"#{world.height}": f"Block {world.height}",
         "no such thing": "Nothing found",
-        "0" * 64: "Nothing found",
         "node-2": "Validators",
+        "0" * 64: "Nothing found",
         "rs1qqqq": "Not an account address",
         str(10**9): "This node holds no such final block",
     }
     for text, heading in found.items():
         tab.search(text)
         tab.heading(heading)
+
+
+def test_a_view_that_comes_late_leaves_the_focus_to_who_types(tab: Explorer, world: World) -> None:
+    tab.open()
+    held: list[Route] = []
+    tab.page.route("**/v1/blocks/**", lambda route: held.append(route))
+    with tab.page.expect_request("**/v1/blocks/**"):
+        tab.search("0" * 64)
+    tab.page.get_by_role("searchbox").fill("node-2")
+    held.pop().continue_()
+    tab.heading("Nothing found")
+    tab.page.keyboard.press("Enter")
+    tab.heading("Validators")
 
 
 def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: World) -> None:
