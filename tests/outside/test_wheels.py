@@ -31,8 +31,9 @@ def wheel_of(folder: Path) -> Path:
         str(folder),
         str(ROOT),
     ]
-    # Editable installations keep cargo's incremental state, without which a wheel would be compiled from scratch.
-    variables = os.environ | {"CARGO_INCREMENTAL": "1"}
+    # Cargo compiles anew if its incremental state is wanted where it was not, or the other way round, so the wheel is
+    # built as this environment was: `just build` keeps the state unless the variable says otherwise.
+    variables = {"CARGO_INCREMENTAL": "1"} | os.environ
     done = subprocess.run(line, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = folder.glob("*.whl")

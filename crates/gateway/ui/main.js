@@ -122,14 +122,16 @@ function place(shown, name) {
     if (link.dataset.nav === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (first) first = false;
-  else {
-    // Who listens or uses the keyboard goes on in what has come.
-    const heading = main.querySelector("h1");
-    heading?.setAttribute("tabindex", "-1");
-    heading?.focus({ preventScroll: true });
-    scrollTo(0, 0);
+  if (first) {
+    first = false;
+    return;
   }
+  scrollTo(0, 0);
+  // Who listens or uses the keyboard goes on in what has come, unless they are typing the next search.
+  if (document.activeElement?.id === "query") return;
+  const heading = main.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
 }
 
 /** Where a search leads; null where nothing of this shape is known. */
