@@ -91,7 +91,7 @@ test: build
     cargo build --quiet "${rust[@]}" "${programs[@]/#/--example=}"
     for name in "${programs[@]}"; do export "${name^^}=$CARGO_TARGET_DIR/release/examples/$name"; done
     # Tests of whole nets mostly wait, so Rust's tests are compiled meanwhile.
-    nice cargo test --quiet --no-run "${rust[@]}" --tests & compiler=$!
+    RUSTC_WRAPPER="$PWD/tools/build/rustc-of-tests" nice cargo test --quiet --no-run "${rust[@]}" --tests & compiler=$!
     trap 'kill $compiler 2> /dev/null || true' EXIT
     {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nodes"
     wait $compiler

@@ -22,6 +22,7 @@ MODULE = ROOT / "crates" / "gateway" / "ui" / "light.wasm"
 RECORD = MODULE.with_name("light.wasm.json")
 CRATE = "light"
 TARGET = "wasm32-unknown-unknown"
+CACHED_TARGET = "wasm-target"
 # Small, and the same wherever it is built: no paths of this machine.
 PROFILE = {
     "CODEGEN_UNITS": "1",
@@ -121,11 +122,16 @@ def packages() -> list[str]:
     return ["rustc-web", "libstd-rust-web-dev", "rust-web-src", library, llvm, llvm.replace("libllvm", "lld-")]
 
 
-def toolchain(cache: Path) -> Path:
+def cache() -> Path:
+    """Returns the folder of what is built once for a machine."""
+    return Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
+
+
+def toolchain() -> Path:
     """Returns the folder of a compiler with its library's sources; makes it if it is missing."""
-    folder = cache / "wasm-rust"
+    folder = cache() / "wasm-rust"
     if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as work:
+        with tempfile.TemporaryDirectory(dir=cache()) as work:
             if subprocess.run(["apt-cache", "show", "rustc-web"], capture_output=True).returncode:
                 # A machine that was just made knows of no packages yet.
                 subprocess.run(["apt-get", "update", "-qq"], check=True)
@@ -148,8 +154,7 @@ def libraries_path(rust: Path) -> str:
 def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
     """Builds the module again; returns it and the compiler's version. `target`: cargo's target folder; `None`: in the
     build cache."""
-    cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
-    rust = toolchain(cache)
+    rust = toolchain()
     (llvm,) = (rust / "lib").glob("llvm-*")
     environment = {
         **os.environ,
@@ -160,7 +165,7 @@ def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
         "RUSTC_BOOTSTRAP": "1",
         "RUSTC": str(rust / "bin/rustc"),
         "LD_LIBRARY_PATH": libraries_path(rust),
-        "CARGO_TARGET_DIR": str(target or cache / "wasm-target"),
+        "CARGO_TARGET_DIR": str(target or cache() / CACHED_TARGET),
     }
     environment.pop("CARGO_CFG_CURVE25519_DALEK_BACKEND", None)  # the build's, for x86-64 alone
     command = ["cargo", "rustc", "--release", "--locked", "-p", f"rustorium-{CRATE}", "--crate-type", "cdylib"]

@@ -49,7 +49,7 @@ def tools() -> Path:
 
 def foreign_rust(processor: str) -> dict[str, str]:
     """The environment of Debian's Rust with its library for another processor."""
-    rust = wasm.toolchain(backend.CACHE)
+    rust = wasm.toolchain()
     library = rust / "lib" / "rustlib" / f"{processor}-unknown-linux-gnu"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=backend.CACHE) as work:
