@@ -261,6 +261,10 @@ def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
             ["network", "not", "well"],
         ), found
         assert levels(cli("status", "check", "-o", "json"))["network"] == "not well"
+    # A validator that was removed is in the net's file still, and no member any more.
+    six = {"peers": 5, "peers_up": 5}
+    net(*[six] * 3, None, *[six] * 3)
+    assert levels(cli("status", "check", "-o", "json"))["network"] == "well"
     # Some of them were asked.
     ended = cli("status", "check", *net(seven, retired))
     assert ended.out.split()[:3] == ["network", "not", "well"]
