@@ -242,7 +242,8 @@ def _quorum(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Iterable[Prob
     elif n and have == quorum(n) < n:
         said = f"{have} of {n} validators are {how}: if one more fails, nothing becomes final{where}"
         yield Problem("no-spare", Level.NOT_WELL, said, "bring back the missing validators")
-    elif n and (away := _away(statuses, retired, counted=counted)):
+    # If all members are ready, a node that doesn't answer is none of them.
+    elif n and (away := _away(statuses, retired, counted=counted, silent=have < n)):
         said = f"{have} of {n} validators are {how} and sign: {', '.join(away)}"
         do = "bring back those that are away, and give a retired one a new key with `rustorium-node node replace-key`"
         yield Problem("members-missing", Level.NOT_WELL, said, do)
@@ -264,8 +265,10 @@ def _stands(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
     yield Problem("no-progress", Level.NOT_READY, said, FINDINGS["chain-stands"].advice)
 
 
-def _away(statuses: Sequence[NodeStatus], retired: Sequence[str], *, counted: bool) -> list[str]:
-    """Returns a clause about each member that doesn't take part. `counted`: these are the reports of all of them."""
+def _away(statuses: Sequence[NodeStatus], retired: Sequence[str], *, counted: bool, silent: bool) -> list[str]:
+    """Returns a clause about each member that doesn't take part. `counted`: these are the reports of all of them.
+    `silent`: nodes that don't answer may be members.
+    """
     found = [f"{node} is retired" for node in retired]
     cut_off: dict[str, list[str]] = {}
     for status in statuses:
@@ -275,7 +278,7 @@ def _away(statuses: Sequence[NodeStatus], retired: Sequence[str], *, counted: bo
     for status in statuses if counted else ():
         if status.chain and status.role == "validator" and not status.ready and status.node not in retired:
             found.append(f"{status.node} isn't ready")
-        elif not status.chain:
+        elif not status.chain and silent:
             found.append(f"{status.node} doesn't answer")
     return found
 
