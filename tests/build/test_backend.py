@@ -2,6 +2,7 @@
 0048).
 """
 
+import fcntl
 import json
 import os
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+WITHOUT_COMPILING_S = 300.0
+"""A process that waits for a lock would wait for ever."""
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = ROOT / "tools" / "build" / "backend.py"
 sys.path.insert(0, str(ROOT / "tools" / "rocksdb"))
@@ -111,9 +114,24 @@ def test_rocksdb_is_compiled_once_for_any_number_of_builds_at_once(machine: Mach
     assert Path(environment["BINDGEN_EXTRA_CLANG_ARGS"].removeprefix("-isystem ")).is_dir()
     assert {path.name for path in machine.cache.iterdir()} <= {
         "libclang-18.1.1",
-        "rocksdb.lock",
+        f"{machine.archives()[0].parent.name}.lock",
         machine.archives()[0].parent.name,
     }
+
+
+def test_a_finished_archive_is_taken_while_another_one_is_compiled(machine: Machine) -> None:
+    assert machine.run()[0] == 0
+    # A cross-compilation has another recipe, and so another lock; and who finds the archive waits for none.
+    locks = list(machine.cache.glob("*.lock"))
+    assert locks
+    held = [lock.open("w") for lock in (*locks, machine.cache / "rocksdb.lock")]
+    for one in held:
+        fcntl.flock(one, fcntl.LOCK_EX)
+    process = machine.start()
+    _, errors = process.communicate(timeout=WITHOUT_COMPILING_S)
+    assert process.returncode == 0, errors
+    for one in held:
+        one.close()
 
 
 def test_the_archive_holds_every_source_in_a_few_parts(machine: Machine) -> None:
