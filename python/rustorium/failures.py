@@ -22,7 +22,7 @@ ADVICE: dict[str, str] = {
     "committee-size": "add a validator before this one is removed, or remove one before another is added",
     "key-in-use": "make new keys for the validator: no two validators share one",
     "wrong-epoch": "read the current epoch from `rustorium node list`, and name it",
-    "already-approved": "wait for the other operators: this approval counts already",
+    "already-approved": "wait for the others: this approval, or this wish, counts already",
     "bad-validator": "give a UTF-8 name and an address in printable ASCII",
     "bad-verifier": "check the verifying key, and name its inputs in ascending order and each once",
     "verifier-exists": "use the verifier as it is: its id follows from its key",

@@ -101,10 +101,13 @@ def rocksdb(progress: Progress, compiler: str = CXX, processor: str = platform.m
     compiler = f"{compiler} {options}".strip()
     recipe = archive.recipe(ROOT, f"{compiler} {version}", processor)
     folder = CACHE / f"rocksdb-{hashlib.sha256(recipe).hexdigest()[:16]}"
+    if (folder / "librocksdb.a").exists():
+        return folder
     import fcntl  # Windows, which builds the client alone, has none
 
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "rocksdb.lock").open("w") as guard:
+    # One lock for each archive: who needs another one needn't wait.
+    with folder.with_name(f"{folder.name}.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / "librocksdb.a").exists():
             progress.say("compiling RocksDB, once for this machine (about 7 CPU-minutes)")
