@@ -3,6 +3,7 @@
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 not ready, 130 interrupted.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -150,6 +151,9 @@ def root(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits."""
+    # A program that reads from a pipe gets each line when it is printed, also of a command that runs on.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     line = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in line or os.environ.get("RUSTORIUM_DEBUG") == "1"
     line = [argument for argument in line if argument != "--debug"]
