@@ -9,6 +9,8 @@ python := ".venv/bin/python"
 
 # Tests start thousands of Python processes, each of which would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Whoever pipes a command's output has no such variable: tests see what they see.
+unexport PYTHONUNBUFFERED
 
 # Exports the environment of every cargo call; stops when it can't be made.
 with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
