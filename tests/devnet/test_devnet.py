@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from process_tools import assert_one_sentence, cli, run_command
+from process_tools import assert_one_sentence, cli, run_command, wait_for
 from rustorium.access.netfile import read_net
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
@@ -50,9 +50,11 @@ def test_devnet_json(devnet: Devnet) -> None:
 
 
 def test_a_node_says_when_it_is_ready(devnet: Devnet) -> None:
+    ready = re.compile(r"^Ready at height [\d,]+: [0-3] of 3 peers are connected\.$", re.MULTILINE)
     for node in devnet.net.nodes:
-        said = Path(node.home, "log", "stderr.log").read_text()
-        assert re.search(r"^Ready at height [\d,]+: [0-3] of 3 peers are connected\.$", said, re.MULTILINE), said
+        # A node answers that it is ready before it says so.
+        log = Path(node.home, "log", "stderr.log")
+        wait_for(f"{node.name} says that it is ready", lambda log=log: ready.search(log.read_text()) is not None)
 
 
 def test_put_and_query_by_command(devnet: Devnet) -> None:
