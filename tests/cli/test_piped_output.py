@@ -6,14 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+ENDED_BY_THE_READER = 141
+"""As of a program that SIGPIPE ends."""
+
+
+def without_the_variable() -> dict[str, str]:
+    """With PYTHONUNBUFFERED Python buffers nothing, on whatever machine sets it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
 
 def test_a_line_comes_at_once(tmp_path: Path) -> None:
     log = tmp_path / "node.log"
     log.write_text(json.dumps({"ts": 1, "level": "info", "target": "t", "event": "began", "node": "node-0"}) + "\n")
     command = [sys.executable, "-m", "rustorium.cli", "logs", "aggregate", str(log), "--follow", "-o", "jsonl"]
-    # With this variable Python buffers nothing, on whatever machine sets it.
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=without_the_variable(), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "began"
@@ -21,3 +29,15 @@ def test_a_line_comes_at_once(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize("line", ["--version", "schema"], ids=["a line", "more than a buffer"])
+def test_a_reader_that_has_gone_is_no_failure_to_report(line: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "rustorium.cli", line]
+    ended = subprocess.run(
+        command, env=without_the_variable(), stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (ENDED_BY_THE_READER, "")
