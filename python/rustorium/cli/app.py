@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -159,12 +159,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     line = [argument for argument in line if argument != "--debug"]
     if line[:1] == ["help"]:
         line = [*line[1:], "--help"]
+    stdout = sys.stdout
     try:
         code = narrowed(app, line, TLS_OPTIONS)(line, standalone_mode=False, prog_name=_name())
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(BROKEN_PIPE)
+        _end_unread(stdout)
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        _end_unread(stdout)  # typer replaces it where nobody reads the pipe any more
     except Exception as error:
         if debug:
             raise
@@ -173,6 +177,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_unread(stdout: TextIO) -> NoReturn:
+    """Exits as a program does that SIGPIPE ends, without an error from what `stdout` still holds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    sys.exit(BROKEN_PIPE)
 
 
 def _name() -> str:

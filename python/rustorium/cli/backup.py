@@ -280,7 +280,6 @@ def schedule(
             with progress("backup") as advance:
                 made = backups.create(found, place, file, opener, advance, keep)
             emit_one(made, output)
-            sys.stdout.flush()
             _refuse_missed(place, made)
 
         timing.every(every_s, once, note)

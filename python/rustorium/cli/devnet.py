@@ -131,9 +131,9 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
         emit(msgspec.to_builtins(net.net.accounts[:16]), output)
     if len(net.net.accounts) > 16:
         print(f"and {len(net.net.accounts) - 16} more accounts in {net.path}")
-    print(f"\nExplorer: {net.net.nodes[0].http}/ui/", flush=True)
+    print(f"\nExplorer: {net.net.nodes[0].http}/ui/")
     if net.net.accounts:
-        print(f"Try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world", flush=True)
+        print(f"Try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world")
 
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:

@@ -1,6 +1,5 @@
 """`logs aggregate`."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -122,7 +121,7 @@ def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[Me
         return lambda line: _nothing(file.write(show(line).encode() + b"\n"))
 
     def write(line: "MergedLine") -> None:
-        print(show(line), flush=sys.stdout.isatty())
+        print(show(line))
 
     return write
 

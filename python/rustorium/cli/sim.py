@@ -93,7 +93,7 @@ def run(
             elif output is Format.jsonl:
                 emit([report.row()], output)
             else:
-                print(report.line(), flush=True)
+                print(report.line())
     if output is Format.json:
         emit(rows, output)
     seconds = monotonic() - start
