@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -124,14 +125,13 @@ def test_a_finished_archive_is_taken_while_another_one_is_compiled(machine: Mach
     # A cross-compilation has another recipe, and so another lock; and who finds the archive waits for none.
     locks = list(machine.cache.glob("*.lock"))
     assert locks
-    held = [lock.open("w") for lock in (*locks, machine.cache / "rocksdb.lock")]
-    for one in held:
-        fcntl.flock(one, fcntl.LOCK_EX)
-    process = machine.start()
-    _, errors = process.communicate(timeout=WITHOUT_COMPILING_S)
-    assert process.returncode == 0, errors
-    for one in held:
-        one.close()
+    with ExitStack() as stack:
+        for lock in (*locks, machine.cache / "rocksdb.lock"):
+            fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)
+        process = machine.start()
+        stack.callback(process.kill)
+        _, errors = process.communicate(timeout=WITHOUT_COMPILING_S)
+        assert process.returncode == 0, errors
 
 
 def test_the_archive_holds_every_source_in_a_few_parts(machine: Machine) -> None:

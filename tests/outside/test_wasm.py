@@ -20,14 +20,13 @@ HEADER = b"\0asm\1\0\0\0"
 
 
 def libraries_in(target: Path) -> Path | None:
-    """Copies compiled libraries, which have the same path for every checkout, into a target folder; `None` where the
-    build cache has none yet and shall get them. The workspace's crates are compiled anew in either case, since theirs
-    is another path.
+    """Copies what the build cache has compiled into a target folder, without the workspace's own crates, which are
+    to be compiled here; `None` where the cache has nothing yet and shall get it.
     """
     cached = wasm.cache() / wasm.CACHED_TARGET
     if not cached.exists():
         return None
-    shutil.copytree(cached, target)
+    shutil.copytree(cached, target, ignore=shutil.ignore_patterns("*rustorium*"))
     return target
 
 
