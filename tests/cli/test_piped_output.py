@@ -41,3 +41,14 @@ def test_a_reader_that_has_gone_is_no_failure_to_report(line: str) -> None:
     )
     os.close(write)
     assert (ended.returncode, ended.stderr) == (ENDED_BY_THE_READER, "")
+
+
+@pytest.mark.parametrize("line", ["--version", "schema"], ids=["a line", "more than a buffer"])
+def test_a_full_disk_is_one_sentence(line: str) -> None:
+    command = [sys.executable, "-m", "rustorium.cli", line]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, env=without_the_variable(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "error: standard output can't be written: No space left on device [output-failed]\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
