@@ -50,5 +50,7 @@ def test_a_full_disk_is_one_sentence(line: str) -> None:
         ended = subprocess.run(
             command, env=without_the_variable(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
-    said = "error: standard output can't be written: No space left on device [output-failed]\n"
+    said = (
+        "error: the output can't be written (No space left on device): free some space and run it again [disk-full]\n"
+    )
     assert (ended.returncode, ended.stderr) == (1, said)

@@ -172,16 +172,31 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        sys.exit(explain(error, as_json=wants_json(line)))
+        code = explain(error, as_json=wants_json(line))
+        _drop_unwritten(stdout)
+        sys.exit(code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _end_unread(stdout: TextIO) -> NoReturn:
-    """Exits as a program does that SIGPIPE ends, without an error from what `stdout` still holds."""
+def _drop_unwritten(stdout: TextIO) -> None:
+    """Drops what `stdout` still holds if it can't be written."""
+    try:
+        stdout.flush()
+    except OSError:
+        _drop(stdout)
+
+
+def _drop(stdout: TextIO) -> None:
+    """Lets nothing fail at the program's end that `stdout` still holds."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+
+
+def _end_unread(stdout: TextIO) -> NoReturn:
+    """Exits as a program does that SIGPIPE ends."""
+    _drop(stdout)
     sys.exit(BROKEN_PIPE)
 
 

@@ -3,6 +3,7 @@
 Invariants: errors go to standard error, so that standard output has only data; one line, never a traceback.
 """
 
+import errno
 import hashlib
 import json
 import sys
@@ -47,6 +48,10 @@ def explain(error: Exception, *, as_json: bool) -> int:
     """Prints an error on standard error; returns the exit code."""
     from rustorium.errors import ChainForked, GenesisNeeded, RustoriumError
 
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        which = error.filename or "the output"
+        message = f"{which} can't be written ({error.strerror}): free some space and run it again"
+        return _say(message, "disk-full", 1, error, as_json)
     if isinstance(error, RustoriumError):
         if isinstance(error, GenesisNeeded):
             return _say(GENESIS_NEEDED, error.code, error.exit_code, error, as_json)
