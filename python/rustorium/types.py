@@ -339,6 +339,19 @@ class ReceiptPage(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ShardFacts(Record):
+    """A shard of the net, as the genesis lists it."""
+
+    shard: int
+    from_account: str
+    """The lowest account id that the shard has."""
+    to_account: str | None
+    """The account id above its highest; `None` if it has all from `from_account` on."""
+    members: tuple[str, ...]
+    """Names of its first committee's members."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event(Record):
     """A final transaction on the event stream."""
 

@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
 use rustorium_execution::{CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, Wishes};
 use rustorium_types::{
-    BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
-    Transaction, TxId, ValidatorIndex, ValidatorSet, View,
+    AccountId, BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof,
+    ResultLink, ShardId, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -288,6 +288,18 @@ pub enum BackendError {
     Busy {
         /// Time to wait before trying again.
         retry_after_ms: u64,
+    },
+    /// The account is another shard's (S17).
+    #[error(
+        "the account {account} is in shard {shard}, and this answer would be of shard {asked}; ask under /v1/shards/{shard}, or a node that hosts it"
+    )]
+    Elsewhere {
+        /// The account.
+        account: AccountId,
+        /// The shard that has it.
+        shard: ShardId,
+        /// The shard that was asked.
+        asked: ShardId,
     },
     /// No header of this chain ever claims a state root.
     #[error(

@@ -2,8 +2,8 @@
 
 use rustorium_crypto::hash::value_hash;
 use rustorium_types::{
-    AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, GenesisSponsor, Hash, Parameters,
-    PublicKey, Rules, UNRELEASED, Validator,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, GenesisShard, GenesisSponsor,
+    Hash, Parameters, PublicKey, Rules, UNRELEASED, Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -66,6 +66,21 @@ struct GenesisView {
     pools: Vec<PoolView>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sponsors: Vec<GenesisSponsor>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shards: Vec<ShardView>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShardView {
+    /// The lowest account; left out for the root shard.
+    #[serde(default, skip_serializing_if = "is_lowest")]
+    from: AccountId,
+    members: Vec<u16>,
+}
+
+fn is_lowest(from: &AccountId) -> bool {
+    *from == AccountId::default()
 }
 
 /// Version of a file that names none: that of the first release.
@@ -92,6 +107,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let validators: Result<Vec<_>, _> = view.validators.iter().map(validator).collect();
     let accounts: Result<Vec<_>, _> = view.accounts.iter().map(account).collect();
     let pools: Result<Vec<_>, _> = view.pools.iter().map(pool).collect();
+    let shards: Result<Vec<_>, _> = view.shards.iter().map(shard).collect();
     let mut accounts = accounts?;
     let rules = Rules::of(view.version).unwrap_or(Rules::NEWEST);
     let mut parameters = view.parameters.unwrap_or_else(|| Parameters::of(rules));
@@ -115,6 +131,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
         accounts: BoundedVec::new(accounts).map_err(refuse)?,
         pools: BoundedVec::new(pools?).map_err(refuse)?,
         sponsors: BoundedVec::new(view.sponsors).map_err(refuse)?,
+        shards: BoundedVec::new(shards?).map_err(refuse)?,
     };
     rustorium_execution::check_genesis(&genesis).map_err(refuse)?;
     Ok(genesis)
@@ -137,6 +154,10 @@ fn validator(view: &ValidatorView) -> Result<Validator, GenesisFileError> {
         region: view.region,
         address: bounded(&view.address)?,
     })
+}
+
+fn shard(view: &ShardView) -> Result<GenesisShard, GenesisFileError> {
+    Ok(GenesisShard { from: view.from, members: BoundedVec::new(view.members.clone()).map_err(refuse)? })
 }
 
 fn account(view: &AccountView) -> Result<GenesisAccount, GenesisFileError> {
@@ -200,6 +221,7 @@ pub fn to_json(genesis: &Genesis) -> String {
         accounts: accounts.collect(),
         pools: pools.collect(),
         sponsors: genesis.sponsors.to_vec(),
+        shards: genesis.shards.iter().map(|s| ShardView { from: s.from, members: s.members.to_vec() }).collect(),
     };
     serde_json::to_string_pretty(&view).unwrap_or_default()
 }

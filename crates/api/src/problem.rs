@@ -116,6 +116,10 @@ codes! {
     BlockNotFound = "block-not-found", NOT_FOUND, "This node holds no such final block";
     /// The list of things to prove is empty, too long, or names one twice.
     BadSubjects = "bad-subjects", BAD_REQUEST, "Not a list of things to prove";
+    /// Another shard has the account.
+    Elsewhere = "elsewhere", MISDIRECTED_REQUEST, "Another shard has this account";
+    /// The net has no such shard.
+    UnknownShard = "unknown-shard", NOT_FOUND, "The net has no such shard";
     /// State proofs need a state root.
     NoStateRoot = "no-state-root", CONFLICT, "This chain makes no state roots";
     /// No certified root is new enough.

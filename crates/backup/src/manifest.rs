@@ -386,6 +386,7 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
             sponsors: BoundedVec::default(),
+            shards: BoundedVec::default(),
         };
         Manifest {
             chain: ChainId::ZERO,

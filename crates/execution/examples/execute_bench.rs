@@ -3,8 +3,8 @@
 use rustorium_crypto::{account_id, id_on};
 use rustorium_execution::{Input, LimitedRead, StateRead, StateReadError, execute, genesis};
 use rustorium_types::{
-    BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation, Parameters,
-    ShardId, StateKey, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody, Validator, Value,
+    BoundedBytes, BoundedVec, Charter, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation,
+    Parameters, ShardId, StateKey, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody, Validator, Value,
 };
 use std::collections::HashMap;
 use std::time::Instant;
@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     };
     let start = genesis(&made, ShardId::ROOT);
     let mut state = Memory(start.diff.into_iter().filter_map(|write| Some((write.key, write.value?))).collect());
@@ -71,7 +72,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         let block = block.collect::<Result<Vec<_>, _>>()?;
         let transactions = block.iter().map(|one| (id_on(&header.chain, one), one)).collect();
-        let input = Input { header: &header, parameters: &made.parameters, previous_root: root, transactions };
+        let input = Input {
+            header: &header,
+            parameters: &made.parameters,
+            charter: &Charter::ONE_SHARD,
+            previous_root: root,
+            transactions,
+        };
         let began = Instant::now();
         let execution = execute(&input, &state)?;
         total += began.elapsed();

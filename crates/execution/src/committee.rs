@@ -9,7 +9,7 @@ use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    BoundedVec, DecodeError, Epoch, Genesis, Parameters, PublicKey, Validator, ValidatorSet, decode, encode,
+    BoundedVec, DecodeError, Epoch, Parameters, PublicKey, Rules, Validator, ValidatorSet, decode, encode,
 };
 use std::borrow::Cow;
 
@@ -56,9 +56,9 @@ pub struct Replaced {
 
 impl CommitteeRecord {
     /// Returns the record at height 0.
-    pub fn of_genesis(genesis: &Genesis) -> Self {
-        let replaced = genesis.rules().has_epoch_age().then(Replaced::default);
-        Self { target: genesis.validators.clone(), end_asked: None, replaced, wanted: None, owners: None, wait: None }
+    pub fn first(rules: Rules, committee: ValidatorSet) -> Self {
+        let replaced = rules.has_epoch_age().then(Replaced::default);
+        Self { target: committee, end_asked: None, replaced, wanted: None, owners: None, wait: None }
     }
 
     /// Encodes the leaf's value.

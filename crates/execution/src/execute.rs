@@ -7,7 +7,9 @@ use crate::v1::ledger::StateReadError;
 use crate::v1::verifiers::Keys;
 use crate::{v1, v2};
 use rustorium_state::workers::{Serial, Workers};
-use rustorium_types::{AccountId, Hash, Header, LeafWrite, Parameters, Receipt, ResultLink, Rules, Transaction, TxId};
+use rustorium_types::{
+    AccountId, Charter, Hash, Header, LeafWrite, Parameters, Receipt, ResultLink, Rules, Transaction, TxId,
+};
 use thiserror::Error;
 
 /// A block to be executed.
@@ -17,6 +19,8 @@ pub struct Input<'a, T = Transaction> {
     pub header: &'a Header,
     /// The chain's parameters.
     pub parameters: &'a Parameters,
+    /// The shard's accounts. Version 1 has one shard, and doesn't look at it.
+    pub charter: &'a Charter,
     /// The result root of the previous height.
     pub previous_root: Hash,
     /// The transactions in the block's execution order (`arrange`).
@@ -35,6 +39,9 @@ pub enum Skip {
     /// The block's time is at or after its expiry.
     #[error("the transaction expired before its block's time")]
     Expired,
+    /// The sender is another shard's (S19).
+    #[error("the sender's account is in another shard")]
+    Elsewhere,
     /// The sender has no account.
     #[error("the sender has no account")]
     UnknownSender,
@@ -135,10 +142,10 @@ fn execute_first<W: Workers>(
     keys: &Keys,
     workers: &W,
 ) -> Result<Execution, StateReadError> {
-    let Input { header, parameters, previous_root, transactions } = input;
+    let Input { header, parameters, charter, previous_root, transactions } = input;
     let first = transactions.iter().filter_map(|(id, transaction)| Some((*id, transaction.first()?)));
     let other = transactions.iter().filter(|(_, transaction)| transaction.first().is_none());
-    let input = Input { header, parameters, previous_root: *previous_root, transactions: first.collect() };
+    let input = Input { header, parameters, charter, previous_root: *previous_root, transactions: first.collect() };
     let mut done = v1::execute::execute(&input, state, keys, workers)?;
     done.skipped.extend(other.map(|(id, _)| (*id, Skip::WrongVersion)));
     Ok(done)

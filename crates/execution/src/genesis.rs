@@ -10,7 +10,7 @@ use crate::v2::record::AccountRecord2;
 use crate::v2::sponsors::SponsorRecord;
 use rustorium_crypto::{
     account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account,
-    result_root,
+    result_root, set_hash,
 };
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, GenesisSponsor,
@@ -92,6 +92,9 @@ pub enum GenesisRefused {
          name each sponsor's account once, with its shares"
     )]
     Sponsor(usize),
+    /// The shards can't divide the accounts, or have no usable committees.
+    #[error("the shards of the genesis aren't usable: {0}")]
+    Shards(&'static str),
     /// A parameter is looser than the formats, or contradicts another.
     #[error("the parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
@@ -101,25 +104,16 @@ pub enum GenesisRefused {
 pub fn hashes(genesis: &Genesis, shard: ShardId) -> ChainHashes {
     ChainHashes {
         chain: chain_id(genesis),
-        validator_set: Hash(hash_value(domain::VALIDATOR_SET, &genesis.validators)),
+        validator_set: set_hash(&genesis.committee(shard)),
         parameters: Hash(hash_value(domain::PARAMETERS, &genesis.parameters)),
-        shard_map: shard_map(genesis.rules(), shard),
+        shard_map: shard_map(genesis.rules(), &genesis.charter(shard)),
     }
 }
 
 /// Returns the field `shard_map` of a shard's headers: under version 1 the hash of the map with one shard, then that of the
-/// shard's charter (S3). Either says that the shard has all accounts.
-pub fn shard_map(rules: Rules, shard: ShardId) -> Hash {
-    if rules.has_terms() {
-        charter_hash(&Charter::whole(shard))
-    } else {
-        Hash(hash_value(domain::SHARD_MAP, &vec![ShardId::ROOT]))
-    }
-}
-
-/// Returns the shard that has an account's state, by that map.
-pub fn shard_of(_account: AccountId) -> ShardId {
-    ShardId::ROOT
+/// shard's charter (S3).
+pub fn shard_map(rules: Rules, charter: &Charter) -> Hash {
+    if rules.has_terms() { charter_hash(charter) } else { Hash(hash_value(domain::SHARD_MAP, &vec![ShardId::ROOT])) }
 }
 
 impl GenesisState {
@@ -130,23 +124,31 @@ impl GenesisState {
     }
 }
 
-/// Returns the state at height 0 of one of the chain's shards.
+/// Returns the state at height 0 of one of the chain's shards: the leaves of what its charter has.
 pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
-    let hashes = hashes(genesis, shard);
-    let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
-    diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, CommitteeRecord::of_genesis(genesis).to_bytes()));
+    let (hashes, charter, committee) = (hashes(genesis, shard), genesis.charter(shard), genesis.committee(shard));
+    let own = genesis.accounts.iter().map(|account| (genesis_account_id(account), account));
+    let own = own.filter(|(id, _)| charter.has(id));
+    let mut diff: Vec<_> = own.flat_map(|(id, account)| leaves(genesis, id, account)).collect();
+    let members = committee.len();
+    let record = CommitteeRecord::first(genesis.rules(), committee);
+    diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, record.to_bytes()));
     for pool in &genesis.pools {
         let place = pool_account(pool.number);
+        if !charter.has(&place) {
+            continue;
+        }
         diff.extend(first_rows(pool).into_iter().map(|(row, value)| first_write(place, Name::Pool(row), value)));
     }
-    diff.extend((1..).zip(&genesis.sponsors).map(|(number, sponsor)| {
+    let sponsors = (1..).zip(&genesis.sponsors).filter(|(_, sponsor)| charter.has(&sponsor.account));
+    diff.extend(sponsors.map(|(number, sponsor)| {
         let record = SponsorRecord::new(sponsor.account, sponsor.work_ppm, sponsor.history_ppm);
         first_write(SYSTEM_ACCOUNT, Name::Sponsor(number), record.to_bytes())
     }));
     diff.sort_unstable_by_key(|write| write.key);
     let link = ResultLink { receipts: Hash::ZERO, diff: diff_root(&diff), outbox: Hash::ZERO };
     let root = result_root(&Hash(hashes.chain.0), &link.receipts, &link.diff, &link.outbox);
-    let cursors = vec![Cursor::default(); genesis.validators.len()];
+    let cursors = vec![Cursor::default(); members];
     let header = Header {
         version: genesis.version,
         chain: ChainId::ZERO,
@@ -180,8 +182,7 @@ pub fn genesis_account_id(account: &GenesisAccount) -> AccountId {
     account_id(account.region, &account.public_key)
 }
 
-fn leaves(genesis: &Genesis, account: &GenesisAccount) -> Vec<LeafWrite> {
-    let id = genesis_account_id(account);
+fn leaves(genesis: &Genesis, id: AccountId, account: &GenesisAccount) -> Vec<LeafWrite> {
     let first = AccountRecord {
         public_key: account.public_key,
         nonce: 0,
@@ -210,10 +211,40 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     check_accounts(genesis)?;
     check_pools(genesis)?;
     check_sponsors(genesis)?;
+    check_shards(genesis, rules).map_err(GenesisRefused::Shards)?;
     if rules.refuses_small_keys() {
         check_keys(genesis)?;
     }
     check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
+}
+
+/// Checks the list of shards. Errors: what is wrong with it, and what to do.
+fn check_shards(genesis: &Genesis, rules: Rules) -> Result<(), &'static str> {
+    let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
+    let shards = genesis.shards.as_slice();
+    if shards.is_empty() {
+        return Ok(());
+    }
+    ensure(rules.has_terms(), "protocol version 1 has one shard; take version 2")?;
+    ensure(shards.len() > 1, "one shard is what a genesis without a list has; leave the list out")?;
+    ensure(genesis.parameters.state_roots, "a chain of several shards makes state roots; set state_roots")?;
+    ensure(shards[0].from == AccountId::default(), "shard 0 begins with the lowest account; give it the id zero")?;
+    let ascending = shards.windows(2).all(|pair| pair[0].from < pair[1].from && !pair[1].from.is_system());
+    ensure(ascending, "each shard begins above the one before it, and above the system's ids; sort the cuts")?;
+    let validators = genesis.validators.len();
+    let mut placed = vec![false; validators];
+    for shard in shards {
+        let mut members: Vec<usize> = shard.members.iter().map(|place| usize::from(*place)).collect();
+        ensure(!members.is_empty(), "a shard has no members; name at least one validator for each")?;
+        ensure(
+            members.iter().all(|place| *place < validators),
+            "a member is none of the validators; count them from 0",
+        )?;
+        members.iter().for_each(|place| placed[*place] = true);
+        members.sort_unstable();
+        ensure(members.windows(2).all(|pair| pair[0] < pair[1]), "a shard names a member twice; name each once")?;
+    }
+    ensure(placed.iter().all(|placed| *placed), "a validator is in no shard; make it a member, or leave it out")
 }
 
 fn check_sponsors(genesis: &Genesis) -> Result<(), GenesisRefused> {
@@ -274,7 +305,7 @@ fn check_accounts(genesis: &Genesis) -> Result<(), GenesisRefused> {
     if let Some(index) = unsorted {
         return Err(GenesisRefused::AccountOrder(index + 1));
     }
-    let committee = CommitteeRecord::of_genesis(genesis).to_bytes().len() as u64;
+    let committee = CommitteeRecord::first(genesis.rules(), genesis.validators.clone()).to_bytes().len() as u64;
     let mut storage = u128::from(LEAF_KEY_BYTES + committee);
     let mut amounts = Vec::new();
     for (index, account) in accounts.iter().enumerate() {

@@ -30,7 +30,7 @@ pub use activation::{
 };
 pub use committee::{CommitteeRecord, OperatorsWait, Replaced, takeable};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
-pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
+pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_map};
 pub use governance::{
     GovernanceRecord, OpenProposal, Pause, ProposalRecord, Seat, SeatApproval, governance_key, proposal_key,
 };

@@ -8,7 +8,9 @@ use crate::parameters::check_parameters2;
 use crate::proof::check_first_term;
 use rustorium_crypto::{domain, hash, operators_hash, parameters_hash, set_hash, term_hash};
 use rustorium_types::limits::PARAMETERS_BYTES_MAX;
-use rustorium_types::{Change, EpochTransition, FirstTerm, Hash, Header, Parameters, Rules, Term, TermChange, decode};
+use rustorium_types::{
+    Change, Charter, EpochTransition, FirstTerm, Hash, Header, Parameters, Rules, Term, TermChange, decode,
+};
 
 /// Returns the term in force in a header's epoch, whose parameters these are. It doesn't tell what changed since the
 /// term before.
@@ -110,7 +112,7 @@ pub fn first_term(first: &FirstTerm, parameters: &Parameters) -> Term {
         version: Rules::V2.version(),
         validators: boundary.next_validator_set,
         parameters: parameters_hash(parameters),
-        charter: shard_map(Rules::V2, boundary.shard),
+        charter: shard_map(Rules::V2, &Charter::whole(boundary.shard)),
         operators: operators_hash(parameters),
         leaders: Hash::ZERO,
         change: Change::Version,

@@ -94,8 +94,13 @@ fn peak_of(world: &World, block: &[Transaction1], leaf_bytes: Option<usize>) -> 
     let block = listed(block);
     let transactions = with_ids(&world.header.chain, &block);
     let header = world.next_header();
-    let input =
-        Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
+    let input = Input {
+        header: &header,
+        parameters: &world.genesis.parameters,
+        charter: &Charter::ONE_SHARD,
+        previous_root: world.root,
+        transactions,
+    };
     let state = Filled(MemState(&world.state), leaf_bytes);
     let before = LIVE.get();
     PEAK.set(before);

@@ -59,6 +59,16 @@ pub trait Backend: Send + Sync + 'static {
         visit.end();
     }
 
+    /// Returns the shards that the process hosts, in order.
+    fn hosted(&self) -> Vec<ShardId> {
+        vec![self.chain().shard]
+    }
+
+    /// Returns the other shards that the process hosts, each with what answers for it.
+    fn others(&self) -> Vec<(ShardId, Arc<dyn Backend>)> {
+        Vec::new()
+    }
+
     /// Reports that a loop that accepts clients has panicked and ended.
     fn panicked(&self, part: &'static str) {
         let _ = part;

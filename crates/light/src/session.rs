@@ -104,7 +104,8 @@ impl Session {
                 ));
             }
         };
-        let started = json!({ "chain": trust.chain, "shard": trust.shard, "validators": trust.validators.len() });
+        let started =
+            json!({ "chain": trust.chain, "shard": trust.charter.shard, "validators": trust.validators.len() });
         self.light = Some(Light::new(trust, trust_period_ms));
         Ok(json!({ "started": started }))
     }

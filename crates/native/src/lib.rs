@@ -11,6 +11,7 @@ mod ledger;
 mod light;
 mod parts;
 mod rollup;
+mod shards;
 #[cfg(target_os = "linux")]
 mod signer;
 mod signing_key;
@@ -63,6 +64,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(governing::seat_number, module)?)?;
     module.add_function(wrap_pyfunction!(governing::system_account, module)?)?;
     module.add_class::<light::Light>()?;
+    module.add_class::<shards::Shards>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
     module.add_function(wrap_pyfunction!(light::boundary_of, module)?)?;

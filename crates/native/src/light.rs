@@ -48,13 +48,21 @@ impl Light {
 
 #[pymethods]
 impl Light {
-    /// Creates a state from a genesis (canonical bytes).
+    /// Creates a state of one of the chain's shards from a genesis (canonical bytes). Errors: NativeError.
     #[staticmethod]
-    #[pyo3(signature = (genesis, trust_period_ms=None))]
-    fn from_genesis(py: Python<'_>, genesis: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (genesis, trust_period_ms=None, shard=0))]
+    fn from_genesis(py: Python<'_>, genesis: &[u8], trust_period_ms: Option<u64>, shard: u32) -> PyResult<Self> {
         let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX)
             .map_err(|error| native_error("genesis-invalid", format!("the genesis is not usable: {error}")))?;
-        let trust = detached(py, || Trust::genesis(&genesis))?;
+        let shard = ShardId(shard);
+        if !genesis.has_shard(shard) {
+            let count = genesis.shard_ids().count();
+            return Err(native_error(
+                "unknown-shard",
+                format!("the chain has the shards 0 to {}, not {shard}", count - 1),
+            ));
+        }
+        let trust = detached(py, || Trust::of_shard(&genesis, shard))?;
         Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
     }
 
@@ -92,7 +100,7 @@ impl Light {
         let described = self.with(py, |state| {
             let trust = state.newest();
             let mut described = serde_json::json!({
-                "chain": trust.chain, "shard": trust.shard, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
+                "chain": trust.chain, "shard": trust.charter.shard, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
                 "time_ms": trust.time_ms, "validator_set": trust.validator_set, "validators": trust.validators.len(),
             });
             if let Some(epoch_ms) = trust.epoch_ms {
@@ -270,14 +278,15 @@ pub fn boundary_of<'py>(py: Python<'py>, change: &[u8]) -> PyResult<Bound<'py, P
 /// Returns the values of subjects (a JSON list in the API's form) at height 0 of a genesis (canonical bytes), as JSON.
 /// They need no certified root. Errors: NativeError.
 #[pyfunction]
-pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str) -> PyResult<String> {
+#[pyo3(signature = (genesis, items_json, shard=0))]
+pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str, shard: u32) -> PyResult<String> {
     detached(py, || {
         let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX).map_err(malformed)?;
         let SubjectViews(items) = serde_json::from_str(items_json).map_err(malformed)?;
         let subjects: Result<Vec<Subject>, _> = items.into_iter().map(Subject::try_from).collect();
         let facts = FactsView::of_genesis(
             chain_id(&genesis),
-            &genesis_of(&genesis, ShardId::ROOT),
+            &genesis_of(&genesis, ShardId(shard)),
             &subjects.map_err(malformed)?,
         );
         serde_json::to_string(&facts.map_err(malformed)?).map_err(malformed)

@@ -65,6 +65,7 @@ fn genesis() -> Genesis {
         accounts: BoundedVec::default(),
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     }
 }
 

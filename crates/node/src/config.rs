@@ -5,7 +5,7 @@ use rustorium_crypto::keystore::StorageKeys;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::tls::TlsFiles;
 use rustorium_transport::PeerAddress;
-use rustorium_types::{Hash, ShardId};
+use rustorium_types::Hash;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -121,8 +121,9 @@ pub struct NodeConfig {
     /// The process that signs for this node; none: the node has its key itself, or follows.
     #[serde(default)]
     pub signer: Option<SignerSetting>,
-    /// The hosted shards, with the root. Chains of today's protocol versions have the root alone.
-    #[serde(default = "root_alone")]
+    /// The hosted shards, with the root. If none is named: the root, and those in whose first committees the validator key
+    /// is; on a node without such a key, all that the genesis lists.
+    #[serde(default)]
     pub shards: BTreeSet<u32>,
     /// The genesis' other validators.
     pub peers: Vec<PeerSetting>,
@@ -169,10 +170,6 @@ pub struct NodeConfig {
     /// Number of times that the timers of all views were doubled within the last hour.
     #[serde(default)]
     pub backoff: Option<u32>,
-}
-
-fn root_alone() -> BTreeSet<u32> {
-    BTreeSet::from([ShardId::ROOT.0])
 }
 
 fn default_snapshot_interval_ms() -> u64 {

@@ -5,7 +5,7 @@
 
 use parking_lot::RwLock;
 use rustorium_storage::{Store, StoreError};
-use rustorium_types::{Epoch, Genesis, PublicKey, ValidatorSet};
+use rustorium_types::{Epoch, PublicKey, ValidatorSet};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Epochs whose members may ask how they ended, and the members of those in all.
@@ -57,15 +57,15 @@ impl Guests {
         keys.gather();
     }
 
-    /// Takes the members of the epochs before `epoch` from the store. Errors: the store's.
-    pub fn read_former(&self, store: &dyn Store, genesis: &Genesis, epoch: Epoch) -> Result<(), StoreError> {
+    /// Takes the members of the epochs before `epoch` from the store; `first` are those of epoch 0. Errors: the store's.
+    pub fn read_former(&self, store: &dyn Store, first: &ValidatorSet, epoch: Epoch) -> Result<(), StoreError> {
         let mut former = VecDeque::new();
         let mut distinct = BTreeSet::new();
         for past in (0..epoch.0).rev().take(FORMER_EPOCHS) {
             let members = match past.checked_sub(1) {
                 // A store that was filled from a snapshot lacks the oldest ones.
                 Some(before) => store.epoch(Epoch(before))?.map(|change| node_keys(change.validators())),
-                None => Some(node_keys(&genesis.validators)),
+                None => Some(node_keys(first)),
             };
             let Some(members) = members else { break };
             distinct.extend(members.iter().copied());

@@ -156,6 +156,7 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
             sponsors: BoundedVec::default(),
+            shards: BoundedVec::default(),
         };
         let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));

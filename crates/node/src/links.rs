@@ -264,6 +264,7 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
             sponsors: BoundedVec::default(),
+            shards: BoundedVec::default(),
         };
         let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let address = |index: u8| std::net::SocketAddr::from(([10, 0, 0, 1], 1000 + u16::from(index))).into();

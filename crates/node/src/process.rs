@@ -15,7 +15,8 @@ use rustorium_stages::executor::store_code;
 use rustorium_stages::tables::open_tables;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{AuditSink, RocksStore, StoreConfig};
-use rustorium_types::{Genesis, ShardId};
+use rustorium_types::{Genesis, PublicKey, ShardId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,10 +43,12 @@ impl Process {
         config: NodeConfig,
         keys: NodeKeys,
     ) -> Result<(Self, Result<Arc<RocksStore>, NodeError>), NodeError> {
-        check_shards(&config)?;
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let tls = open_tls(&config)?;
         let NodeKeys { storage: StorageKeys { newest, before }, node: node_key, validator: validator_key } = keys;
+        let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
+        let own = validator_key.as_ref().map(SigningKey::public).or(elsewhere);
+        let config = NodeConfig { shards: hosted(&config, &genesis, own)?, ..config };
         let at_rest = AtRest::rekeyed(newest, before, rustorium_crypto::chain_id(&genesis));
         // Before the audit log: it says what is wrong with a home that another process uses.
         let root_store = open_store(&config, &at_rest, ShardId::ROOT);
@@ -86,15 +89,23 @@ impl Process {
     }
 }
 
-fn check_shards(config: &NodeConfig) -> Result<(), NodeError> {
+/// Returns the shards that a node with this validator key hosts. Errors: they aren't possible ones.
+fn hosted(config: &NodeConfig, genesis: &Genesis, own: Option<PublicKey>) -> Result<BTreeSet<u32>, NodeError> {
     let refuse = |sentence: String| Err(NodeError::new("config-invalid", sentence));
-    if !config.shards.contains(&ShardId::ROOT.0) || config.shards.len() > HOSTS_MAX {
+    let is_member = |shard: ShardId| genesis.committee(shard).iter().any(|member| Some(member.validator_key) == own);
+    let placed = genesis.shard_ids().any(is_member);
+    let wanted = |shard: &ShardId| *shard == ShardId::ROOT || !placed || is_member(*shard);
+    let shards = match config.shards.is_empty() {
+        true => genesis.shard_ids().filter(wanted).map(|shard| shard.0).collect(),
+        false => config.shards.clone(),
+    };
+    if !shards.contains(&ShardId::ROOT.0) || shards.len() > HOSTS_MAX {
         return refuse(format!("a node hosts shard 0 and up to {} others; name shard 0 and those", HOSTS_MAX - 1));
     }
-    if config.shards.len() > 1 && config.signer.is_some() {
+    if shards.len() > 1 && config.signer.is_some() {
         return refuse("a signer process signs for one shard; host shard 0 alone, or keep the key in this node".into());
     }
-    Ok(())
+    Ok(shards)
 }
 
 /// Opens a shard's store. The stores share the configured size of the state cache.

@@ -1,6 +1,7 @@
-//! The gateway's view of a process: the root shard while it runs, and otherwise the reason why it does not.
+//! The gateway's view of a process: each hosted shard while it runs, and otherwise the reason why it does not.
 //!
-//! *Invariants:* holds no host, so that one that ends releases its store; a scrape shows all hosted shards.
+//! *Invariants:* holds no host, so that one that ends releases its store; a scrape shows all hosted shards; a shard answers
+//! about its own accounts alone (S17).
 
 use crate::backend::stateless::{NoState, StatelessBackend};
 use crate::collector::OfProcess;
@@ -9,44 +10,58 @@ use crate::hosts::{HostEnd, Hosts, OfHosts};
 use crate::inbound::Inbound;
 use crate::process::Process;
 use crate::scrape::joined;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustorium_api::{
     BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, Governance, GrantListing,
     History, InForce, KeyHistory, ListedBalances, ListedGrants, ListedKeys, Listing, Newest, Place, ProofStatus,
-    ProveAt, Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_transport::Handler;
-use rustorium_types::{AccountId, Epoch, EpochTransition, Height, ShardId, Subject, TxId};
+use rustorium_types::{AccountId, Charter, Epoch, EpochTransition, Height, ShardId, Subject, TxId};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The node behind its gateway.
+/// One shard of the node behind its gateway. The root's stands for the process, too.
 pub(crate) struct Served {
     chain: ChainInfo,
+    charter: Charter,
     name: String,
     durability: &'static str,
     hosts: Arc<Hosts>,
     inbound: Arc<Inbound>,
+    /// The other hosted shards; none of these has any.
+    others: Vec<Arc<Self>>,
     /// Figures of the process that stay while the root shard does not run.
     registry: Mutex<Registry>,
 }
 
 impl Served {
+    /// The root shard of a process, and with it the others.
     pub(crate) fn new(process: &Process, hosts: Arc<Hosts>, inbound: Arc<Inbound>) -> Self {
+        let others = process.shards().filter(|shard| *shard != ShardId::ROOT);
+        let others = others.map(|shard| Arc::new(Self::of(process, shard, hosts.clone(), inbound.clone()))).collect();
+        Self { others, ..Self::of(process, ShardId::ROOT, hosts, inbound) }
+    }
+
+    fn of(process: &Process, shard: ShardId, hosts: Arc<Hosts>, inbound: Arc<Inbound>) -> Self {
         let mut registry = Registry::default();
         let of_process = OfProcess { home: process.config.home.clone(), started: SystemTime::now() };
         registry.register_collector(Box::new(of_process));
         registry.register_collector(Box::new(OfHosts(hosts.clone())));
         Self {
-            chain: chain_info(&process.genesis, ShardId::ROOT),
+            chain: chain_info(&process.genesis, shard),
+            charter: process.genesis.charter(shard),
+            others: Vec::new(),
             name: process.config.name.clone(),
             durability: process.config.durability.name(),
             hosts,
@@ -55,21 +70,54 @@ impl Served {
         }
     }
 
+    /// S17: checks that this shard has the accounts.
+    fn check(&self, accounts: impl IntoIterator<Item = AccountId>) -> Result<(), BackendError> {
+        match accounts.into_iter().find(|account| !self.charter.serves(account)) {
+            Some(account) => Err(self.elsewhere(&account)),
+            None => Ok(()),
+        }
+    }
+
+    fn hosted_shard(&self, shard: ShardId) -> Option<&Self> {
+        let others = self.others.iter().map(|served| &**served);
+        std::iter::once(self).chain(others).find(|served| served.chain.shard == shard)
+    }
+
+    fn elsewhere(&self, account: &AccountId) -> BackendError {
+        let shard = self.chain.genesis.shard_of(account);
+        BackendError::Elsewhere { account: *account, shard, asked: self.chain.shard }
+    }
+
+    /// Splits transactions into those whose senders this shard has, with their places, and the refusals of the others.
+    fn split(&self, transactions: Vec<Addressed>) -> (Vec<usize>, Vec<Addressed>, Vec<(usize, Refused)>) {
+        let (mut places, mut own, mut refused) = (Vec::new(), Vec::with_capacity(transactions.len()), Vec::new());
+        for (place, transaction) in transactions.into_iter().enumerate() {
+            let sender = transaction.sender();
+            if self.charter.serves(&sender) {
+                places.push(place);
+                own.push(transaction);
+            } else {
+                refused.push((place, Refused::new("elsewhere", self.elsewhere(&sender).to_string())));
+            }
+        }
+        (places, own, refused)
+    }
+
     /// Lets another crate register its figures of the process.
     pub(crate) fn with_registry(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.lock());
     }
 
-    fn root(&self) -> Root {
+    fn host(&self) -> Serving {
         let stateless = |end| StatelessBackend {
             chain: self.chain.clone(),
             name: self.name.clone(),
             durability: self.durability,
             why: NoState::Ended(end),
         };
-        self.hosts.of(ShardId::ROOT).map_or_else(
-            || Root::Ended(Box::new(stateless(self.hosts.end_of(ShardId::ROOT).unwrap_or_else(starting)))),
-            Root::Running,
+        self.hosts.of(self.chain.shard).map_or_else(
+            || Serving::Ended(Box::new(stateless(self.hosts.end_of(self.chain.shard).unwrap_or_else(starting)))),
+            Serving::Running,
         )
     }
 }
@@ -78,13 +126,13 @@ fn starting() -> HostEnd {
     HostEnd { code: "not-ready".into(), sentence: "it is being started".into() }
 }
 
-/// The root shard at the time of a question.
-enum Root {
+/// A shard at the time of a question.
+enum Serving {
     Running(Arc<Host>),
     Ended(Box<StatelessBackend>),
 }
 
-impl Root {
+impl Serving {
     fn backend(&self) -> &dyn Backend {
         match self {
             Self::Running(host) => host.backend(),
@@ -98,6 +146,14 @@ impl Backend for Served {
         &self.chain
     }
 
+    fn hosted(&self) -> Vec<ShardId> {
+        self.hosts.shards()
+    }
+
+    fn others(&self) -> Vec<(ShardId, Arc<dyn Backend>)> {
+        self.others.iter().map(|served| (served.chain.shard, served.clone() as Arc<dyn Backend>)).collect()
+    }
+
     fn panicked(&self, part: &'static str) {
         Handler::panicked(&*self.inbound, part);
     }
@@ -109,7 +165,19 @@ impl Backend for Served {
         deadline: Instant,
         visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
-        self.root().backend().submit(transactions, wait, deadline, visit)
+        if self.charter.is_whole() {
+            return self.host().backend().submit(transactions, wait, deadline, visit);
+        }
+        let (places, own, refused) = self.split(transactions);
+        let answers = self.host().backend().submit(own, wait, deadline, visit);
+        let merged = answers.map(|answers| {
+            let answered = places.into_iter().zip(answers);
+            let mut all: Vec<_> =
+                answered.chain(refused.into_iter().map(|(place, why)| (place, Submitted::Refused(why)))).collect();
+            all.sort_unstable_by_key(|(place, _)| *place);
+            all.into_iter().map(|(_, answer)| answer).collect()
+        });
+        merged.boxed()
     }
 
     fn submit_streaming(
@@ -119,23 +187,46 @@ impl Backend for Served {
         visit: &Arc<ClientSession>,
         done: SubmittedSink,
     ) {
-        self.root().backend().submit_streaming(transactions, wait, visit, done);
+        if self.charter.is_whole() {
+            return self.host().backend().submit_streaming(transactions, wait, visit, done);
+        }
+        let mut of_shards: BTreeMap<ShardId, (Vec<usize>, Vec<Addressed>)> = BTreeMap::new();
+        for (place, transaction) in transactions.into_iter().enumerate() {
+            let (places, own) = of_shards.entry(self.chain.genesis.shard_of(&transaction.sender())).or_default();
+            places.push(place);
+            own.push(transaction);
+        }
+        for (shard, (places, own)) in of_shards {
+            match self.hosted_shard(shard) {
+                Some(served) => {
+                    let done = done.clone();
+                    let done = Arc::new(move |index: usize, outcome| done(places[index], outcome));
+                    served.host().backend().submit_streaming(own, wait, visit, done);
+                }
+                None => places.into_iter().zip(own).for_each(|(place, transaction)| {
+                    let why = self.elsewhere(&transaction.sender()).to_string();
+                    done(place, Submitted::Refused(Refused::new("elsewhere", why)));
+                }),
+            }
+        }
     }
 
     fn left(&self, visit: &ClientSession) {
-        self.root().backend().left(visit);
+        self.host().backend().left(visit);
+        self.others.iter().for_each(|served| served.host().backend().left(visit));
     }
 
     fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
-        self.root().backend().busy(site)
+        self.host().backend().busy(site)
     }
 
     fn transaction(&self, id: &TxId) -> Result<TransactionStatus, BackendError> {
-        self.root().backend().transaction(id)
+        self.host().backend().transaction(id)
     }
 
     fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError> {
-        self.root().backend().read(subjects, at)
+        self.check(subjects.iter().map(Subject::account))?;
+        self.host().backend().read(subjects, at)
     }
 
     fn prove(
@@ -145,31 +236,38 @@ impl Backend for Served {
         deadline: Instant,
         address: IpAddr,
     ) -> BoxFuture<'static, Result<Proven, BackendError>> {
-        self.root().backend().prove(subjects, at, deadline, address)
+        if let Err(elsewhere) = self.check(subjects.iter().map(Subject::account)) {
+            return ready(Err(elsewhere)).boxed();
+        }
+        self.host().backend().prove(subjects, at, deadline, address)
     }
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError> {
-        self.root().backend().epoch_changes(from, limit)
+        self.host().backend().epoch_changes(from, limit)
     }
 
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError> {
-        self.root().backend().keys(listing)
+        self.check([listing.namespace])?;
+        self.host().backend().keys(listing)
     }
 
     fn grants(&self, listing: &GrantListing) -> Result<ListedGrants, BackendError> {
-        self.root().backend().grants(listing)
+        self.check([listing.account])?;
+        self.host().backend().grants(listing)
     }
 
     fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError> {
-        self.root().backend().balances(listing)
+        self.check([listing.account])?;
+        self.host().backend().balances(listing)
     }
 
     fn history(&self, history: &History) -> Result<KeyHistory, BackendError> {
-        self.root().backend().history(history)
+        self.check([history.namespace])?;
+        self.host().backend().history(history)
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {
-        self.root().backend().block(which)
+        self.host().backend().block(which)
     }
 
     fn account_transactions(
@@ -178,35 +276,36 @@ impl Backend for Served {
         before: Option<Place>,
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, BackendError> {
-        self.root().backend().account_transactions(id, before, limit)
+        self.check([*id])?;
+        self.host().backend().account_transactions(id, before, limit)
     }
 
     fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError> {
-        self.root().backend().receipt_proof(id)
+        self.host().backend().receipt_proof(id)
     }
 
     fn status(&self) -> Status {
-        self.root().backend().status()
+        self.host().backend().status()
     }
 
     fn in_force(&self) -> Option<InForce> {
-        self.root().backend().in_force()
+        self.host().backend().in_force()
     }
 
     fn committee(&self) -> Result<Committee, BackendError> {
-        self.root().backend().committee()
+        self.host().backend().committee()
     }
 
     fn governance(&self) -> Result<Governance, BackendError> {
-        self.root().backend().governance()
+        self.host().backend().governance()
     }
 
     fn final_block(&self, height: Height) -> Result<Option<FinalBlock>, BackendError> {
-        self.root().backend().final_block(height)
+        self.host().backend().final_block(height)
     }
 
     fn subscribe(&self) -> watch::Receiver<Newest> {
-        self.root().backend().subscribe()
+        self.host().backend().subscribe()
     }
 
     fn metrics(&self) -> String {

@@ -8,8 +8,9 @@ use rustorium_execution::{
 use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochTransition, Genesis, Hash,
-    Header, Height, NEWEST_VERSION, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
+    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Charter, Cursor, End, Epoch, EpochTransition, Genesis,
+    Hash, Header, Height, NEWEST_VERSION, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet,
+    View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct Context {
     pub parameters_since: Epoch,
     /// The genesis' chain parameters.
     genesis_parameters: Arc<Parameters>,
+    /// The shard's accounts.
+    pub charter: Charter,
     /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
     pub hashes: ChainHashes,
     /// The facts of the epoch, which from version 2 on the boundary before it names by their hash.
@@ -63,7 +66,8 @@ impl Context {
         let state = rustorium_execution::genesis(genesis, shard);
         let chain = rustorium_crypto::chain_id(genesis);
         let own = key.as_ref().map(SigningKey::public);
-        let (committee, places) = members(chain, (shard, Epoch(0)), &genesis.validators, own);
+        let validators = genesis.committee(shard);
+        let (committee, places) = members(chain, (shard, Epoch(0)), &validators, own);
         let drawn = genesis.rules().draws_leaders();
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         let term = term_of(&state.header, &genesis.parameters);
@@ -71,7 +75,7 @@ impl Context {
             leaders,
             drawn,
             committee: Arc::new(committee),
-            validators: Arc::new(genesis.validators.clone()),
+            validators: Arc::new(validators),
             places,
             start_ms: genesis.time_ms,
             key,
@@ -81,6 +85,7 @@ impl Context {
             parameters: genesis.parameters.clone(),
             parameters_since: Epoch(0),
             genesis_parameters: Arc::new(genesis.parameters.clone()),
+            charter: genesis.charter(shard),
             hashes: rustorium_execution::hashes(genesis, shard),
             term,
             genesis_header: state.header,
@@ -162,6 +167,7 @@ impl Context {
             parameters,
             parameters_since,
             genesis_parameters: self.genesis_parameters.clone(),
+            charter: self.charter,
             hashes: ChainHashes {
                 chain: self.hashes.chain,
                 validator_set: term.validators,

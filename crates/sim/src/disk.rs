@@ -70,7 +70,7 @@ impl SimDisk {
     /// Returns the committee of an epoch that has begun here; `None` if it hasn't. Errors: those of the store.
     pub fn committee(&self, chain: &Chain, epoch: Epoch) -> Result<Option<ValidatorSet>, StoreError> {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else {
-            return Ok(Some(chain.genesis.validators.clone()));
+            return Ok(Some(chain.genesis.committee(chain.shard)));
         };
         Ok(self.store().epoch(before)?.map(|change| change.validators().clone()))
     }

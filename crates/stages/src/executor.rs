@@ -26,8 +26,8 @@ use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_txpool::AccountView;
 use rustorium_types::{
-    AccountId, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters, ResultClaim, StateKey, TxId,
-    ValidatorSet,
+    AccountId, Charter, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters, ResultClaim,
+    StateKey, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -157,7 +157,9 @@ impl Executor {
         let activating = self.activating.as_ref().map(|activating| (activating, &self.store));
         let first = &*self.context.validators;
         let decided = self.decided.as_deref();
-        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating, first, decided };
+        let charter = &self.context.charter;
+        let basis =
+            Basis { parameters: &parameters, charter, previous_root, parent_claim, rooted, activating, first, decided };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
         let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
@@ -212,6 +214,8 @@ impl Executor {
 pub struct Basis<'a> {
     /// The chain's parameters.
     pub parameters: &'a Parameters,
+    /// The shard's accounts.
+    pub charter: &'a Charter,
     /// Result root of the height below.
     pub previous_root: Hash,
     /// Result root that the parent's header claims. The order of lanes follows from it (R50).
@@ -256,9 +260,9 @@ pub fn execute_and_store(
     let header = &block.header;
     let inline_ids: Vec<TxId> = block.inline.iter().map(|one| id_on(&header.chain, one)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-    let Basis { parameters, previous_root, parent_claim, rooted, activating, decided, .. } = *basis;
+    let Basis { parameters, charter, previous_root, parent_claim, rooted, activating, decided, .. } = *basis;
     let transactions = arrange((header, &parent_claim), inline, &job.payload);
-    let input = Input { header, parameters, previous_root, transactions };
+    let input = Input { header, parameters, charter, previous_root, transactions };
     let execution = execute_with(&input, &StoredState(store), keys, provers)
         .map_err(|error| read_code(store, "store-failed", &error))?;
     let executed_in = started.elapsed();

@@ -19,9 +19,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Operation2, Outcome,
-    Parameters, PublicKey, ResultClaim, Signature, SystemSender, TRANSACTION_VERSION, Transaction, ValidatorIndex,
-    ValidatorSet, VoteBody, VoteKind, quorum,
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, Charter, End, Genesis, Header, Operation, Operation2,
+    Outcome, Parameters, PublicKey, ResultClaim, Signature, SystemSender, TRANSACTION_VERSION, Transaction,
+    ValidatorIndex, ValidatorSet, VoteBody, VoteKind, quorum,
 };
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ impl Plan {
         }
         (first.transactions, first.declared_work) = (weight.transactions, weight.work);
         first.payload_root = payload_root(&inline, &parent.cursors, &parent.cursors);
-        let done = executed(&first, &inline, &base, store, &context.parameters)?;
+        let done = executed(&first, &inline, &base, store, (&context.parameters, &context.charter))?;
         let record = match committee_of(&done.diff) {
             Some(bytes) => CommitteeRecord::from_bytes(bytes).map_err(|error| refused(error.to_string()))?,
             None => return Err(refused("the plan doesn't change the committee: replace a key that is retired")),
@@ -156,13 +156,13 @@ impl Plan {
                 finalization: last.then(|| certificate.clone()),
                 end: last.then(|| end.clone()),
             };
-            let parameters = &self.context.parameters;
+            let (parameters, charter) = (&self.context.parameters, &self.context.charter);
             // The owners change the committee, and then no boundary ends version 1.
             let (rooted, activating) = (parameters.state_roots, None);
             let first = &*self.context.validators;
             // No seat acts in these blocks.
             let decided = None;
-            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first, decided };
+            let basis = Basis { parameters, charter, previous_root, parent_claim, rooted, activating, first, decided };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
@@ -254,11 +254,12 @@ fn executed(
     inline: &[Transaction],
     base: &Tip,
     store: &dyn Store,
-    parameters: &Parameters,
+    (parameters, charter): (&Parameters, &Charter),
 ) -> Result<Execution, NodeError> {
     let ids = inline.iter().map(|transaction| id_on(&header.chain, transaction));
     let transactions = arrange::<CheckedBatch>((header, &base.header.result.root), ids.zip(inline), &[]);
-    let input = Input { header, parameters, previous_root: base.result_root, transactions };
+    let previous_root = base.result_root;
+    let input = Input { header, parameters, charter, previous_root, transactions };
     let done =
         execute(&input, &StoredState(store)).map_err(|error| NodeError::new("store-failed", error.to_string()))?;
     if let Some((id, skip)) = done.skipped.first() {

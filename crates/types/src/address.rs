@@ -15,10 +15,18 @@ pub struct AccountId(pub [u8; 32]);
 /// The account of the chain's own state. No key belongs to it, so nobody can act for it.
 pub const SYSTEM_ACCOUNT: AccountId = AccountId([0; 32]);
 
+/// Zero bytes at the start of the system's ids.
+const SYSTEM_ZEROS: usize = 23;
+
 impl AccountId {
     /// The home region's byte.
     pub fn region(&self) -> u8 {
         self.0[0]
+    }
+
+    /// Tells if the id is one of the system's: each shard has its own, and no cut divides them.
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with(&[0; SYSTEM_ZEROS])
     }
 
     /// Parses an `rs1…` address. Errors: another prefix, a wrong checksum, or a length other than 32 bytes.

@@ -7,6 +7,7 @@ use crate::codec::{BoundedBytes, BoundedVec};
 use crate::ids::AssetId;
 use crate::limits::*;
 use crate::rules::Rules;
+use crate::shards::GenesisShard;
 use crate::transaction::PublicKey;
 use borsh::io::{Error, ErrorKind, Read, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -296,6 +297,8 @@ pub struct Genesis {
     pub pools: BoundedVec<GenesisPool, POOLS_MAX>,
     /// The sponsors. Version 1 has none, and its encoding ends before them.
     pub sponsors: BoundedVec<GenesisSponsor, GENESIS_SPONSORS_MAX>,
+    /// The shards, by their numbers. A chain that begins with one shard lists none, and its encoding ends before them.
+    pub shards: BoundedVec<GenesisShard, GENESIS_SHARDS_MAX>,
 }
 
 impl Genesis {
@@ -309,8 +312,25 @@ impl BorshSerialize for Genesis {
     fn serialize<W: Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
         let head = (self.version, &self.name, self.time_ms, &self.parameters);
         BorshSerialize::serialize(&(head, &self.validators, &self.accounts, &self.pools), writer)?;
-        if has_sponsors(self.version) { BorshSerialize::serialize(&self.sponsors, writer) } else { Ok(()) }
+        if !has_sponsors(self.version) {
+            return Ok(());
+        }
+        BorshSerialize::serialize(&self.sponsors, writer)?;
+        if self.shards.is_empty() { Ok(()) } else { BorshSerialize::serialize(&self.shards, writer) }
     }
+}
+
+/// Reads the list of shards, which is missing where it is empty. Errors: an empty list that is written down.
+fn read_shards<R: Read>(reader: &mut R) -> borsh::io::Result<BoundedVec<GenesisShard, GENESIS_SHARDS_MAX>> {
+    let mut first = [0];
+    if reader.read(&mut first)? == 0 {
+        return Ok(BoundedVec::default());
+    }
+    let shards = BoundedVec::deserialize_reader(&mut first.as_slice().chain(reader))?;
+    if shards.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidData, "the genesis has an empty list of shards"));
+    }
+    Ok(shards)
 }
 
 /// Tells if the encoding of a genesis of this version has sponsors.
@@ -326,6 +346,7 @@ impl BorshDeserialize for Genesis {
         if (version >= Rules::V2.version()) != parameters.min_epoch_ms.is_some() {
             return Err(Error::new(ErrorKind::InvalidData, UNRELEASED));
         }
+        let second = has_sponsors(version);
         Ok(Self {
             version,
             name,
@@ -334,11 +355,8 @@ impl BorshDeserialize for Genesis {
             validators: BoundedVec::deserialize_reader(reader)?,
             accounts: BoundedVec::deserialize_reader(reader)?,
             pools: BoundedVec::deserialize_reader(reader)?,
-            sponsors: if has_sponsors(version) {
-                BoundedVec::deserialize_reader(reader)?
-            } else {
-                BoundedVec::default()
-            },
+            sponsors: if second { BoundedVec::deserialize_reader(reader)? } else { BoundedVec::default() },
+            shards: if second { read_shards(reader)? } else { BoundedVec::default() },
         })
     }
 }

@@ -86,6 +86,8 @@ pub const SUBTREE_LEAVES_MAX: usize = 4096;
 pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;
 /// Sponsors in a genesis.
 pub const GENESIS_SPONSORS_MAX: usize = 256;
+/// Shards that a chain can begin with: as many as one node hosts (S10).
+pub const GENESIS_SHARDS_MAX: usize = 16;
 /// Bytes of an encoded genesis.
 pub const GENESIS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a name (validator, region, chain).

@@ -18,7 +18,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 const FIRST_TAG: u16 = 0;
 
 /// A shard's accounts, besides the system's (S3). Its hash is `Header::shard_map` from version 2 on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Charter {
     /// The shard.
     pub shard: ShardId,
@@ -31,14 +31,28 @@ pub struct Charter {
 }
 
 impl Charter {
+    /// The charter of the root shard of a chain that has no other.
+    pub const ONE_SHARD: Self = Self::whole(ShardId::ROOT);
+
     /// Returns the charter of a shard that has all accounts.
     pub const fn whole(shard: ShardId) -> Self {
         Self { shard, from: AccountId([0; 32]), to: None, generation: 0 }
     }
 
+    /// Tells if the shard has all accounts.
+    pub fn is_whole(&self) -> bool {
+        self.from == AccountId::default() && self.to.is_none()
+    }
+
     /// Tells if an account is the shard's.
     pub fn has(&self, account: &AccountId) -> bool {
         *account >= self.from && self.to.is_none_or(|to| *account < to)
+    }
+
+    /// S3: tells if the shard executes, serves and proves what belongs to an id: that of an account of its own, or of the
+    /// system.
+    pub fn serves(&self, id: &AccountId) -> bool {
+        self.has(id) || id.is_system()
     }
 }
 

@@ -411,6 +411,8 @@ pub enum FailureCode {
     TooSoon = 49,
     /// Owners of this chain can't replace operators, or seats decided about operators last (V48).
     NotLost = 50,
+    /// Another shard has an account or a leaf that the operation concerns.
+    CrossShard = 51,
 }
 
 /// Result of a transaction that has a receipt.

@@ -35,6 +35,7 @@ from rustorium.cli import (
     recover,
     replay,
     schema,
+    shard,
     signer,
     sim,
     snapshot,
@@ -93,6 +94,7 @@ app.add_typer(committee.group, name="node")
 app.add_typer(govern.group, name="govern")
 app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")
+app.add_typer(shard.group, name="shard")
 app.add_typer(group_needing_node(recover.group), name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(metrics.group, name="metrics")

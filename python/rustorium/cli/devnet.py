@@ -24,6 +24,9 @@ def devnet(
         str,
         typer.Option("--regions", help="Region names, comma-separated. Links between known cloud regions are delayed."),
     ] = "local",
+    shards: Annotated[
+        int, typer.Option("--shards", min=1, max=16, help="Number of shards; every validator hosts all of them.")
+    ] = 1,
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
     state: Annotated[
         Path | None,
@@ -78,6 +81,7 @@ def devnet(
                     root,
                     nodes=nodes,
                     regions=names,
+                    shards=shards,
                     accounts=accounts,
                     matrix=rtt_matrix,
                     durability=durability,

@@ -9,7 +9,7 @@ from typer.core import TyperArgument, TyperGroup
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("devnet",),
-    "Use the ledger": ("keys", "account", "tx", "query", "block", "wallet", "zk"),
+    "Use the ledger": ("keys", "account", "tx", "query", "block", "shard", "wallet", "zk"),
     "Check what nodes say": ("verify", "checkpoint", "genesis"),
     "Run a node": ("init", "start", "config", "doctor", "systemd", "upgrade", "signer", "admin", "audit"),
     "Run a net": ("testnet", "node", "govern", "followers"),

@@ -31,6 +31,9 @@ def gen(
         str, typer.Option("--regions", help="Region names, comma-separated; they are assigned to the hosts in turn.")
     ] = "local",
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
+    shards: Annotated[
+        int, typer.Option("--shards", min=1, max=16, help="Number of shards; every validator hosts all of them.")
+    ] = 1,
     operators: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +89,7 @@ def gen(
         operator_quorum=quorum,
         preset=preset,
         cores=cores,
+        shards=shards,
     )
     root = out.expanduser().absolute()
     make_folder(root)

@@ -62,7 +62,8 @@ class AsyncClient(SigningMethods):
             await stream.aclose()
         await self._witnesses.aclose()
         await self._transport.aclose()
-        if self._light is not None:
-            # If the disk is full, the next start fetches the same epoch changes again.
-            with contextlib.suppress(OSError):
-                self._light.save_trust()
+        for part in self._parts.values():
+            if part._light is not None:
+                # If the disk is full, the next start fetches the same epoch changes again.
+                with contextlib.suppress(OSError):
+                    part._light.save_trust()

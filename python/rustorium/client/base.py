@@ -4,10 +4,12 @@ Invariants: given a genesis or checkpoint, every answer that comes with a proof 
 returned.
 """
 
+import copy
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import anyio
 import httpx2
@@ -27,12 +29,14 @@ from rustorium.client.transport import Transport
 from rustorium.client.trust import translate_errors
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
-from rustorium.types import NodeStatus, Receipt
+from rustorium.records import Rows
+from rustorium.types import NodeStatus, Receipt, ShardFacts
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
 DIGEST_DIGITS = 64
+ACCOUNT_PATH = re.compile(r"/v1/accounts/([^/]+)")
 SECOND_VERSION = 2
 """The first protocol version whose transactions several keys can sign."""
 
@@ -78,11 +82,63 @@ class ClientBase:
                 f"the checkpoint is of another chain ({self.light.chain}) than the genesis ({self._chain}): give those "
                 "of one chain"
             )
+        self._shards = _native.Shards(self._genesis) if self._genesis is not None else None
+        self._shard = 0 if self._checkpoint is None else self.light.shard
+        self._parts: dict[int, Any] = {self._shard: self}
         self._known_version_2 = False
         self._streams: list[EventStream] = []
         self._floors = Floors()
+        self._transport = self._transport.for_shard(self._shard)
+        self._sender = self._new_sender()
+
+    def _new_sender(self) -> Sender:
         check = self._check_receipt if self._trusts() else None
-        self._sender = Sender(self._transport, check, self.chain, self._has_version_2)
+        return Sender(self._transport, check, self.chain, self._has_version_2)
+
+    @property
+    def shard(self) -> int:
+        """The shard that calls without an account are about, such as `status`, `block` and events."""
+        return self._shard
+
+    @property
+    def shards(self) -> int:
+        """The number of the net's shards, by the genesis; 1 without one."""
+        return len(self._shards) if self._shards is not None else 1
+
+    def in_shard(self, shard: int) -> Self:
+        """Returns this client for calls that name no account: they are about another shard then. It shares connections,
+        key and state with this one, which is the one to be closed. Errors: UsageError, GenesisNeeded."""
+        arguments.whole(shard, "shard")
+        if (known := cast(Self | None, self._parts.get(shard))) is not None:
+            return known
+        if self._shards is None:
+            raise GenesisNeeded(f"only the genesis tells how to check shard {shard}: give genesis=PATH to the client")
+        if not 0 <= shard < len(self._shards):
+            raise UsageError(f"the net has the shards 0 to {len(self._shards) - 1}, not {shard}")
+        part = copy.copy(self)
+        part._shard, part._light, part._known_version_2 = shard, None, False
+        part._checkpoint = None
+        part._transport = self._transport.for_shard(shard)
+        part._sender = part._new_sender()
+        self._parts[shard] = part
+        return part
+
+    def shard_list(self) -> Rows[ShardFacts]:
+        """Returns the shards that the net begins with, by the genesis alone. Errors: GenesisNeeded."""
+        if self._shards is None:
+            raise GenesisNeeded("only the genesis lists the shards: give genesis=PATH to the client")
+        listed = self._shards.list()
+        above = [first for first, _ in listed[1:]]
+        parts = zip(listed, [*above, None], strict=True)
+        return Rows(ShardFacts(shard, first, to, tuple(names)) for shard, ((first, names), to) in enumerate(parts))
+
+    def shard_of(self, address: str) -> int:
+        """Returns the number of the shard that has an account, by the genesis. Errors: UsageError."""
+        return self._shards.of(address_of(address)) if self._shards is not None else self._shard
+
+    def _part_of(self, address: str) -> Self:
+        """Returns the part of this client for the shard that has an account. A seat's is the root shard's."""
+        return self.in_shard(self.shard_of(address)) if self.shards > 1 else self
 
     def __repr__(self) -> str:
         """Names the endpoints and the chain, but no secret."""
@@ -110,9 +166,15 @@ class ClientBase:
             anchor,
             checkpoint=checkpoint,
             trust_period_s=self._trust_period_s,
-            trust_file=self._trust_file,
+            trust_file=self._trust_path(),
+            shard=0 if checkpoint else self._shard,
             fetch=self._fetch_changes,
         )
+
+    def _trust_path(self) -> Path | None:
+        """Each shard but the root has a trust file of its own, beside the root's."""
+        file = self._trust_file
+        return file if file is None or not self._shard else file.with_name(f"{file.name}.shard-{self._shard}")
 
     async def status(self) -> NodeStatus:
         """Returns the nearest node's report about itself."""
@@ -220,8 +282,11 @@ class ClientBase:
         params: dict[str, str | int] | None = None,
         absent: bool = False,
     ) -> tuple[T, str]:
-        """Returns the parsed answer and the URL of the node that gave it."""
-        return await self._transport.get_from(what, path, self._deadline(None), params=params, absent=absent)
+        """Returns the parsed answer and the URL of the node that gave it. A path of an account is asked for in its
+        shard."""
+        named = ACCOUNT_PATH.match(path)
+        part = self._part_of(named[1]) if named is not None else self
+        return await part._transport.get_from(what, path, self._deadline(None), params=params, absent=absent)
 
 
 def content_or_path(given: bytes | str | Path, name: str) -> bytes | Path:

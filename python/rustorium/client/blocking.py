@@ -3,6 +3,7 @@
 Invariants: the same method names, arguments, results and errors; usable from any thread.
 """
 
+import copy
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from rustorium.types import (
     ProvenState,
     Receipt,
     ReceiptPage,
+    ShardFacts,
     SignedTransaction,
     Subject,
     SubjectContent,
@@ -58,6 +60,8 @@ class Client(BlockingSigning):
     ResourceWarning. `AsyncClient` describes the methods."""
 
     _loop: LoopThread | None = None
+    _whole: "Client | None" = None
+    """The client that this one is a part of, which is the one to be closed."""
 
     def __init__(
         self,
@@ -126,11 +130,11 @@ class Client(BlockingSigning):
 
     def close(self) -> None:
         """Closes all connections and ends the thread; idempotent."""
-        if self._loop is not None:
+        if self._loop is not None and self._whole is None:
             self._loop.close()
 
     def __del__(self) -> None:
-        if self._loop is not None:
+        if self._loop is not None and self._whole is None:
             self._loop.forgotten()
 
     def sign(
@@ -408,6 +412,31 @@ class Client(BlockingSigning):
     def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
         """Returns the records of transfers from number `first` on; unproven."""
         return self._call(self._client.pool_records, pool, first, limit)
+
+    @property
+    def shard(self) -> int:
+        """The shard that calls without an account are about."""
+        return self._client.shard
+
+    @property
+    def shards(self) -> int:
+        """The number of the net's shards, by the genesis; 1 without one."""
+        return self._client.shards
+
+    def shard_list(self) -> Rows[ShardFacts]:
+        """Returns the shards that the net begins with, by the genesis alone."""
+        return self._client.shard_list()
+
+    def shard_of(self, address: str) -> int:
+        """Returns the number of the shard that has an account, by the genesis."""
+        return self._client.shard_of(address)
+
+    def in_shard(self, shard: int) -> Self:
+        """Returns this client for calls that name no account: they are about another shard then. Close this one."""
+        client = self._client.in_shard(shard)
+        part = copy.copy(self)
+        part._client, part._whole = client, self._whole or self
+        return part
 
     @property
     def light(self) -> LightClient:

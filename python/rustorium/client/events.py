@@ -188,7 +188,7 @@ class _Link:
         headers |= bearing(endpoint.token)
         request = transport.http.build_request(
             "GET",
-            f"{endpoint.url}/v1/events",
+            transport.url(endpoint, "/v1/events"),
             params={"filter": filter},
             headers=headers,
             timeout=httpx2.Timeout(READ_ATTEMPT_S, read=SILENCE_S_MAX),

@@ -50,14 +50,19 @@ FIRST_CHANGES_BYTES_MAX = 4 * 1024 * 1024
 """Maximum number of bytes of epoch changes that are kept for proof files: some thousand epochs of four validators."""
 
 
+OTHER_SHARD = "other-shard"
+"""Code of the refusal of a proof of another shard."""
+
+
 class LightClient:
     """Checks proofs of one chain.
 
     `anchor`: path or canonical bytes of the genesis; with `checkpoint=True` path or content of a checkpoint file.
     `trust_period_s`: committees that retired longer ago are not trusted. The default is 30 days when starting from a
     checkpoint or trust file, and no limit (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the
-    followed committees and the newest verified height for the next start; it can also be a checkpoint file. Errors:
-    VerificationFailed, UsageError, HomeMissing and HomeError with the fault in a genesis file, OSError."""
+    followed committees and the newest verified height for the next start; it can also be a checkpoint file. `shard`:
+    the shard that is followed from a genesis; a checkpoint and a trust file name theirs. Errors: VerificationFailed,
+    UsageError, HomeMissing and HomeError with the fault in a genesis file, OSError."""
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class LightClient:
         trust_period_s: float | None = None,
         trust_file: str | Path | None = None,
         fetch: FetchChanges | None = None,
+        shard: int = 0,
     ) -> None:
         if trust_period_s is not None:
             arguments.number(trust_period_s, "trust_period_s", "seconds")
@@ -75,7 +81,10 @@ class LightClient:
         given = anchor if not isinstance(anchor, bytes) else None
         if not isinstance(anchor, bytes):
             anchor = Path(anchor).read_bytes() if checkpoint else read_genesis(Path(anchor))
-        start = partial(from_checkpoint if checkpoint else from_genesis, anchor, trust_period_s)
+        arguments.whole(shard, "shard")
+        start = partial(from_checkpoint, anchor, trust_period_s)
+        if not checkpoint:
+            start = partial(from_genesis, anchor, trust_period_s, shard)
         self._trust_file = TrustFile(arguments.path(trust_file, "trust_file")) if trust_file is not None else None
         try:
             self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
@@ -156,7 +165,7 @@ class LightClient:
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
-        facts = json.loads(translate_errors(_native.genesis_state, self._genesis, items))
+        facts = json.loads(translate_errors(_native.genesis_state, self._genesis, items, self.shard))
         return _verified_proof(facts, b"", None, proven=False).state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
@@ -180,7 +189,17 @@ class LightClient:
             content = Path(content).read_bytes()
         if not isinstance(content, bytes) and not hasattr(content, "read"):
             raise arguments.refused("content", "bytes, a path or an open file", content)
-        opened = io.BytesIO(content) if isinstance(content, bytes) else cast(BinaryIO, content)
+        content = cast(bytes | BinaryIO, content)
+        try:
+            return self._show_opened(content, max_age_s)
+        except ProofRefused as error:
+            other = self._for_file(content) if error.code == OTHER_SHARD and isinstance(content, bytes) else None
+            if other is None:
+                raise
+            return other.show_file(content, max_age_s=max_age_s)
+
+    def _show_opened(self, content: bytes | BinaryIO, max_age_s: float | None) -> VerifiedProof:
+        opened = io.BytesIO(content) if isinstance(content, bytes) else content
         file, epochs = prooffile.read(opened, self._follow_where_new)
         self._require_chain(file.facts.get("chain"))
         # The next reader of the file knows no headers, so every byte of the proof must be valid.
@@ -194,6 +213,14 @@ class LightClient:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return self.typed(facts, content if isinstance(content, bytes) else b"")
+
+    def _for_file(self, content: bytes) -> "LightClient | None":
+        """Returns a light client of the shard that a proof file names, from the same genesis; `None` if there is
+        none."""
+        shard = prooffile.parse(content).facts.get("shard")
+        if self._genesis is None or type(shard) is not int or not 0 <= shard < len(_native.Shards(self._genesis)):
+            return None
+        return LightClient(self._genesis, shard=shard) if shard != self.shard else None
 
     def typed(self, facts: dict[str, Any], file: bytes = b"") -> VerifiedProof:
         """Converts the facts of a checked proof into typed values, with the signers of its header."""
@@ -284,7 +311,7 @@ class LightClient:
     def _check_from_genesis(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
         # Checks from the genesis, like the file's readers do: the light client keeps only a few of the committees that
         # it followed.
-        light = _native.Light.from_genesis(genesis)
+        light = _native.Light.from_genesis(genesis, None, self.shard)
         for change in epochs:
             translate_errors(light.follow, change, now_ms())
         translate_errors(light.check, proof, now_ms())

@@ -18,6 +18,7 @@ from rustorium.client.keys import Key
 from rustorium.client.moments import moment
 from rustorium.client.sender import check_operations
 from rustorium.client.settings import acting
+from rustorium.client.shards import in_shard_of, of_sender
 from rustorium.client.signingfile import SigningFile
 from rustorium.client.submit import MILESTONES
 from rustorium.client.transactions import succeeded
@@ -97,6 +98,7 @@ class SigningMethods(ConvenienceMethods):
             return await anyio.to_thread.run_sync(file.sign, signer)
         return file.sign(signer)
 
+    @in_shard_of("file", of_sender)
     async def send_file(self, file: SigningFile, *, wait: Wait = "final", timeout_s: float | None = None) -> Submitted:
         """Sends a file's transaction. The same file can be sent again: it is executed once.
 

@@ -20,6 +20,7 @@ from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
 from rustorium.client.light import check_age
+from rustorium.client.shards import in_shard_of, of_signer, of_subject, of_subjects
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import translate_errors
@@ -84,6 +85,7 @@ class StateMethods(BlockMethods):
             return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
         return _value(await self.held(subject, at=at))
 
+    @in_shard_of("subject", of_subject)
     async def held(self, subject: Subject, *, at: str | int = "latest") -> SubjectContent:
         """Returns a subject's content at "latest", "proven" or a height; the node's claim, nothing is checked.
 
@@ -172,6 +174,7 @@ class StateMethods(BlockMethods):
         assert isinstance(found, Balance)
         return found
 
+    @in_shard_of("subjects", of_subjects)
     async def prove(
         self,
         subjects: Sequence[Subject],
@@ -193,6 +196,7 @@ class StateMethods(BlockMethods):
         file = await light.file(proof, facts)
         return ProvenState(state.at, state.claim, state.items, file)
 
+    @in_shard_of("key", of_signer)
     async def write_with_proof(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
     ) -> WriteProof:
@@ -220,6 +224,7 @@ class StateMethods(BlockMethods):
         Errors: VerificationFailed, GenesisNeeded."""
         return self.light.show_file(arguments.content(proof, "proof"))
 
+    @in_shard_of("subjects", of_subjects)
     async def proven(
         self,
         subjects: Sequence[Subject],
@@ -262,6 +267,12 @@ class StateMethods(BlockMethods):
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
         shard = self.light.shard
+        others = {self.shard_of(one.account) for one in subjects} - {shard}
+        if others and self.shards > 1:
+            raise UsageError(
+                f"a proof is about accounts of one shard, and these are in shards {shard} and "
+                f"{', '.join(map(str, sorted(others)))}: ask for those of each shard apart"
+            )
         self._floors.show(shard, self.light.verified_height)
         least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:

@@ -3,10 +3,11 @@
 Invariants: transactions are signed on this machine; a receipt's proof is checked before it is returned.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import anyio
 from anyio import to_thread
@@ -19,6 +20,7 @@ from rustorium.client.base import ClientBase, address_of, hex_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
+from rustorium.client.shards import in_shard_of, of_sender, of_signer
 from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import translate_errors
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
@@ -39,12 +41,14 @@ AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
 class TransactionMethods(ClientBase):
     """The client's methods about transactions."""
 
+    @in_shard_of("key", of_signer)
     async def sign(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
     ) -> SignedTransaction:
         """Signs with the account's next nonce, which counts as used from then on. Errors: UsageError, NotFound."""
         return (await self._sender.sign([operations], self._signer(key), self._lifetime_s(timeout_s)))[0]
 
+    @in_shard_of("transaction", of_sender)
     async def submit_transaction(
         self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> Submitted:
@@ -67,12 +71,26 @@ class TransactionMethods(ClientBase):
         deadline = self._deadline_ms(timeout_ms)
         arguments.one_of(wait, MILESTONES, "wait")
         arguments.many(transactions, "transactions", "signed transactions")
-        results: list[Result] = []
-        for group in wire.groups(list(transactions)):
-            results += await self._sender.submit(group, wait, deadline)
-        self._wrote_all(results)
-        return results
+        given = list(transactions)
+        results: list[Result | None] = [None] * len(given)
+        for part, places in self._by_part(given):
+            wanted = iter(places)
+            for group in wire.groups([given[place] for place in places]):
+                for result in await part._sender.submit(group, wait, deadline):
+                    results[next(wanted)] = result
+        done = [result for result in results if result is not None]
+        self._wrote_all(done)
+        return done
 
+    def _by_part(self, transactions: Sequence[SignedTransaction]) -> list[tuple[Self, list[int]]]:
+        """Returns the places of the transactions for each shard's part of the client."""
+        parts: dict[int, tuple[Self, list[int]]] = {}
+        for place, transaction in enumerate(transactions):
+            part = self._part_of(transaction.sender)
+            parts.setdefault(part.shard, (part, []))[1].append(place)
+        return list(parts.values())
+
+    @in_shard_of("key", of_signer)
     async def send(
         self,
         operations: Sequence[Operation],
@@ -104,6 +122,7 @@ class TransactionMethods(ClientBase):
             await anyio.sleep(pause)
         raise AssertionError("the pauses never end")
 
+    @in_shard_of("key", of_signer)
     async def send_many(
         self,
         transactions: Iterable[Sequence[Operation]],
@@ -259,14 +278,20 @@ class TransactionMethods(ClientBase):
 
         Errors: VerificationFailed if no node's proof is valid."""
         identity = hex_of(transaction, "a transaction id")
-        try:
-            if verify and self._trusts():
-                return await self._transport.first(
-                    partial(self._ask_status, identity), self._deadline(None), absent=True
-                )
-            return await self._read(wire.transaction_status, f"/v1/transactions/{identity}", absent=True)
-        except NotFound:
-            return TransactionStatus(transaction, "unknown")
+        for part in self._all_parts():
+            try:
+                if verify and part._trusts():
+                    return await part._transport.first(
+                        partial(part._ask_status, identity), self._deadline(None), absent=True
+                    )
+                return await part._read(wire.transaction_status, f"/v1/transactions/{identity}", absent=True)
+            except NotFound:
+                continue
+        return TransactionStatus(transaction, "unknown")
+
+    def _all_parts(self) -> list[Self]:
+        """Returns this part of the client and then those for the other shards: an id doesn't tell the sender."""
+        return [self, *(self.in_shard(shard) for shard in range(self.shards) if shard != self.shard)]
 
     async def _ask_status(self, identity: str, endpoint: Endpoint) -> TransactionStatus:
         body = await self._ask_proof(identity, endpoint)
@@ -332,8 +357,15 @@ class TransactionMethods(ClientBase):
         """Returns the proof file of a certified transaction: the transaction and its certified receipt.
 
         Errors: NotFound, NotReady if it isn't certified yet, VerificationFailed, GenesisNeeded."""
-        light = self.light
         identity = hex_of(transaction, "a transaction id")
+        *others, last = self._all_parts()
+        for part in others:
+            with contextlib.suppress(NotFound):
+                return await part._prove(identity)
+        return await last._prove(identity)
+
+    async def _prove(self, identity: str) -> bytes:
+        light = self.light
 
         async def ask(endpoint: Endpoint) -> tuple[bytes, dict[str, Any]] | None:
             return await self._prove_executed(identity, await self._ask_proof(identity, endpoint))

@@ -4,8 +4,10 @@ Invariants: all requests are repeatable (reads, and submissions of the same byte
 as it demanded.
 """
 
+import copy
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -43,6 +45,21 @@ and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that h
 restarting, and has until the deadline."""
 
 
+ROOT = "/v1"
+"""The API's paths of the root shard begin with this."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What a client's connections have shown, whatever shard they asked about."""
+
+    probed: bool
+    """The round trips are measured."""
+    met: bool = False
+    """Any node has answered."""
+    closed: bool = False
+
+
 class Transport:
     """The HTTP side of one client."""
 
@@ -61,11 +78,9 @@ class Transport:
             if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
                 raise UsageError(f"{url!r} is not the URL of an HTTP API: give one such as http://127.0.0.1:26651")
         self.endpoints = Endpoints(tokens_by_url(urls, token))
-        self._probed = len(self.endpoints.all) == 1
+        self.known = Known(len(self.endpoints.all) == 1)
         self._probing = anyio.Lock()
-        self._closed = False
-        self._met = False
-        """`True` once any node has answered."""
+        self._prefix = ROOT
         self.http = httpx2.AsyncClient(
             transport=transport,
             verify=verifying(urls, tls),
@@ -79,17 +94,28 @@ class Transport:
 
     async def aclose(self) -> None:
         """Closes all connections. Requests raise UsageError from now on."""
-        self._closed = True
+        self.known.closed = True
         await self.http.aclose()
+
+    def for_shard(self, shard: int) -> Self:
+        """Returns the same connections, on which each request about the state or the chain is about this shard."""
+        part = copy.copy(self)
+        part._prefix = f"{ROOT}/shards/{shard}" if shard else ROOT
+        return part
+
+    def url(self, endpoint: Endpoint, path: str) -> str:
+        """Returns the URL of a path of the API at a node."""
+        asked = self._prefix + path.removeprefix(ROOT) if path.startswith(f"{ROOT}/") else path
+        return endpoint.url + asked
 
     async def order(self, deadline: float = math.inf) -> list[Endpoint]:
         """Returns the nodes, nearest first; measures them on first use, in at most half of the time until the
         deadline."""
-        if not self._probed:
+        if not self.known.probed:
             async with self._probing:
-                if not self._probed:
+                if not self.known.probed:
                     await self._probe(min(PROBE_S, (deadline - anyio.current_time()) / 2))
-                    self._probed = True
+                    self.known.probed = True
         return self.endpoints.order(anyio.current_time())
 
     async def get(
@@ -166,7 +192,7 @@ class Transport:
     def is_stopped(self, causes: Mapping[str, str], start: float, deadline: float) -> bool:
         """Returns whether a call that began at `start` gives up, because no node has ever answered and all refuse
         connections. `causes`: why the connection to each endpoint failed just now, by URL."""
-        if self._met or any(causes.get(endpoint.url) != REFUSED for endpoint in self.endpoints.all):
+        if self.known.met or any(causes.get(endpoint.url) != REFUSED for endpoint in self.endpoints.all):
             return False
         return anyio.current_time() - start >= max(REFUSED_S_MIN, (deadline - start) / REFUSED_SHARE)
 
@@ -197,7 +223,7 @@ class Transport:
         trip. `named`: the sentence of a problem document, which is the node's, is introduced by the node's URL.
 
         Errors: Unreachable, TlsRefused, or that of the node's problem document."""
-        if self._closed:
+        if self.known.closed:
             raise UsageError("the client is closed: make another one")
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
@@ -205,7 +231,7 @@ class Transport:
         try:
             with anyio.fail_after(seconds):
                 response = await self.http.request(
-                    method, endpoint.url + path, params=params, content=content, headers=headers, timeout=None
+                    method, self.url(endpoint, path), params=params, content=content, headers=headers, timeout=None
                 )
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
             self.endpoints.failed(endpoint, anyio.current_time())
@@ -215,7 +241,7 @@ class Transport:
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
             message = f"{endpoint.url} doesn't answer ({cause}): check that the node runs"
             raise Unreachable(message, sent=sent, cause=cause) from None
-        self._met = True
+        self.known.met = True
         body = decoded(response.content)
         if response.status_code >= 300:
             error_found = problem(response.status_code, body)

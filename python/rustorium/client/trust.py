@@ -32,9 +32,9 @@ def period_ms(trust_period_s: float | None, *, pinned: bool) -> int | None:
     return None if math.isinf(trust_period_s) else int(trust_period_s * 1000)
 
 
-def from_genesis(genesis: bytes, trust_period_s: float | None) -> _native.Light:
-    """Starts at a genesis (canonical bytes). Errors: VerificationFailed, UsageError."""
-    return translate_errors(_native.Light.from_genesis, genesis, period_ms(trust_period_s, pinned=False))
+def from_genesis(genesis: bytes, trust_period_s: float | None, shard: int = 0) -> _native.Light:
+    """Starts at a genesis (canonical bytes), in one of its shards. Errors: VerificationFailed, UsageError."""
+    return translate_errors(_native.Light.from_genesis, genesis, period_ms(trust_period_s, pinned=False), shard)
 
 
 def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Light:

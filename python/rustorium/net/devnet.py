@@ -77,10 +77,12 @@ class Devnet:
         version: int = NEWEST_VERSION,
         pool_key: bytes | None = None,
         tls: bool = False,
+        shards: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes the files of a new net. `pool_key`: canonical bytes of the verifying key of its pool; `None` uses the
-        devnet key, for tests. `tls`: gateways use TLS, with certificates of a new authority. Errors: UsageError,
+        devnet key, for tests. `tls`: gateways use TLS, with certificates of a new authority. `shards`: all nodes host
+        all of them. Errors: UsageError,
         HomeError, DevnetError."""
         from rustorium import _native
 
@@ -107,6 +109,7 @@ class Devnet:
                 random_passphrase=drawn,
                 version=version,
                 tls=certified,
+                shards=shards,
                 parameters=(AGES if version > 1 else {}) | (parameters or {}),
             )
             files = generate(root, plan, passphrase, progress)

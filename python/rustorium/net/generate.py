@@ -32,6 +32,7 @@ from rustorium.config import (
 from rustorium.errors import UsageError
 from rustorium.home.paths import Home
 from rustorium.net.presets import CORES, PRESETS, PresetName, parameters_with
+from rustorium.ranges import cuts
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 OWNER_STORAGE_BYTES = 1 << 16
@@ -39,6 +40,7 @@ ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
 SPONSORS_MAX = 256
+SHARDS_MAX = 16
 NEWEST_VERSION = 2
 """The protocol version of new chains; tests also make chains of version 1."""
 POOL = 1
@@ -93,6 +95,8 @@ class NetPlan:
     """The quotas of accounts and sponsors; version 1 has those of its own defaults."""
     cores: int = CORES
     """Cores of each validator, by which the preset's work is scaled."""
+    shards: int = 1
+    """Number of shards. Each has about as many of the accounts, and all validators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +266,12 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
     if plan.version > 1:
         holders = [_native.account_id(region, one.public) for region, one in (*keys.accounts, *keys.operators)]
         genesis["sponsors"] = preset.sponsors_of(holders[:SPONSORS_MAX])
+    if plan.shards > 1:
+        ids = [_native.parse_address(_native.account_id(region, one.public)) for region, one in keys.accounts]
+        everybody = list(range(len(names)))
+        genesis["shards"] = [{"members": everybody}] + [
+            {"from": _native.format_address(cut), "members": everybody} for cut in cuts(ids, plan.shards)
+        ]
     try:
         encoded = _native.genesis_encode(json.dumps(genesis))
     except ValueError as error:
@@ -312,6 +322,12 @@ def _check(plan: NetPlan) -> None:
         raise UsageError(f"a net has at most {OWN_MAX} region names of its own: name known regions in --regions")
     if not 0 <= plan.accounts <= 100_000:
         raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
+    if not 1 <= plan.shards <= SHARDS_MAX:
+        raise UsageError(f"a net begins with 1 to {SHARDS_MAX} shards, not {plan.shards}: change --shards")
+    if plan.shards > max(plan.accounts, 1):
+        raise UsageError(f"{plan.shards} shards need as many accounts to divide: give --accounts {plan.shards} or more")
+    if plan.shards > 1 and plan.version < NEWEST_VERSION:
+        raise UsageError(f"a chain of protocol version {plan.version} has one shard: leave --shards out")
     least, most = quorum_bounds(plan.operators)
     if plan.operators and not least <= plan.operator_quorum <= most:
         raise UsageError(

@@ -67,7 +67,8 @@ class Clients:
 
     def begin(self) -> None:
         for account in range(self._people):
-            self._soon(account)
+            if self.world.net.is_here(self.world.net.accounts[account].address):
+                self._soon(account)
 
     def govern(self, operation: dict[str, Any]) -> None:
         """Submits the next transaction of each operator."""

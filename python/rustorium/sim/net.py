@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from rustorium import _native
+from rustorium.ranges import cuts
 
 START_MS = 1_800_000_000_000
 """The genesis' time."""
@@ -65,6 +66,12 @@ class Net:
     """The number of operators."""
     custodians: int = 0
     """The number of accounts before the owner's and the operators' whose keys change."""
+    shards: _native.Shards | None = None
+    """The shards that divide the accounts; `None` if each shard has all."""
+
+    def is_here(self, address: str) -> bool:
+        """Tells whether the shard has an account."""
+        return self.shards is None or self.shards.of(address) == self.shard
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
@@ -116,11 +123,13 @@ def make_net(
     operators: int = 1,
     quorum: int = 1,
     custodians: int = 0,
+    shards: int = 1,
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
     from the default; those of a group are pairs of their names and values. The owner of node `owner` has an account
     too; epochs then have their default minimum age. The last `operators` accounts are operators', `quorum` of whom
-    decide. The keys of the `custodians` accounts before them change."""
+    decide. The keys of the `custodians` accounts before them change. `shards`: the accounts are divided among so
+    many, if the version has charters."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
@@ -150,7 +159,14 @@ def make_net(
     ages = {"min_epoch_ms": 1_000} if version > 1 and owner is None else {}
     changed = {name: dict(value) if name == "capacity" else value for name, value in parameters}
     genesis["parameters"] = defaults | governors | ages | changed
+    divided = shards > 1 and version > 1
+    if divided:
+        members = list(range(n))
+        lowest = cuts([_native.parse_address(person.address) for person in people], shards)
+        first = [{"members": members}]
+        genesis["shards"] = first + [{"from": _native.format_address(cut), "members": members} for cut in lowest]
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
     native = _native.SimChain(raw, node_keys, shard)
-    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators, custodians)
+    listed = _native.Shards(raw) if divided else None
+    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators, custodians, listed)

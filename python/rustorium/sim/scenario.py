@@ -39,7 +39,7 @@ ATTACKS_MS = 3_000.0
 HOUR_GAP_MS = 300.0
 HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
 """Kinds that keep up their work however long an hour lasts."""
-SECOND_SHARD = 7
+SECOND_SHARD = 1
 """The other shard than the root in a run with two."""
 STORIES = {
     Mode.ACTIVATE_FEW: Story.FEW,
@@ -416,6 +416,7 @@ def build_world(seed: int, plan: Plan) -> World:
                 operators,
                 quorum,
                 custodians,
+                len(plan.shards),
             ),
             nodes,
             config,

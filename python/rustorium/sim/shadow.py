@@ -45,6 +45,17 @@ class SignedByClient:
     """Its authority, as records name it; empty if the account has one key for ever."""
 
 
+def _other(operation: Mapping[str, Any]) -> str | None:
+    """Returns the account, besides the sender, that an operation concerns."""
+    match operation["type"]:
+        case "transfer":
+            return str(operation["to"])
+        case "create_account":
+            return _native.account_id(operation["region"], bytes.fromhex(operation["public_key"]))
+        case _:
+            return None
+
+
 def from_key(record: bytes) -> bytes:
     """Returns an account's record from its key, or the hash of its authority, on; the next nonce follows (V27)."""
     return record if len(record) == FIRST_RECORD_BYTES else record[2:]
@@ -67,9 +78,12 @@ class State:
 class Shadow:
     """All that clients of a run signed."""
 
-    def __init__(self, keys: Sequence[bytes], addresses: Sequence[str], amount: int) -> None:
+    def __init__(
+        self, keys: Sequence[bytes], addresses: Sequence[str], amount: int, here: Callable[[str], bool] = lambda _: True
+    ) -> None:
         """Takes the genesis accounts: their public keys, their addresses, and the amount of the one asset that each
-        has."""
+        has. `here`: tells whether the shard has an address."""
+        self._here = here
         self._keys, self._amount, self._addresses = list(keys), amount, list(addresses)
         self._key_of = dict(zip(addresses, keys, strict=True))
         self._signed: list[SignedByClient] = []
@@ -155,7 +169,8 @@ class Shadow:
         self, executed: Mapping[Place, SignedByClient], headers: Mapping[int, SeenHeader] | None = None
     ) -> State:
         """Returns the state after these transactions, in the order of their places."""
-        state = State(dict.fromkeys(self._keys, 0), dict.fromkeys(self._keys, self._amount))
+        own = [key for key, address in zip(self._keys, self._addresses, strict=True) if self._here(address)]
+        state = State(dict.fromkeys(own, 0), dict.fromkeys(own, self._amount))
         state.replay = self.replays() if self.replays is not None else None
         for place, transaction in sorted(executed.items(), key=lambda entry: entry[0]):
             if state.replay is not None and headers is not None:
@@ -187,6 +202,8 @@ class Shadow:
 
     def _apply(self, state: State, sender: bytes, operations: Sequence[Mapping[str, Any]]) -> bool:
         """Applies all operations of a transaction, or none. Returns `False` if it fails."""
+        if not all(self._here(address) for address in map(_other, operations) if address is not None):
+            return False
         balances, values = dict(state.balances), dict(state.values)
         for operation in operations:
             match operation["type"]:

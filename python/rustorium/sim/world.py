@@ -111,7 +111,8 @@ class World(Engine[Node]):
         self.honest = frozenset(range(nodes)) - frozenset(self.actors)
         self.checkers = Checkers(len(self.nodes), net.version)
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
-        self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
+        here = net.is_here
+        self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT, here)
         if beside is None:
             self.processes = [Process() for _ in self.nodes]
             self.links = Links(self.rng, base_ms, faults, self.counts)

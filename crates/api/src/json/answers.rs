@@ -127,6 +127,7 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::BadPause => "bad-pause",
         FailureCode::TooSoon => "too-soon",
         FailureCode::NotLost => "not-lost",
+        FailureCode::CrossShard => "cross-shard",
         FailureCode::NoSuchSponsor => "no-such-sponsor",
     }
 }

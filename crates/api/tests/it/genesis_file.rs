@@ -3,7 +3,7 @@
 use crate::chain::{genesis, genesis_with};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::chain_id;
-use rustorium_types::{Parameters, Rules};
+use rustorium_types::{AccountId, Parameters, Rules, ShardId};
 use serde_json::Value;
 
 fn value() -> Value {
@@ -44,6 +44,27 @@ fn a_pool_has_a_number_and_a_key() {
     assert!(refused(&value).contains("hex digits"));
     value["pools"][0]["key_hex"] = Value::from(hex::encode(&key[1..]));
     assert!(refused(&value).contains("not a verifying key of shielded transfers"));
+}
+
+#[test]
+fn shards_have_a_lowest_account_and_members() {
+    let mut value = value();
+    assert!(value.get("shards").is_none(), "a chain of one shard lists none");
+    let cut = AccountId([9; 32]);
+    value["shards"] = serde_json::json!([{ "members": [0, 1] }, { "from": cut, "members": [3, 2] }]);
+    let read = from_json(&value.to_string()).unwrap();
+    assert_eq!(
+        (read.shard_of(&cut), read.committee(ShardId(1))[0].name.clone()),
+        (ShardId(1), read.validators[3].name.clone())
+    );
+    let written: Value = serde_json::from_str(&to_json(&read)).unwrap();
+    assert_eq!(written["shards"], value["shards"]);
+    assert_eq!(from_json(&to_json(&read)).unwrap(), read);
+    assert_ne!(chain_id(&read), chain_id(&genesis()));
+    value["shards"][1]["members"] = serde_json::json!([3]);
+    assert!(refused(&value).contains("a validator is in no shard"));
+    value["shards"][1]["range"] = Value::from(1);
+    assert!(refused(&value).contains("unknown field"));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub fn genesis() -> Genesis {
         accounts: BoundedVec::new(accounts).unwrap(),
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     }
 }
 

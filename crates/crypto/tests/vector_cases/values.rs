@@ -424,6 +424,7 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
         accounts: list(accounts),
         pools: list(vec![GenesisPool { number: 1, key: bytes(POOL_KEY) }]),
         sponsors: list(vec![]),
+        shards: list(vec![]),
     };
     let mut bare = four.clone();
     (bare.validators, bare.accounts, bare.name) = (list(vec![validator(0)]), list(vec![]), bytes(b""));

@@ -4,7 +4,7 @@ use super::read::check_read;
 use super::refused::ProofRefused;
 use crate::activation::ActivationBasis;
 use rustorium_crypto::{block_digest, parameters_hash};
-use rustorium_types::{ACTIVATION_KEY, AccountId, ActivationBody, FirstTerm, Subject};
+use rustorium_types::{ACTIVATION_KEY, AccountId, ActivationBody, Charter, FirstTerm, Subject};
 
 /// Checks that the evidence of a first term of version 2 shows its activation: the values of exactly a quorum of
 /// operators, under the boundary's own header. The caller checks that the boundary is final.
@@ -22,7 +22,7 @@ pub fn check_first_term(first: &FirstTerm) -> Result<ActivationBody, ProofRefuse
     if !same {
         return Err(ProofRefused::NoActivation);
     }
-    check_read(activation, || Ok(block_digest(boundary)))?;
+    check_read(activation, &Charter::whole(boundary.shard), || Ok(block_digest(boundary)))?;
     let mut shown: Vec<(AccountId, &[u8])> = Vec::new();
     for (subject, value) in activation.entries.iter() {
         match (subject, value) {

@@ -8,8 +8,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, operators_hash, set_hash, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BlockDigest, BlockProof, ChainId, Change, DecodeError, End, Epoch, EpochTransition, Genesis, Hash, Header, Height,
-    Parameters, PublicKey, Rules, ShardId, Term, ValidatorSet, VoteKind, decode, encode,
+    BlockDigest, BlockProof, ChainId, Change, Charter, DecodeError, End, Epoch, EpochTransition, Genesis, Hash, Header,
+    Height, Parameters, PublicKey, Rules, ShardId, Term, ValidatorSet, VoteKind, decode, encode,
 };
 
 /// The facts that a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that
@@ -42,9 +42,10 @@ pub struct Trust {
     /// The field is the last of a checkpoint, and missing there if it is unknown.
     #[borsh(skip)]
     pub epoch_ms: Option<u64>,
-    /// The shard that the committee serves. It is not in a checkpoint: the shard map of this release has one.
+    /// The charter of the shard that the committee serves. A checkpoint names it behind the other fields, unless the chain
+    /// has one shard.
     #[borsh(skip)]
-    pub shard: ShardId,
+    pub charter: Charter,
     /// Hash of the operators' keys and quorum, from version 2 on; zero before. In checkpoints it stands behind the other
     /// fields.
     #[borsh(skip)]
@@ -61,9 +62,20 @@ impl Trust {
     /// Largest number of bytes of an encoded trust: its hashes and numbers, and the largest number of validators.
     pub const BYTES_MAX: usize = 256 + VALIDATORS_MAX * 512;
 
-    /// Returns the trust that follows from a genesis.
+    /// Returns the trust in the root shard that follows from a genesis.
     pub fn genesis(genesis: &Genesis) -> Self {
-        let hashes = hashes(genesis, ShardId::ROOT);
+        Self::of_shard(genesis, ShardId::ROOT)
+    }
+
+    /// Returns the trust that a header must meet: that in its shard, or in the root shard if the chain doesn't have it.
+    pub(super) fn for_header(genesis: &Genesis, header: &Header) -> Self {
+        Self::of_shard(genesis, if genesis.has_shard(header.shard) { header.shard } else { ShardId::ROOT })
+    }
+
+    /// Returns the trust in a shard that follows from a genesis. A shard that the genesis doesn't have has no committee, so
+    /// that nothing is final in it.
+    pub fn of_shard(genesis: &Genesis, shard: ShardId) -> Self {
+        let hashes = hashes(genesis, shard);
         let terms = genesis.rules().has_terms();
         Self {
             chain: hashes.chain,
@@ -72,12 +84,12 @@ impl Trust {
             shard_map: hashes.shard_map,
             epoch: Epoch(0),
             validator_set: hashes.validator_set,
-            validators: genesis.validators.clone(),
+            validators: genesis.committee(shard),
             height: Height(0),
-            digest: genesis_state(genesis, ShardId::ROOT).digest,
+            digest: genesis_state(genesis, shard).digest,
             time_ms: genesis.time_ms,
             epoch_ms: Some(genesis.parameters.epoch_ms),
-            shard: ShardId::ROOT,
+            charter: genesis.charter(shard),
             operators: if terms { operators_hash(&genesis.parameters) } else { Hash::ZERO },
             leaders: Hash::ZERO,
         }
@@ -106,7 +118,8 @@ impl Trust {
     pub fn to_checkpoint(&self) -> Vec<u8> {
         if self.has_term() {
             let known = (self, self.operators, self.leaders, self.epoch_ms.unwrap_or_default());
-            return [CHECKPOINT_2, &encode(&known)].concat();
+            let charter = if self.charter == Charter::ONE_SHARD { Vec::new() } else { encode(&self.charter) };
+            return [CHECKPOINT_2, &encode(&known), &charter].concat();
         }
         let mut bytes = encode(self);
         self.epoch_ms.into_iter().for_each(|epoch_ms| bytes.extend(encode(&epoch_ms)));
@@ -120,8 +133,13 @@ impl Trust {
     /// shards than this release knows.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
         if let Some(second) = bytes.strip_prefix(CHECKPOINT_2) {
-            let (trust, operators, leaders, epoch_ms) = decode::<(Self, Hash, Hash, u64)>(second, Self::BYTES_MAX)?;
-            return Self { epoch_ms: Some(epoch_ms), operators, leaders, ..trust }.checked(true);
+            type Known = (Trust, Hash, Hash, u64);
+            let (known, charter) = match decode::<(Known, Charter)>(second, Self::BYTES_MAX) {
+                Ok(both) => both,
+                Err(_) => (decode::<Known>(second, Self::BYTES_MAX)?, Charter::ONE_SHARD),
+            };
+            let (trust, operators, leaders, epoch_ms) = known;
+            return Self { epoch_ms: Some(epoch_ms), operators, leaders, charter, ..trust }.checked(true);
         }
         let trust = match decode::<(Self, u64)>(bytes, Self::BYTES_MAX) {
             Ok((trust, epoch_ms)) => Self { epoch_ms: Some(epoch_ms), ..trust },
@@ -133,7 +151,7 @@ impl Trust {
     /// Checks the parts that can be checked of a trust that somebody vouches for. `terms` tells if its form is that of
     /// version 2.
     pub(super) fn checked(self, terms: bool) -> Result<Self, DecodeError> {
-        let trust = Self { shard: ShardId::ROOT, ..self };
+        let trust = if terms { self } else { Self { charter: Charter::ONE_SHARD, ..self } };
         let refuse = |why: &str| Err(DecodeError::Malformed(why.to_owned()));
         let Some(rules) = Rules::of(trust.version) else {
             return refuse("the checkpoint was made by a newer release");
@@ -141,8 +159,8 @@ impl Trust {
         if rules.has_terms() != terms {
             return refuse("the checkpoint has the form of another protocol version, such as unreleased builds made");
         }
-        if trust.shard_map != shard_map(rules, ShardId::ROOT) {
-            return refuse("the checkpoint has shards that this release doesn't know");
+        if trust.shard_map != shard_map(rules, &trust.charter) {
+            return refuse("the checkpoint's shard has other accounts than the checkpoint names");
         }
         let named = set_hash(&trust.validators) == trust.validator_set;
         if !named {
@@ -207,7 +225,7 @@ impl Trust {
             digest,
             time_ms: boundary.time_ms,
             epoch_ms: parameters.map(|new| new.epoch_ms).or(self.epoch_ms),
-            shard: self.shard,
+            charter: self.charter,
             operators: term.operators,
             leaders: term.leaders,
         }
@@ -246,8 +264,8 @@ impl Trust {
     /// # Errors
     /// `OtherShard` of [`ProofRefused`].
     pub(super) fn check_shard(&self, header: &Header) -> Result<(), ProofRefused> {
-        if header.chain == self.chain && header.shard != self.shard {
-            return Err(ProofRefused::OtherShard { header: header.shard, expected: self.shard });
+        if header.chain == self.chain && header.shard != self.charter.shard {
+            return Err(ProofRefused::OtherShard { header: header.shard, expected: self.charter.shard });
         }
         Ok(())
     }

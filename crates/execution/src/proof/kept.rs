@@ -8,10 +8,11 @@ use super::final_header::Trust;
 use super::light::Light;
 use borsh::io::{Read, Result, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{BoundedVec, DecodeError, Epoch, decode, encode};
+use rustorium_types::{BoundedVec, Charter, DecodeError, Epoch, decode, encode};
 
-/// A committee, and the length of its epoch. From version 2 on, the hashes of its term that a `Trust` of version 1 lacks
-/// follow.
+/// A committee, and the length of its epoch. The charter of a shard that isn't the only one follows the whole state.
+///
+/// From version 2 on, the hashes of its term that a `Trust` of version 1 lacks follow.
 #[derive(Clone)]
 struct KeptTrust(Trust);
 
@@ -43,9 +44,9 @@ impl BorshDeserialize for KeptTrust {
     }
 }
 
-fn trust(KeptTrust(trust): KeptTrust) -> std::result::Result<Trust, DecodeError> {
+fn trust(KeptTrust(trust): KeptTrust, charter: Charter) -> std::result::Result<Trust, DecodeError> {
     let terms = trust.has_term();
-    trust.checked(terms)
+    Trust { charter, ..trust }.checked(terms)
 }
 
 impl Light {
@@ -57,13 +58,17 @@ impl Light {
         let committees = &self.committees;
         let trusts = committees.trusts.values().cloned().map(KeptTrust).collect();
         let ends = committees.ends.iter().map(|(epoch, end)| (*epoch, *end)).collect();
-        encode(&SavedState {
+        let charter = committees.anchor.charter;
+        let state = encode(&SavedState {
             anchor: KeptTrust(committees.anchor.clone()),
             // The state has the same bounds, so the fallbacks are never used.
             trusts: BoundedVec::new(trusts).unwrap_or_default(),
             ends: BoundedVec::new(ends).unwrap_or_default(),
             passed_ms: self.passed_ms,
-        })
+        });
+        // All committees are of one shard.
+        let charter = if charter == Charter::ONE_SHARD { Vec::new() } else { encode(&charter) };
+        [state, charter].concat()
     }
 
     /// Decodes a state and continues from it.
@@ -71,15 +76,19 @@ impl Light {
     /// # Errors
     /// [`DecodeError`]: the bytes are no state, or its parts don't fit together.
     pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> std::result::Result<Self, DecodeError> {
-        let SavedState { anchor, trusts, ends, passed_ms } = decode(bytes, Self::BYTES_MAX)?;
+        let (state, charter) = match decode::<(SavedState, Charter)>(bytes, Self::BYTES_MAX) {
+            Ok(both) => both,
+            Err(_) => (decode(bytes, Self::BYTES_MAX)?, Charter::ONE_SHARD),
+        };
+        let SavedState { anchor, trusts, ends, passed_ms } = state;
         let ascending = trusts.is_sorted_by(|a, b| a.0.epoch < b.0.epoch) && ends.is_sorted_by(|a, b| a.0 < b.0);
-        let mut committees = Committees::new(trust(anchor)?);
+        let mut committees = Committees::new(trust(anchor, charter)?);
         let fits =
             |kept: &KeptTrust| kept.0.chain == committees.anchor.chain && kept.0.epoch >= committees.anchor.epoch;
         if trusts.is_empty() || !ascending || !trusts.iter().all(fits) {
             return Err(DecodeError::Malformed("the committees are not those of one chain, in order".to_owned()));
         }
-        let known = trusts.iter().cloned().map(|kept| trust(kept).map(|trust| (trust.epoch, trust)));
+        let known = trusts.iter().cloned().map(|kept| trust(kept, charter).map(|trust| (trust.epoch, trust)));
         committees.trusts = known.collect::<std::result::Result<_, _>>()?;
         committees.ends = ends.iter().copied().collect();
         Ok(Self::of(committees, trust_period_ms, passed_ms))

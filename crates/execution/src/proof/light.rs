@@ -151,18 +151,20 @@ impl Light {
     /// # Errors
     /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
     pub fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<CheckedProof, ProofRefused> {
+        // A charter stays as long as a shard does.
+        let charter = self.newest().charter;
         let mut is_final = |header: &Header, proof: &BlockProof| self.check_final(header, proof, now_ms);
         match proof {
             Proof::Read(read) => {
-                let shown = check_read(read, || is_final(&read.header, &read.proof))?;
+                let shown = check_read(read, &charter, || is_final(&read.header, &read.proof))?;
                 Ok(CheckedProof { digest: shown.digest, read: Some(shown) })
             }
             Proof::Receipt(receipt) => {
-                check_receipt(receipt)?;
+                check_receipt(receipt, &charter)?;
                 Ok(CheckedProof { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
             }
             Proof::Transaction(transaction) => {
-                check_transaction(transaction)?;
+                check_transaction(transaction, &charter)?;
                 let receipt = &transaction.receipt;
                 Ok(CheckedProof { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
             }

@@ -2,12 +2,11 @@
 
 use super::final_header::Trust;
 use super::refused::ProofRefused;
-use crate::genesis::shard_of;
 use crate::governance::{governance_key, proposal_key};
 use crate::keys::{account_key, balance_key, custody_key, data_key, grant_key};
 use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
-use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
+use rustorium_types::{BlockDigest, Charter, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
 
 /// Returns the key of the leaf that a subject names.
 pub fn subject_key(subject: &Subject) -> StateKey {
@@ -42,15 +41,18 @@ pub struct ReadState {
 /// # Errors
 /// [`ProofRefused`].
 pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ReadState, ProofRefused> {
-    check_read(proof, || Trust::genesis(genesis).check_final(&proof.header, &proof.proof))
+    let trust = Trust::for_header(genesis, &proof.header);
+    check_read(proof, &trust.charter, || trust.check_final(&proof.header, &proof.proof))
 }
 
-/// Checks a read proof. `check_final` checks that its header is final, and returns the header's digest.
+/// Checks a read proof of a shard with this charter. `check_final` checks that its header is final, and returns the header's
+/// digest.
 ///
 /// # Errors
 /// [`ProofRefused`].
 pub fn check_read(
     proof: &ReadProof,
+    charter: &Charter,
     check_final: impl FnOnce() -> Result<BlockDigest, ProofRefused>,
 ) -> Result<ReadState, ProofRefused> {
     let entries = proof.entries.as_slice();
@@ -59,9 +61,12 @@ pub fn check_read(
     if entries.is_empty() || !ascending {
         return Err(ProofRefused::Unordered);
     }
-    let shard = proof.header.shard;
-    if let Some(expected) = entries.iter().map(|(subject, _)| shard_of(subject.account())).find(|of| *of != shard) {
-        return Err(ProofRefused::OtherShard { header: shard, expected });
+    let (header, expected) = (proof.header.shard, charter.shard);
+    if header != expected {
+        return Err(ProofRefused::OtherShard { header, expected });
+    }
+    if let Some(account) = entries.iter().map(|(subject, _)| subject.account()).find(|of| !charter.serves(of)) {
+        return Err(ProofRefused::Elsewhere { account, shard: charter.shard });
     }
     let StateClaim::Rooted { height, root, .. } = proof.header.state else { return Err(ProofRefused::NoStateClaim) };
     let digest = check_final()?;

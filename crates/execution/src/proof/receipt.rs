@@ -2,10 +2,9 @@
 
 use super::final_header::Trust;
 use super::refused::{ProofRefused, Unprovable};
-use crate::genesis::shard_of;
 use rustorium_crypto::{id_on, merkle, receipt_leaf, result_root, verify_transactions};
 use rustorium_types::{
-    BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
+    BlockProof, BoundedVec, Charter, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
 };
 
 /// Builds a receipt's proof. `receipts` are all of its height, and `previous_root` is the result root before it.
@@ -36,19 +35,24 @@ pub fn prove_receipt(
 /// # Errors
 /// [`ProofRefused`].
 pub fn verify_receipt(genesis: &Genesis, proof: &ReceiptProof) -> Result<(), ProofRefused> {
-    check_receipt(proof)?;
-    Trust::genesis(genesis).check_final(&proof.header, &proof.proof).map(|_| ())
+    let trust = Trust::for_header(genesis, &proof.header);
+    check_receipt(proof, &trust.charter)?;
+    trust.check_final(&proof.header, &proof.proof).map(|_| ())
 }
 
-/// Checks the chain from a receipt to its header's claim. The caller must check that the header is final.
+/// Checks the chain from a receipt to its header's claim, in a shard with this charter. The caller must check that the
+/// header is final.
 ///
 /// # Errors
 /// [`ProofRefused`].
-pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
+pub fn check_receipt(proof: &ReceiptProof, charter: &Charter) -> Result<(), ProofRefused> {
     let receipt = &proof.receipt;
-    let (header, expected) = (proof.header.shard, shard_of(receipt.sender));
+    let (header, expected) = (proof.header.shard, charter.shard);
     if header != expected {
         return Err(ProofRefused::OtherShard { header, expected });
+    }
+    if !charter.serves(&receipt.sender) {
+        return Err(ProofRefused::Elsewhere { account: receipt.sender, shard: charter.shard });
     }
     let Some(first) = proof.links.first() else {
         return Err(ProofRefused::LinkCount { links: 0, needed: 1 });
@@ -78,16 +82,18 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
 /// # Errors
 /// [`ProofRefused`].
 pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result<(), ProofRefused> {
-    check_transaction(proof)?;
-    Trust::genesis(genesis).check_final(&proof.receipt.header, &proof.receipt.proof).map(|_| ())
+    let header = &proof.receipt.header;
+    let trust = Trust::for_header(genesis, header);
+    check_transaction(proof, &trust.charter)?;
+    trust.check_final(header, &proof.receipt.proof).map(|_| ())
 }
 
 /// Checks that a receipt belongs to this transaction, that the transaction's keys signed it, and the chain from the
-/// receipt to its header's claim. The caller must check that the header is final.
+/// receipt to its header's claim, in a shard with this charter. The caller must check that the header is final.
 ///
 /// # Errors
 /// [`ProofRefused`].
-pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
+pub fn check_transaction(proof: &TransactionProof, charter: &Charter) -> Result<(), ProofRefused> {
     let (transaction, receipt) = (&proof.transaction, &proof.receipt.receipt);
     let chain = &proof.receipt.header.chain;
     if id_on(chain, transaction) != receipt.transaction {
@@ -97,5 +103,5 @@ pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
     if !verify_transactions(chain, vec![transaction.clone()]).iter().all(Result::is_ok) {
         return Err(ProofRefused::BadSignature);
     }
-    check_receipt(&proof.receipt)
+    check_receipt(&proof.receipt, charter)
 }

@@ -1,7 +1,7 @@
 //! Why a proof shows nothing, or can't be made.
 
 use rustorium_state::proof::{ProofBytesError, VerifyError};
-use rustorium_types::{Epoch, Height, ShardId};
+use rustorium_types::{AccountId, Epoch, Height, ShardId};
 use std::fmt;
 use thiserror::Error;
 
@@ -29,6 +29,16 @@ pub enum ProofRefused {
         header: ShardId,
         /// The shard that can prove it.
         expected: ShardId,
+    },
+    /// The proof speaks of an account that its shard doesn't have (S16).
+    #[error(
+        "shard {shard} doesn't have the account {account}, so its proof says nothing about it; ask the shard that has it"
+    )]
+    Elsewhere {
+        /// The account.
+        account: AccountId,
+        /// The proof's shard.
+        shard: ShardId,
     },
     /// The header is of another epoch than the trusted committee's.
     #[error(
@@ -174,7 +184,7 @@ impl ProofRefused {
             Self::TooOld { .. } => "trust-expired",
             Self::AboveEnd { .. } => "above-epoch-end",
             Self::FromFuture { .. } => "header-from-future",
-            Self::OtherShard { .. } => "other-shard",
+            Self::OtherShard { .. } | Self::Elsewhere { .. } => "other-shard",
             _ => "proof-refused",
         }
     }

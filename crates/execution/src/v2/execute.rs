@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::operations::{apply, create_account, grant};
 use super::owners::{Touched, act_as_owner, admit_owner};
 use super::pauses::Pauses;
+use super::places::{executes, reaches_out};
 use super::pools::Pools;
 use super::quota::{Spent, spend};
 use super::record::AccountRecord2;
@@ -32,7 +33,7 @@ use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, SystemSender, TxId,
+    AccountId, Charter, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, SystemSender, TxId,
 };
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -61,6 +62,7 @@ fn run<'a>(
         pools: Pools::new(input.header.chain),
         header: input.header,
         parameters: input.parameters,
+        charter: input.charter,
         ledger: Ledger::new(state, input.parameters.transaction_writes_max),
         receipts: Vec::with_capacity(listed.len()),
         skipped: Vec::new(),
@@ -87,6 +89,7 @@ struct Run<'a> {
     pools: Pools,
     header: &'a Header,
     parameters: &'a Parameters,
+    charter: &'a Charter,
     ledger: Ledger<'a>,
     receipts: Vec<Receipt>,
     skipped: Vec<(TxId, Skip)>,
@@ -100,6 +103,10 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
         let sender = call.sender;
+        if !executes(self.charter, &sender) {
+            self.skipped.push((id, Skip::Elsewhere));
+            return Ok(());
+        }
         let system = SystemSender::of(&sender);
         let admitted = match system {
             Some(SystemSender::Seat(number)) => {
@@ -224,6 +231,9 @@ impl<'a> Run<'a> {
         self.ledger.charge(step_work(&actor.sender, step, 0))?;
         if self.pauses.forbid(step) {
             return Err(Stop::Fail(FailureCode::Paused));
+        }
+        if reaches_out(self.charter, &actor.sender, step) {
+            return Err(Stop::Fail(FailureCode::CrossShard));
         }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
         let rules = Rules { chain, parameters: self.parameters };

@@ -21,6 +21,7 @@ pub(crate) mod order;
 mod owners;
 pub(crate) mod pace;
 mod pauses;
+mod places;
 mod pools;
 pub(crate) mod quota;
 pub(crate) mod record;

@@ -50,5 +50,6 @@ pub fn genesis_of(accounts: usize, storage_bytes: u64, parameters: Parameters) -
         accounts: BoundedVec::new(accounts).unwrap(),
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     }
 }

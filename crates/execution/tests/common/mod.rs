@@ -85,9 +85,13 @@ impl World {
     }
 
     pub fn of(made: Genesis) -> Self {
-        let start = genesis(&made, ShardId::ROOT);
+        Self::of_shard(made, ShardId::ROOT)
+    }
+
+    pub fn of_shard(made: Genesis, shard: ShardId) -> Self {
+        let start = genesis(&made, shard);
         let state = start.diff.into_iter().map(|write| (write.key, write.value.unwrap())).collect();
-        let header = Header { chain: hashes(&made, ShardId::ROOT).chain, ..start.header };
+        let header = Header { chain: hashes(&made, shard).chain, ..start.header };
         Self { genesis: made, state, header, root: start.result_root }
     }
 
@@ -128,7 +132,13 @@ impl World {
     /// Does the same with transactions in any form.
     pub fn look_at(&self, header: &Header, transactions: &[Transaction]) -> Execution {
         let transactions = with_ids(&header.chain, transactions);
-        let input = Input { header, parameters: &self.genesis.parameters, previous_root: self.root, transactions };
+        let input = Input {
+            header,
+            parameters: &self.genesis.parameters,
+            charter: &self.genesis.charter(header.shard),
+            previous_root: self.root,
+            transactions,
+        };
         execute(&input, &MemState(&self.state)).expect("the state can be read")
     }
 

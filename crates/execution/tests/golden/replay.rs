@@ -90,7 +90,7 @@ impl Replay {
         let listed = listed(&block);
         let transactions = with_ids(&header.chain, &listed);
         let (parameters, previous_root) = (&self.world.genesis.parameters, self.world.root);
-        let input = Input { header: &header, parameters, previous_root, transactions };
+        let input = Input { header: &header, parameters, charter: &Charter::ONE_SHARD, previous_root, transactions };
         let execution = execute_with(&input, &MemState(&self.world.state), &self.keys, &Serial).unwrap();
         self.note(&block, &execution);
         self.transactions += block.len();
@@ -253,7 +253,7 @@ fn skip_bytes(skip: &Skip) -> (u8, u64) {
         Skip::WrongChain => (0, 0),
         Skip::WrongVersion => (1, 0),
         Skip::Expired => (2, 0),
-        Skip::UnknownSender => (3, 0),
+        Skip::UnknownSender | Skip::Elsewhere => (3, 0),
         Skip::WrongKey => (4, 0),
         Skip::NonceUsed { expected } => (5, expected),
         Skip::NonceAhead { expected } => (6, expected),

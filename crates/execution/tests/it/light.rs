@@ -96,7 +96,7 @@ fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
 }
 
 #[test]
-fn a_checkpoint_with_unknown_shards_is_refused() {
+fn a_checkpoint_with_another_shard_map_is_refused() {
     let trust = Trust { shard_map: Hash([7; 32]), ..Trust::genesis(&EpochChain::new(0).genesis) };
     assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
 }
@@ -106,7 +106,7 @@ fn a_checkpoint_with_unknown_shards_is_refused() {
 fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let chain = LightChain::new();
     let trust = Trust::genesis(&chain.genesis);
-    let (own, mut light) = (trust.shard, Light::new(trust.clone(), None));
+    let (own, mut light) = (trust.charter.shard, Light::new(trust.clone(), None));
     let other = ShardId(own.0 + 1);
     let here = chain.header(3, 305, START_MS + 3 * DAY_MS + 5);
     let elsewhere = Header { shard: other, ..here.clone() };
@@ -117,7 +117,7 @@ fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let refused = Err(ProofRefused::OtherShard { header: other, expected: own });
     assert_eq!(light.check_final(&first, &chain.proof(&first), NOW), refused);
     // A client that trusts the other shard's committee trusts no header of this shard.
-    let mut there = Light::new(Trust { shard: other, ..trust }, None);
+    let mut there = Light::new(Trust { charter: Charter::whole(other), ..trust }, None);
     assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), Ok(block_digest(&first)));
     let first = chain.header(0, 5, START_MS + 5);
     let refused = Err(ProofRefused::OtherShard { header: own, expected: other });

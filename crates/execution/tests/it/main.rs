@@ -29,6 +29,7 @@ mod reads;
 mod recovering;
 mod rules;
 mod second_form;
+mod shards;
 mod sponsors;
 mod terms;
 mod verifiers;

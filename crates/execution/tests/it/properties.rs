@@ -159,7 +159,7 @@ proptest! {
         let listed = listed(&transactions);
         let transactions = with_ids(&header.chain, &listed);
         let parameters = &world.genesis.parameters;
-        let input = Input { header: &header, parameters, previous_root: world.root, transactions };
+        let input = Input { header: &header, parameters, charter: &Charter::ONE_SHARD, previous_root: world.root, transactions };
         let read = execute(&input, &Shuffled(shuffled)).unwrap();
         prop_assert_eq!(read, expected);
     }

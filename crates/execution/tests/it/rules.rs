@@ -351,6 +351,7 @@ fn a_state_that_cannot_be_read_or_decoded_is_an_error_not_a_result() {
     let input = |transaction| Input {
         header: &header,
         parameters: &world.genesis.parameters,
+        charter: &Charter::ONE_SHARD,
         previous_root: world.root,
         transactions: vec![(TxId::ZERO, transaction)],
     };

@@ -243,7 +243,13 @@ fn a_block_of_proofs_does_what_each_alone_does() {
     let listed = listed(&transactions);
     let ids = with_ids(&header.chain, &listed);
     let parameters = &world.genesis.parameters;
-    let input = Input { header: &header, parameters, previous_root: world.root, transactions: ids };
+    let input = Input {
+        header: &header,
+        parameters,
+        charter: &Charter::ONE_SHARD,
+        previous_root: world.root,
+        transactions: ids,
+    };
     let keys = Keys::default();
     let serial = execute(&input, &MemState(&world.state)).unwrap();
     let outcomes: Vec<Outcome> = serial.receipts.iter().map(|receipt| receipt.outcome).collect();

@@ -23,10 +23,10 @@ pub struct App {
     pub(crate) limits: HttpLimits,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) bodies: Arc<Semaphore>,
-    pub(crate) answers: Answers,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) blocks: FinalBlocks,
-    pub(crate) sites: Sites,
+    pub(crate) sites: Arc<Sites>,
     pub(crate) closing: watch::Receiver<bool>,
 }
 
@@ -44,9 +44,25 @@ impl App {
         let bodies = limits.body_bytes_in_flight_max.clamp(JSON_BODY_BYTES_MAX, Semaphore::MAX_PERMITS);
         let bodies = Arc::new(Semaphore::new(bodies));
         let streams = Arc::new(Semaphore::new(limits.event_streams_max));
-        let (answers, blocks) = (Answers::new(&limits.answers, metrics.clone()), FinalBlocks::default());
-        let sites = Sites::new(gate.rules());
+        let (answers, blocks) = (Arc::new(Answers::new(&limits.answers, metrics.clone())), FinalBlocks::default());
+        let sites = Arc::new(Sites::new(gate.rules()));
         Arc::new(Self { backend, gate, limits, metrics, bodies, answers, streams, blocks, sites, closing })
+    }
+
+    /// Returns the state for another shard of the same process. Both share all bounds but the kept blocks.
+    pub(super) fn for_shard(&self, backend: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            gate: self.gate.clone(),
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+            bodies: self.bodies.clone(),
+            answers: self.answers.clone(),
+            streams: self.streams.clone(),
+            blocks: FinalBlocks::default(),
+            sites: self.sites.clone(),
+            closing: self.closing.clone(),
+        })
     }
 
     /// Returns the time for which a request may wait, from what it asks for.

@@ -2,7 +2,7 @@
 
 use super::answers::AlreadyCounted;
 use super::app::Shared;
-use super::params::none_match;
+use super::params::{Segments, none_match};
 use super::problem::Problem;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use rustorium_api::Code;
 use rustorium_api::json::{
-    AtView, ChainAnswer, CommitteeAnswer, Finding, GovernanceAnswer, HealthAnswer, StatusAnswer,
+    AtView, ChainAnswer, CommitteeAnswer, Finding, GovernanceAnswer, HealthAnswer, ShardsAnswer, StatusAnswer,
 };
+use rustorium_types::ShardId;
 use serde_json::json;
 
 /// Returns the node's report about itself.
@@ -59,6 +60,30 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     let media = [(header::CONTENT_TYPE, "application/octet-stream")];
     // These bytes are in memory once, however many clients get them.
     (Extension(AlreadyCounted), cache, media, chain.genesis_bytes.clone()).into_response()
+}
+
+/// Lists the shards of the net: which accounts each has, and whether this node hosts it.
+#[utoipa::path(get, path = "/v1/shards", responses((status = 200, body = ShardsAnswer)))]
+pub async fn shards(State(app): Shared) -> Json<ShardsAnswer> {
+    let chain = app.backend.chain();
+    let at = AtView::new(chain.shard, app.backend.status().executed);
+    Json(ShardsAnswer::new(&chain.genesis, &app.backend.hosted(), at))
+}
+
+/// Says why there is nothing about a shard here.
+pub(super) async fn not_hosted(State(app): Shared, Segments((text, _)): Segments<(String, String)>) -> Problem {
+    let genesis = &app.backend.chain().genesis;
+    let (count, shard) = (genesis.shard_ids().count(), text.parse().ok().map(ShardId));
+    match shard.filter(|shard| genesis.has_shard(*shard)) {
+        Some(shard) => {
+            let detail = format!("This node doesn't host shard {shard}; ask a member of it: /v1/shards lists them.");
+            Problem::new(Code::Elsewhere, detail).with("shard", json!(shard))
+        }
+        None => {
+            let detail = format!("There is no shard {text}: the net has the shards 0 to {}.", count - 1);
+            Problem::new(Code::UnknownShard, detail)
+        }
+    }
 }
 
 /// Checks that the process answers.

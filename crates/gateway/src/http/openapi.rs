@@ -15,7 +15,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         title = "Rustorium",
         description = "The HTTP API of a Rustorium node. Errors are RFC 9457 problem details with a stable `code`. \
                        Amounts are decimal strings, times Unix ms, ids hex digits, addresses bech32m `rs1…`. The \
-                       field `at` of an answer names the shard, height and root that it describes.",
+                       field `at` of an answer names the shard, height and root that it describes. A net of several \
+                       shards answers for shard N under `/v1/shards/N/…` by the same paths as under `/v1/…`, which is \
+                       shard 0.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -42,6 +44,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::validators,
         health::governance,
         health::genesis,
+        health::shards,
         health::livez,
         health::readyz,
         health::healthz,

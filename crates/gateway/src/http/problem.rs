@@ -122,6 +122,7 @@ impl From<BackendError> for Problem {
         let detail = error.to_string();
         match error {
             BackendError::Busy { retry_after_ms } => Self::busy(retry_after_ms),
+            BackendError::Elsewhere { shard, .. } => Self::new(Code::Elsewhere, detail).with("shard", json!(shard)),
             BackendError::NoStateRoots => Self::new(Code::NoStateRoot, detail),
             BackendError::NotProvenYet { newest, .. } => {
                 Self::new(Code::NotProvenYet, detail).with("newest", json!(newest)).retry_after(NOT_PROVEN_RETRY_MS)

@@ -1,7 +1,7 @@
 //! Every route of the API, with the access that it requires.
 //!
 //! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; the document says for each route
-//! whether it may require a token.
+//! whether it may require a token; each hosted shard has the same routes, with the same access and bounds.
 
 use super::access::{self, RequiredAccess};
 use super::app::{App, Shared};
@@ -13,12 +13,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use rustorium_api::Code;
 use std::sync::Arc;
 use std::time::Instant;
 
 const SUBMIT_PATH: &str = "/v1/transactions";
+/// The end of that path under each shard's name.
+const SUBMIT_END: &str = "/transactions";
 
 /// Returns every route of the API with its path and its required access. `/docs` and the explorer are separate.
 fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
@@ -46,6 +48,7 @@ fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
         ("/v1/validators", RequiredAccess::Read, get(health::validators)),
         ("/v1/governance", RequiredAccess::Read, get(health::governance)),
         ("/v1/genesis", RequiredAccess::Read, get(health::genesis)),
+        ("/v1/shards", RequiredAccess::Read, get(health::shards)),
         ("/livez", RequiredAccess::Nothing, get(health::livez)),
         ("/readyz", RequiredAccess::Nothing, get(health::readyz)),
         ("/healthz", RequiredAccess::Nothing, get(health::healthz)),
@@ -78,9 +81,20 @@ pub fn router(app: Arc<App>) -> Router {
         ("/v1/accounts/{address}/keys/", RequiredAccess::Read, get(state::empty_key)),
         ("/v1/accounts/{address}/history/", RequiredAccess::Read, get(history::empty_key)),
     ];
-    let all = routes().into_iter().chain(empty_keys);
+    let all: Vec<_> = routes().into_iter().chain(empty_keys).collect();
+    let add = |router: Router<Arc<App>>, path: &str, need, methods| router.route(path, guard(&app, need, methods));
     let router =
-        all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
+        all.iter().fold(Router::new(), |router, (path, need, methods)| add(router, path, *need, methods.clone()));
+    // The root shard has both names.
+    let own = (app.backend.chain().shard, app.clone());
+    let others = app.backend.others().into_iter().map(|(shard, backend)| (shard, app.for_shard(backend)));
+    let router = std::iter::once(own).chain(others).fold(router, |router, (shard, of_shard)| {
+        let under = all.iter().filter_map(|(path, need, methods)| Some((path.strip_prefix("/v1")?, need, methods)));
+        let under =
+            under.fold(Router::new(), |router, (path, need, methods)| add(router, path, *need, methods.clone()));
+        router.nest_service(&format!("/v1/shards/{shard}"), under.with_state(of_shard))
+    });
+    let router = router.route("/v1/shards/{shard}/{*path}", any(health::not_hosted));
     let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));
     // The explorer's files are part of the program, and need no counted memory.
     finish(router.merge(ui::routes()), app, true)
@@ -116,7 +130,7 @@ async fn method_not_allowed(request: Request) -> Problem {
 
 async fn count(State(app): Shared, request: Request, next: Next) -> Response {
     let (started, submission) =
-        (Instant::now(), request.method() == Method::POST && request.uri().path() == SUBMIT_PATH);
+        (Instant::now(), request.method() == Method::POST && request.uri().path().ends_with(SUBMIT_END));
     let mut response = next.run(request).await;
     app.metrics.response(response.status().as_u16(), submission, started.elapsed());
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

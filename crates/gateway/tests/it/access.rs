@@ -91,7 +91,12 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
             }
         }
     }
-    assert_eq!((asked, open), (23, 4));
+    assert_eq!((asked, open), (24, 4));
+    // Each shard's paths are guarded alike.
+    for path in ["/v1/shards/0/status", "/v1/shards/0/accounts/x/keys/"] {
+        assert_eq!(ask(&router, "GET", path, None).await.0, 401, "{path}");
+    }
+    assert_eq!(ask(&router, "POST", "/v1/shards/0/transactions", None).await.0, 401);
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
     // Routes outside the document: the empty key's route, its docs and the explorer.
     assert_eq!(ask(&router, "GET", "/v1/accounts/x/keys/", None).await.0, 401);

@@ -48,6 +48,7 @@ pub fn chain(shard: ShardId) -> ChainInfo {
         accounts: BoundedVec::default(),
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     };
     ChainInfo {
         id: chain_id(&genesis),

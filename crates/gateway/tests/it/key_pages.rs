@@ -147,7 +147,7 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
         address: BoundedBytes::default(),
     };
     let target = BoundedVec::new((0..3).map(validator).collect()).unwrap();
-    let committee = CommitteeRecord { target, ..CommitteeRecord::of_genesis(genesis) };
+    let committee = CommitteeRecord { target, ..CommitteeRecord::first(genesis.rules(), genesis.validators.clone()) };
     let owners = vec![OwnerRecord { nonce: 5, paid_ms: now_ms + 30_000 }; committee.target.len()];
     let wish = |number: u8| Wish {
         number: number.into(),

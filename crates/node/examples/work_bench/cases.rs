@@ -411,6 +411,7 @@ pub fn genesis_of(case: &Case, rules: Rules, validators: usize) -> Outcome<Genes
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     })
 }
 

@@ -17,9 +17,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig, TreeRow, TreeStore};
 use rustorium_types::limits::BATCH_BYTES_MAX;
 use rustorium_types::{
-    AccountId, Authority, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Epoch, Genesis, Hash, Header,
-    LeafWrite, Receipt, ResultLink, Rules, ShardId, TRANSACTION_VERSION, Transaction, Transaction2, TransactionBody,
-    TransactionBody2, ValidatorIndex, decode, encode,
+    AccountId, Authority, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Charter, Epoch, Genesis, Hash,
+    Header, LeafWrite, Receipt, ResultLink, Rules, ShardId, TRANSACTION_VERSION, Transaction, Transaction2,
+    TransactionBody, TransactionBody2, ValidatorIndex, decode, encode,
 };
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -188,8 +188,13 @@ impl Chain {
             ..parent.clone()
         };
         let transactions = arrange((&header, &self.root), [], &lanes);
-        let input =
-            Input { header: &header, parameters: &self.made.parameters, previous_root: self.root, transactions };
+        let input = Input {
+            header: &header,
+            parameters: &self.made.parameters,
+            charter: &Charter::ONE_SHARD,
+            previous_root: self.root,
+            transactions,
+        };
         let keys = Keys::default();
         let (execute_ns, execution) = timed(|| Ok(execute_with(&input, &StoredState(&*store), &keys, &Serial)?))?;
         drop(input);

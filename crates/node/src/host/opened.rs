@@ -91,7 +91,7 @@ impl Opened {
         notices.begin_epoch(&context.validators);
         let guests = Guests::named(config.followers.iter().map(|key| key.0).collect());
         guests
-            .read_former(&*store, genesis, context.epoch())
+            .read_former(&*store, &genesis.committee(shard), context.epoch())
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let book = address_book(config, genesis);
         let links = Links::new(context.clone(), process.node_key.public(), book).with_seeds(seed_book(config));

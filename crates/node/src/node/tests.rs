@@ -5,12 +5,13 @@ use super::*;
 use crate::guarded::faults::FAULTY;
 use crate::outside::made;
 use rustorium_api::genesis_file;
+use rustorium_api::{BackendError, ReadAt};
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_stages::inbox::monotonic_ns;
-use rustorium_types::{Epoch, Parameters, ValidatorIndex, View};
+use rustorium_types::{AccountId, BoundedVec, Epoch, Genesis, GenesisShard, Parameters, Subject, ValidatorIndex, View};
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,7 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Starts the validator with this place and these shards. It dials the first validator at `first`.
 fn try_start(home: &Path, place: u8, shards: &[ShardId], first: Option<&str>) -> Result<Node, NodeError> {
     let genesis = made::genesis_of(1, 1_000, Parameters { state_roots: false, ..Parameters::default() });
-    std::fs::write(home.join("genesis.json"), genesis_file::to_json(&genesis)).unwrap();
+    start_on(&genesis, home, Some(place), shards, first)
+}
+
+/// Starts the validator with this place, or a node without a validator key.
+fn start_on(
+    genesis: &Genesis,
+    home: &Path,
+    place: Option<u8>,
+    shards: &[ShardId],
+    first: Option<&str>,
+) -> Result<Node, NodeError> {
+    std::fs::write(home.join("genesis.json"), genesis_file::to_json(genesis)).unwrap();
     let nowhere = "127.0.0.1:0";
     let peers: Vec<_> = first.iter().map(|at| serde_json::json!({ "index": 0, "address": at })).collect();
     let config = serde_json::json!({
@@ -30,8 +42,8 @@ fn try_start(home: &Path, place: u8, shards: &[ShardId], first: Option<&str>) ->
     });
     let keys = NodeKeys {
         storage: StorageKeys { newest: Arc::new(MasterKey::from_secret(&[1; 32]).unwrap()), before: None },
-        node: SigningKey::from_seed(&[110 + place; 32]),
-        validator: Some(made::validator_key(place)),
+        node: SigningKey::from_seed(&[110 + place.unwrap_or(90); 32]),
+        validator: place.map(made::validator_key),
     };
     Node::start(serde_json::from_value(config).unwrap(), keys, &StartHandle::default())
 }
@@ -134,11 +146,52 @@ fn a_panic_in_one_shard_stops_that_shard_alone() {
     }
 }
 
+/// A chain of two shards. The first validator is a member of the root shard alone.
+fn of_two_shards() -> Genesis {
+    let made = made::genesis_of(1, 1_000, Parameters::default());
+    let shard = |from: AccountId, first: u16| {
+        let members = (first..made.validators.len() as u16).collect();
+        GenesisShard { from, members: BoundedVec::new(members).unwrap() }
+    };
+    let shards = vec![shard(AccountId::default(), 0), shard(AccountId([128; 32]), 1)];
+    Genesis { shards: BoundedVec::new(shards).unwrap(), ..made }
+}
+
+#[test]
+fn a_node_hosts_the_shards_of_its_key_and_one_without_a_key_hosts_all() {
+    let genesis = of_two_shards();
+    let other = ShardId(1);
+    for (place, hosted) in
+        [(Some(0), &[ShardId::ROOT][..]), (Some(1), &[ShardId::ROOT, other]), (None, &[ShardId::ROOT, other])]
+    {
+        let home = tempfile::tempdir().unwrap();
+        let node = start_on(&genesis, home.path(), place, &[], None).unwrap();
+        assert_eq!((node.shards().as_slice(), node.backend().hosted().as_slice()), (hosted, hosted));
+        node.close();
+    }
+}
+
+#[test]
+fn a_shard_answers_about_its_own_accounts_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let node = start_on(&of_two_shards(), home.path(), Some(1), &[], None).unwrap();
+    let (low, high, other) = (AccountId([1; 32]), AccountId([200; 32]), ShardId(1));
+    let read = |backend: &dyn Backend, account| backend.read(&[Subject::Account(account)], ReadAt::Latest).map(|_| ());
+    let others = node.backend().others();
+    let [(shard, of_other)] = others.as_slice() else { panic!("one other shard") };
+    assert_eq!((*shard, of_other.chain().shard, node.backend().chain().shard), (other, other, ShardId::ROOT));
+    assert_eq!((read(node.backend(), low), read(&**of_other, high)), (Ok(()), Ok(())));
+    let elsewhere = |account, shard, asked| Err(BackendError::Elsewhere { account, shard, asked });
+    assert_eq!(read(node.backend(), high), elsewhere(high, other, ShardId::ROOT));
+    assert_eq!(read(&**of_other, low), elsewhere(low, ShardId::ROOT, other));
+    assert_eq!(node.backend().account_transactions(&high, None, 1).map(|_| ()), elsewhere(high, other, ShardId::ROOT));
+}
+
 #[test]
 fn a_node_hosts_the_root_shard_and_not_too_many() {
     let home = tempfile::tempdir().unwrap();
     let many: Vec<ShardId> = (0..17).map(ShardId).collect();
-    for shards in [&[SHARD][..], &[], &many] {
+    for shards in [&[SHARD][..], &many] {
         let refused = try_start(home.path(), 0, shards, None).err().map(|error| error.code);
         assert_eq!(refused, Some("config-invalid"));
     }

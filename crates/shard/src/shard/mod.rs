@@ -68,7 +68,7 @@ pub use work::WorkConfig;
 const VIEW_WINDOW: u64 = 64;
 
 /// Delay of non-urgent inputs, so that they share a wake-up of the core.
-const COALESCE_US: u64 = 5_000;
+const COALESCE_US: u64 = 8_000;
 
 /// Number of heights that a node may be behind and still count as synced, because it is executing them.
 const SYNCED_WITHIN: u64 = 16;

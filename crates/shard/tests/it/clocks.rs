@@ -84,7 +84,7 @@ fn a_leader_whose_clock_is_ahead_loses_a_turn_and_not_the_next_one() {
     let mut net = Net::new();
     net.clocks_ms[1] = HOUR_MS;
     net.submit(1);
-    net.advance(6_000);
+    net.advance(9_000);
     assert_eq!(net.nodes[0].core.statuses(1), [PayloadStatus::Pending]);
     net.nullify();
     for _ in 0..2 {
@@ -109,7 +109,7 @@ fn a_block_one_millisecond_above_its_parent_is_taken_whatever_the_clock_says() {
         block.header.time_ms = parent.time_ms + above_ms;
         let to = usize::from(taken);
         net.inject(2, to, crate::forge::proposal(&context, &block));
-        net.advance(6_000);
+        net.advance(9_000);
         let found = net.nodes[to].core.statuses(2).last() == Some(&PayloadStatus::Ready);
         assert_eq!(found, taken, "{above_ms} ms above");
     }

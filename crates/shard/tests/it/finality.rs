@@ -57,7 +57,7 @@ fn a_wanted_claim_is_made_once_a_quorum_executed() {
     net.run();
     assert_eq!(net.height(0), 1);
     assert_eq!(net.saw(0, |input| *input == Input::ClaimReady(Height(1))), 0, "nobody has reported yet");
-    net.advance(10_000);
+    net.advance(15_000);
     assert_eq!(net.saw(0, |input| *input == Input::ClaimReady(Height(1))), 1);
     for index in 0..N {
         net.ports(index).events.push_back(Event::ClaimWanted(Height(1)));

@@ -28,7 +28,7 @@ fn a_block_whose_claim_is_not_executed_here_waits_for_it() {
     net.nodes[0].core.votes = false;
     net.nodes[2].execution_held = true;
     net.submit(1);
-    net.advance(10_000);
+    net.advance(15_000);
     assert_eq!((net.height(0), net.height(2)), (1, 0));
     let claiming = net.nodes[0].core.claim;
     assert_eq!(claiming, Height(1));
@@ -114,7 +114,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
         block.header.end = End::Boundary;
         block.header.next_validator_set = context.names_next(context.hashes.validator_set);
         net.inject(2, peer, forge::proposal(&context, &block));
-        net.advance(5_000);
+        net.advance(8_000);
         assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Pending]);
         let due = net.nodes[peer].shard.next_deadline_us(net.now).unwrap();
         assert!(due > net.now.us, "node {peer} would spin");

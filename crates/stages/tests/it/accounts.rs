@@ -92,7 +92,7 @@ fn a_report_of_a_block_has_what_the_block_did_not_write() {
 #[test]
 fn an_owner_is_known_by_its_validators_number() {
     let made = crate::chain::genesis_with(Parameters::default());
-    let record = CommitteeRecord::of_genesis(&made);
+    let record = CommitteeRecord::first(made.rules(), made.validators.clone());
     let written =
         |record: &CommitteeRecord| LeafWrite { key: committee_key(), name: Vec::new(), value: Some(record.to_bytes()) };
     let (id, known) = (SystemSender::Owner(2).id(), (&Parameters::default()).into());

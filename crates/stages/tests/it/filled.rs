@@ -26,7 +26,7 @@ fn members(genesis: &Genesis, count: usize) -> ValidatorSet {
 }
 
 fn record(genesis: &Genesis, wanted: &ValidatorSet) -> CommitteeRecord {
-    CommitteeRecord { target: wanted.clone(), ..CommitteeRecord::of_genesis(genesis) }
+    CommitteeRecord { target: wanted.clone(), ..CommitteeRecord::first(genesis.rules(), genesis.validators.clone()) }
 }
 
 /// Returns a store that was filled with a state in which operators want this committee.
@@ -85,7 +85,8 @@ fn ended(
     let parent_claim = tip.header.result.root;
     let first = &genesis.validators;
     let (activating, decided) = (None, None);
-    let basis = Basis { parameters, previous_root, parent_claim, rooted: false, activating, first, decided };
+    let charter = &Charter::ONE_SHARD;
+    let basis = Basis { parameters, charter, previous_root, parent_claim, rooted: false, activating, first, decided };
     let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job).map_err(|(code, _)| code)?;
     let kept = store.epoch(Epoch(0)).unwrap();
     assert_eq!(kept, stored.change);

@@ -36,6 +36,7 @@ impl Pool {
             }
             Skip::WrongChain
             | Skip::WrongVersion
+            | Skip::Elsewhere
             | Skip::UnknownSender
             | Skip::WrongKey
             | Skip::Frozen { .. }

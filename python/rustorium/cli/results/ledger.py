@@ -449,3 +449,27 @@ class GenesisFacts(Result):
     accounts: int
     file: str
     genesis: dict[str, Any] | Absent = ABSENT
+
+
+class ShardRow(Result):
+    """A shard: its accounts by the genesis, and how far it is by a node."""
+
+    shard: int
+    from_account: str
+    to_account: str | None
+    members: int
+    height: int | None
+    epoch: int | None
+    state: str
+
+
+class ShardDetail(Result):
+    """A shard, with the names of its first committee's members."""
+
+    shard: int
+    from_account: str
+    to_account: str | None
+    members: list[str]
+    height: int | None
+    epoch: int | None
+    state: str

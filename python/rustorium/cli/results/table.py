@@ -131,6 +131,8 @@ SHAPES: Mapping[str, Shape] = {
     "followers add": _list(nodes.FollowerRow),
     "followers remove": _list(nodes.FollowerRow),
     "block show": _one(ledger.Block),
+    "shard list": _list(ledger.ShardRow),
+    "shard show": _one(ledger.ShardDetail),
     "recover auto": _list(nodes.RecoveryStep),
     "recover manual": _list(nodes.RecoveryStep),
     "recover manual --undo": _one(nodes.StorePutBack),

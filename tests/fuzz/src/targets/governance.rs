@@ -50,6 +50,7 @@ fn made() -> Genesis {
         accounts: BoundedVec::default(),
         pools: BoundedVec::default(),
         sponsors: BoundedVec::default(),
+        shards: BoundedVec::default(),
     }
 }
 
@@ -73,7 +74,7 @@ pub fn records() -> Vec<Vec<u8>> {
         approvals: BoundedVec::new(vec![SeatApproval { seat: 2, generation: 0 }]).unwrap_or_default(),
         made: false,
     };
-    let plain = CommitteeRecord::of_genesis(&made());
+    let plain = CommitteeRecord::first(Rules::V2, BoundedVec::default());
     let wanted = Some(Box::new(Parameters { epoch_ms: 7_200_000, ..parameters() }));
     let wanting = CommitteeRecord { wanted, ..plain.clone() };
     let wait = Some(OperatorsWait { proposal: 3, from_ms: 7, least_ms: 5 });

@@ -290,7 +290,10 @@ pub fn genesis(input: &[u8]) {
     let Some(genesis) = canonical::<Genesis>(input, GENESIS_BYTES_MAX) else { return };
     chain_id(&genesis);
     if check_genesis(&genesis).is_ok() {
-        Trust::genesis(&genesis);
+        for shard in genesis.shard_ids() {
+            let trust = Trust::of_shard(&genesis, shard);
+            assert_eq!(Trust::from_checkpoint(&trust.to_checkpoint()), Ok(trust));
+        }
     }
 }
 

@@ -230,10 +230,13 @@ mod tests {
         let mut end = EpochEnd::default();
         let due = |end: &EpochEnd, time_ms, claimed| end.due_at(&context, Height(5), time_ms, Height(claimed));
         assert_eq!(due(&end, start_ms, 5), None, "nothing is known of what operators want");
-        end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
+        end.note(Height(0), &CommitteeRecord::first(genesis.rules(), genesis.validators.clone()));
         assert_eq!(due(&end, start_ms, 6), None, "not executed so far");
         assert_eq!((due(&end, end_ms - 1, 5), due(&end, end_ms, 5)), (Some((false, own)), Some((true, next))));
-        let asked = CommitteeRecord { end_asked: Some(Epoch(0)), ..CommitteeRecord::of_genesis(&genesis) };
+        let asked = CommitteeRecord {
+            end_asked: Some(Epoch(0)),
+            ..CommitteeRecord::first(genesis.rules(), genesis.validators.clone())
+        };
         end.note(Height(3), &asked);
         assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 3)), (Some((false, own)), Some((true, next))));
         end.forget_below(Height(4));
@@ -244,7 +247,7 @@ mod tests {
     fn a_boundary_of_version_two_names_the_wanted_term_alone() {
         let (context, genesis) = (context(0), genesis());
         let mut end = EpochEnd::default();
-        end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
+        end.note(Height(0), &CommitteeRecord::first(genesis.rules(), genesis.validators.clone()));
         let (parent, own) = (context.genesis_header.clone(), context.hashes.validator_set);
         let time_ms = context.start_ms + context.parameters.epoch_ms;
         let status = |next_validator_set| {

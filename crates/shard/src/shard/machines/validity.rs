@@ -93,7 +93,7 @@ mod tests {
             let mut results = Results::new(4, 3, Some(ValidatorIndex(0)));
             results.recover(context.genesis_root, Vec::new(), Height(0));
             let mut epoch_end = EpochEnd::default();
-            epoch_end.note(Height(0), &CommitteeRecord::of_genesis(&genesis()));
+            epoch_end.note(Height(0), &CommitteeRecord::first(genesis().rules(), genesis().validators.clone()));
             let (tree, batches) = (tree(&context), Batches::new(&context));
             Self { context, tree, batches, results, epoch_end }
         }

@@ -335,9 +335,12 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
         work_ppm,
         history_ppm,
     });
-    let lists = (bounded(validator(), 4), bounded(account, 4), bounded(pool, 2), bounded(sponsor, 2));
+    let shard =
+        (id(), bounded(any::<u16>(), 4)).prop_map(|(from, members)| GenesisShard { from: AccountId(from), members });
+    let lists =
+        (bounded(validator(), 4), bounded(account, 4), bounded(pool, 2), bounded(sponsor, 2), bounded(shard, 3));
     (any::<u16>(), bytes(12), any::<u64>(), lists).prop_map(
-        |(version, name, time_ms, (validators, accounts, pools, sponsors))| Genesis {
+        |(version, name, time_ms, (validators, accounts, pools, sponsors, shards))| Genesis {
             version,
             name,
             time_ms,
@@ -346,6 +349,7 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
             accounts,
             pools,
             sponsors: if version < 2 { BoundedVec::default() } else { sponsors },
+            shards: if version < 2 { BoundedVec::default() } else { shards },
         },
     )
 }

@@ -1,0 +1,158 @@
+"""A net of two shards, as people, scripts and commands use it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from process_tools import assert_one_sentence, cli, run_command, wait_for
+from rustorium.client import Client, Key, LightClient
+from rustorium.client import operations as ops
+from rustorium.errors import (
+    NotFound,
+    ProofRefused,
+    Refused,
+    TransactionFailed,
+    UsageError,
+)
+from rustorium.net.devnet import Devnet
+from rustorium.types import Subject
+
+pytestmark = pytest.mark.nodes
+
+
+@pytest.fixture(scope="module")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    with Devnet.create(tmp_path_factory.mktemp("net"), shards=2, accounts=4) as net:
+        net.start()
+        yield net
+
+
+@pytest.fixture
+def client(devnet: Devnet) -> Iterator[Client]:
+    with Client.from_net(devnet.path) as client:
+        yield client
+
+
+def keys(devnet: Devnet, client: Client) -> tuple[list[Key], list[Key]]:
+    """Returns the funded accounts' keys in each shard."""
+    opened = [Key.open(account.key_file) for account in devnet.net.accounts]
+    apart = [[key for key in opened if client.shard_of(key.address) == shard] for shard in (0, 1)]
+    return apart[0], apart[1]
+
+
+def test_each_account_is_served_and_proven_by_its_shard(devnet: Devnet, client: Client) -> None:
+    assert (client.shards, [len(of_shard) for of_shard in keys(devnet, client)]) == (2, [2, 2])
+    for shard, of_shard in enumerate(keys(devnet, client)):
+        [first, second] = of_shard
+        wrote = client.put("k", f"of {shard}", key=first)
+        assert wrote.receipt is not None
+        assert wrote.receipt.shard == shard
+        assert client.get(first.address, "k") == f"of {shard}".encode()
+        paid = client.transfer(second.address, devnet.net.asset, 5, key=first)
+        assert paid.receipt is not None
+        assert paid.receipt.ok
+        balance = client.balance(second.address, devnet.net.asset)
+        assert (balance.at.shard, balance.at.proven) == (shard, True)
+        status = client.get_transaction(wrote.id)
+        assert status.receipt is not None
+        assert (status.state, status.receipt.shard) == ("final", shard)
+        assert [key.key for key in client.iter_keys(first.address)] == [b"k"]
+        assert wrote.id in client.account_transactions(first.address).transactions
+
+
+def test_many_transactions_of_both_shards_are_sent_at_once(devnet: Devnet, client: Client) -> None:
+    [low, _], [high, _] = keys(devnet, client)
+    signed = [client.sign([ops.put(key.address, f"m{n}", "v")], key=key) for n in range(5) for key in (low, high)]
+    results = client.submit_all(signed)
+    shards = [result.receipt.shard for result in results if hasattr(result, "receipt") and result.receipt is not None]
+    assert shards == [0, 1] * 5
+
+
+def test_a_proof_file_of_any_shard_is_checked_with_the_genesis_alone(devnet: Devnet, client: Client) -> None:
+    for shard, [first, _] in enumerate(keys(devnet, client)):
+        done = client.write_with_proof([ops.put(first.address, "proven", "v")], key=first)
+        assert done.state is not None
+        reader = LightClient(Path(devnet.net.genesis))
+        for file in (done.proof, done.state.proof, client.prove_transaction(done.receipt.transaction)):
+            assert reader.show_file(file).facts["shard"] == shard
+    with pytest.raises(ProofRefused, match="proof is refused"):
+        LightClient(Path(devnet.net.genesis), shard=0).show_file(done.proof.replace(b'"shard": 1', b'"shard": 0'))
+
+
+def test_what_concerns_two_shards_fails_and_says_what_to_do(devnet: Devnet, client: Client) -> None:
+    [low, _], [high, _] = keys(devnet, client)
+    both = [ops.put(low.address, "before", "v"), ops.transfer(high.address, devnet.net.asset, 1)]
+    with pytest.raises(TransactionFailed, match="accounts of one shard") as refused:
+        client.send(both, key=low)
+    assert (refused.value.failure, refused.value.operation) == ("cross-shard", 1)
+    assert client.get(low.address, "before") is None
+    with pytest.raises(UsageError, match="accounts of one shard"):
+        client.prove([Subject(low.address), Subject(high.address)])
+    with pytest.raises(UsageError, match="the shards 0 to 1, not 2"):
+        client.in_shard(2)
+
+
+def test_calls_without_an_account_are_about_the_chosen_shard(devnet: Devnet, client: Client) -> None:
+    [low, _], [high, _] = keys(devnet, client)
+    for key in (low, high):
+        client.put("block", "v", key=key)
+    other = client.in_shard(1)
+    assert (client.shard, other.shard, client.in_shard(0).shard) == (0, 1, 0)
+    assert (client.status().shard, other.status().shard) == (0, 1)
+    block = other.validate_block(other.block("latest"))
+    assert block.height > 0
+    with pytest.raises(NotFound):
+        client.block(block.digest)
+    with closing(other.subscribe_transactions(f"sender:{high.address}", after="1.0.0")) as events:
+        assert next(events).receipt.shard == 1
+
+
+def test_a_node_says_where_what_it_does_not_serve_is(devnet: Devnet, client: Client) -> None:
+    _, [high, _] = keys(devnet, client)
+    node = devnet.net.nodes[0].http
+
+    def asked(path: str) -> tuple[int, object, object]:
+        answer = httpx2.get(f"{node}{path}", trust_env=False)
+        return answer.status_code, answer.json().get("code"), answer.json().get("shard")
+
+    assert asked(f"/v1/accounts/{high.address}") == (421, "elsewhere", 1)
+    assert asked(f"/v1/shards/0/accounts/{high.address}/keys/a")[:2] == (421, "elsewhere")
+    assert asked("/v1/shards/2/status") == (404, "unknown-shard", None)
+    assert asked("/v1/shards/x/status") == (404, "unknown-shard", None)
+    assert asked("/v1/shards/1/status")[0] == 200
+    listed = httpx2.get(f"{node}/v1/shards", trust_env=False).json()["shards"]
+    assert [(one["shard"], one["hosted"]) for one in listed] == [(0, True), (1, True)]
+    # A client without the genesis knows the root shard alone, and hears where the account is.
+    with Client(node) as blind, pytest.raises(Refused, match="in shard 1"):
+        blind.read(high.address, "k")
+
+
+def test_commands_show_shards(devnet: Devnet, client: Client) -> None:
+    _, [high, _] = keys(devnet, client)
+    rows = json.loads(cli("shard", "list", "--net", devnet.path, "-o", "json").stdout)
+    assert [(row["shard"], row["members"], row["state"]) for row in rows] == [(0, 4, "ready"), (1, 4, "ready")]
+    assert (rows[0]["to_account"], rows[1]["to_account"]) == (rows[1]["from_account"], None)
+    shown = json.loads(cli("shard", "show", high.address, "--net", devnet.path, "-o", "json").stdout)
+    assert (shown["shard"], shown["members"]) == (1, [f"node-{place}" for place in range(4)])
+    assert_one_sentence(run_command("shard", "show", "9", "--net", str(devnet.path)), 2, "the shards 0 to 1, not 9")
+
+
+def test_a_node_that_is_killed_comes_back_in_both_shards(devnet: Devnet, client: Client) -> None:
+    apart = keys(devnet, client)
+    devnet.kill(3)
+    for [first, _] in apart:
+        client.put("without node 3", "v", key=first)
+    devnet.restart(3)
+    for shard, [first, _] in enumerate(apart):
+        client.put("with node 3", "v", key=first)
+        height = client.in_shard(shard).status().executed
+        with Client(devnet.net.nodes[3].http, genesis=Path(devnet.net.genesis)) as alone:
+            wait_for(
+                f"shard {shard}",
+                lambda alone=alone, shard=shard, height=height: alone.in_shard(shard).status().executed >= height,
+            )
+            assert alone.get(first.address, "without node 3") == b"v"
