@@ -1,6 +1,7 @@
 """A net of two shards, as people, scripts and commands use it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -156,3 +157,24 @@ def test_a_node_that_is_killed_comes_back_in_both_shards(devnet: Devnet, client:
                 lambda alone=alone, shard=shard, height=height: alone.in_shard(shard).status().executed >= height,
             )
             assert alone.get(first.address, "without node 3") == b"v"
+
+
+def test_a_shard_whose_store_is_gone_is_filled_from_peers(devnet: Devnet, client: Client) -> None:
+    _, [high, _] = keys(devnet, client)
+    client.put("before the loss", "v", key=high)
+    height = client.in_shard(1).status().executed
+    devnet.kill(2)
+    shutil.rmtree(Path(devnet.net.nodes[2].home) / "shards" / "1" / "db")
+    devnet.restart(2)
+    with Client(devnet.net.nodes[2].http, genesis=Path(devnet.net.genesis)) as alone:
+        wait_for("shard 1", lambda: alone.in_shard(1).status().executed >= height)
+        assert alone.get(high.address, "before the loss") == b"v"
+
+
+def test_commands_that_would_miss_a_shard_refuse(devnet: Devnet, tmp_path: Path) -> None:
+    home = devnet.net.nodes[1].home
+    backup = run_command("backup", "create", "--home", home, "--to", str(tmp_path / "backups"))
+    assert_one_sentence(backup, 1, "several-shards", "shard 0 alone")
+    assert not (Path(home) / "backup.key").exists()
+    for what in ("rows", "master"):
+        assert_one_sentence(run_command("keys", "rotate", what, "--home", home), 1, "several-shards")

@@ -211,13 +211,16 @@ impl Node {
         Ok(())
     }
 
+    /// Requests that all rows are sealed anew, without waiting. Errors: NativeError `several-shards`.
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {
+        self.refuse_several()?;
         let root = self.root()?;
         detached(py, || root.rotator().rotate())?.map_err(node_error)
     }
 
     /// Requests a replacement of the storage key whose file this passphrase opens, without waiting.
     fn replace_storage_key(&self, py: Python<'_>, passphrase: &[u8]) -> PyResult<()> {
+        self.refuse_several()?;
         let (root, passphrase) = (self.root()?, Passphrase::of(passphrase));
         detached(py, || root.rotator().replace_master(passphrase))?.map_err(node_error)
     }
@@ -260,6 +263,13 @@ impl Node {
 impl Node {
     fn root(&self) -> PyResult<Arc<RunningHost>> {
         running(&self.inner, ShardId::ROOT)
+    }
+
+    /// Refuses what would be done for the root shard alone where the node hosts others.
+    fn refuse_several(&self) -> PyResult<()> {
+        let sentence = "this node hosts several shards, and only the rows of shard 0 would be sealed anew: stop the node and \
+                        remove the `db` folder of one shard after the other, which is filled again from the other validators";
+        if self.inner.shards().len() > 1 { Err(native_error("several-shards", sentence.to_owned())) } else { Ok(()) }
     }
 }
 

@@ -57,6 +57,12 @@ class Home:
         """Returns the store of a hosted shard. The root shard has that of a home without shards."""
         return self.db if shard == 0 else self.path / "shards" / str(shard) / "db"
 
+    def other_shards(self) -> list[int]:
+        """Returns the numbers of the shards, besides the root's, that the home has data of."""
+        folder = self.path / "shards"
+        found = folder.iterdir() if folder.is_dir() else iter(())
+        return sorted(int(one.name) for one in found if one.name.isdecimal())
+
     @property
     def quarantine(self) -> Path:
         """Stores that were moved aside."""

@@ -132,6 +132,16 @@ def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> 
     return json.loads(done[0])
 
 
+def refuse_several(home: Home) -> None:
+    """Refuses a home with data of several shards. Errors: HomeError."""
+    if others := home.other_shards():
+        raise HomeError(
+            f"{home.path} has data of shards 0 to {others[-1]}, and a backup would have shard 0 alone: the other "
+            "validators have the same data; or stop the node and copy the whole home",
+            code="several-shards",
+        )
+
+
 def create(
     home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int | None = None
 ) -> dict[str, object]:
@@ -139,6 +149,7 @@ def create(
     backup at the destination, if neither that one nor a newer one exists there any more.
 
     Errors: HomeError, KeyFileError, NodeError, NativeError."""
+    refuse_several(home)
     with only_one(home):
         backups = opener.backups(place, key, make=True)
         before = _missed(home, place, backups)
