@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from process_tools import assert_one_sentence, cli, run_command, wait_for
+from rustorium import _native
 from rustorium.client import Client, Key, LightClient
 from rustorium.client import operations as ops
 from rustorium.errors import (
@@ -20,6 +21,7 @@ from rustorium.errors import (
     UsageError,
 )
 from rustorium.net.devnet import Devnet
+from rustorium.net.faucet import Faucet
 from rustorium.types import Subject
 
 pytestmark = pytest.mark.nodes
@@ -178,3 +180,27 @@ def test_commands_that_would_miss_a_shard_refuse(devnet: Devnet, tmp_path: Path)
     assert not (Path(home) / "backup.key").exists()
     for what in ("rows", "master"):
         assert_one_sentence(run_command("keys", "rotate", what, "--home", home), 1, "several-shards")
+
+
+def test_the_faucet_funds_accounts_of_each_shard(devnet: Devnet, client: Client) -> None:
+    faucet = Faucet(devnet.net)
+    try:
+        funded = set[int]()
+        while len(funded) < 2:
+            new = Key.generate()
+            asked = httpx2.post(faucet.url, json={"region": 0, "public_key": new.public_key}, trust_env=False)
+            assert asked.status_code == 200, asked.text
+            shard = client.shard_of(new.address)
+            wait_for("the account", lambda new=new: client.proven([Subject(new.address)]).items[Subject(new.address)])
+            assert client.account(new.address).at.shard == shard
+            funded.add(shard)
+    finally:
+        faucet.close()
+
+
+def test_a_pools_records_are_asked_for_in_its_shard(client: Client) -> None:
+    shard = client.shard_of(_native.pool_account(1))
+    assert client.in_shard(1 - shard).pool_records(1, 0) == b""
+    assert client.in_shard(1 - shard).pool_head()
+    with pytest.raises(NotFound):
+        client.pool_records(2, 0)

@@ -39,7 +39,8 @@ class PoolMethods(HistoryMethods):
             "from": arguments.whole(first, "first"),
             "limit": arguments.whole(limit, "limit"),
         }
-        return await self._read(
+        part = self._part_of(_native.pool_account(pool))
+        return await part._read(
             lambda answer: bytes.fromhex(answer["records_hex"]), f"/v1/pools/{pool}/records", params=params
         )
 

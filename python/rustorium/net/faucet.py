@@ -1,4 +1,5 @@
-"""A devnet's faucet: `POST /` with {"region", "public_key"} makes and funds that account from the first funded one.
+"""A devnet's faucet: `POST /` with {"region", "public_key"} makes and funds that account from the first funded one
+of its shard.
 
 Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded; requests from web
 pages of other sites are refused.
@@ -32,10 +33,10 @@ class Faucet:
         if not net.accounts:
             raise DevnetError("a faucet needs a funded account: start the devnet with --accounts 1 or more")
         self._net, self._storage_bytes, self._amount = net, storage_bytes, amount
-        file = Path(net.accounts[0].key_file)
-        kind, _ = public_part(file)
-        self._key = Key(open_key_file(file, kind, None, os.environ), int(kind.partition(":")[2]))
-        self._client = Client(net.endpoints, genesis=read_genesis(Path(net.genesis)), key=self._key, tls=net.tls)
+        self._client = Client(net.endpoints, genesis=read_genesis(Path(net.genesis)), tls=net.tls)
+        first = {self._client.shard_of(account.address): account for account in reversed(net.accounts)}
+        self._keys = {shard: _opened(Path(account.key_file)) for shard, account in first.items()}
+        """The first funded account of each shard."""
         self._server = HTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, name="faucet", daemon=True)
@@ -57,8 +58,13 @@ class Faucet:
         steps = [ops.create_account(region, public_key, self._storage_bytes)]
         if self._net.asset:
             steps.append(ops.transfer(address, self._net.asset, self._amount))
-        done = self._client.send(steps)
+        done = self._client.send(steps, key=self._keys[self._client.shard_of(address)])
         return {"address": address, "transaction": done.id, "storage_bytes": self._storage_bytes}
+
+
+def _opened(file: Path) -> Key:
+    kind, _ = public_part(file)
+    return Key(open_key_file(file, kind, None, os.environ), int(kind.partition(":")[2]))
 
 
 def from_a_page(headers: Message) -> bool:

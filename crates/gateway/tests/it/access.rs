@@ -93,7 +93,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
     }
     assert_eq!((asked, open), (24, 4));
     // Each shard's paths are guarded alike.
-    for path in ["/v1/shards/0/status", "/v1/shards/0/accounts/x/keys/"] {
+    for path in ["/v1/shards/0/status", "/v1/shards/0/accounts/x/keys/", "/v1/shards/1/status"] {
         assert_eq!(ask(&router, "GET", path, None).await.0, 401, "{path}");
     }
     assert_eq!(ask(&router, "POST", "/v1/shards/0/transactions", None).await.0, 401);
