@@ -164,3 +164,40 @@ def test_cuts_leave_each_shard_its_part_of_the_accounts(data: st.DataObject) -> 
     assert len(found) == shards - 1
     assert sum(counts) == len(ids)
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_node_without_the_shard_is_no_witness_against_a_transaction() -> None:
+    """Two nodes don't host the shard, and the third does: it is asked first from then on."""
+    asked_of: list[str] = []
+    key = next(key for key in KEYS if shard_of(key) == 2)
+    at = {"shard": 2, "height": 1, "root": "0" * 64}
+    record = {
+        "account": key.address,
+        "public_key": key.public_key,
+        "nonce": 4,
+        "quota_left": 9,
+        "protocol": 2,
+        "at": at,
+    }
+    record["storage_bytes_left"] = 9
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/livez":
+            return httpx2.Response(200, content=b"{}")
+        asked_of.append(request.url.host)
+        if request.url.host != "c.test":
+            problem = {"code": "elsewhere", "detail": "This node doesn't host shard 2.", "shard": 2}
+            return httpx2.Response(421, content=json.dumps(problem).encode())
+        return httpx2.Response(200, content=json.dumps(record).encode())
+
+    async def main() -> None:
+        urls = [f"http://{name}.test" for name in "abc"]
+        transport = httpx2.MockTransport(answer)
+        async with AsyncClient(urls, genesis=NET.genesis, transport=transport, timeout_s=5.0) as client:
+            for _ in range(2):
+                assert (await client.sign([ops.put(key.address, "k", "v")], key=key)).nonce >= 4
+                client.in_shard(2)._sender._accounts.clear()
+
+    anyio.run(main)
+    assert asked_of[-1] == "c.test"
+    assert asked_of.count("a.test") == asked_of.count("b.test") == 1

@@ -1,11 +1,11 @@
 //! Node keys outside the committee that are let in by name, each with a place at the peer port that strangers can't take.
 //!
 //! *Invariants:* bounded: the named ones by the configuration, the target by a committee's size, former members by epochs and
-//! in number.
+//! in number; the net's validators by the genesis.
 
 use parking_lot::RwLock;
 use rustorium_storage::{Store, StoreError};
-use rustorium_types::{Epoch, PublicKey, ValidatorSet};
+use rustorium_types::{Epoch, Genesis, PublicKey, ValidatorSet};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Epochs whose members may ask how they ended, and the members of those in all.
@@ -16,6 +16,8 @@ const FORMER_KEYS: usize = 1_024;
 struct Keys {
     /// Keys that the configuration or an order of the owner names.
     named: BTreeSet<PublicKey>,
+    /// Keys of the validators of all shards, on a net of several: each node hosts the root shard, member or not (S13).
+    registered: BTreeSet<PublicKey>,
     /// Keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
     /// Keys of former committees, the newest first.
@@ -35,6 +37,7 @@ impl Keys {
         }
         keys.extend(self.target.iter());
         keys.extend(self.named.iter());
+        keys.extend(self.registered.iter());
         self.all = keys;
     }
 }
@@ -49,6 +52,14 @@ impl Guests {
         let guests = Self::default();
         guests.set_named(keys);
         guests
+    }
+
+    /// Lets the validators of the net's other shards in, too.
+    pub fn with_validators_of(self, genesis: &Genesis) -> Self {
+        if genesis.shard_ids().nth(1).is_some() {
+            self.change(|keys| keys.registered = node_keys(&genesis.validators).into_iter().collect());
+        }
+        self
     }
 
     fn change(&self, change: impl FnOnce(&mut Keys)) {
@@ -120,7 +131,7 @@ fn node_keys(members: &ValidatorSet) -> Vec<PublicKey> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use rustorium_types::{BoundedBytes, BoundedVec, Validator};
+    use rustorium_types::{AccountId, BoundedBytes, BoundedVec, GenesisShard, Parameters, Validator};
 
     fn committee(keys: impl Iterator<Item = u16>) -> ValidatorSet {
         let key = |number: u16| {
@@ -150,6 +161,18 @@ mod tests {
         assert!(!guests.contains(&[4; 32]) && !guests.is_named(&[2; 32]));
         guests.set_named(BTreeSet::new());
         assert!(!guests.contains(&[1; 32]));
+    }
+
+    #[test]
+    fn validators_of_a_net_of_several_shards_are_let_in_whatever_the_owner_names() {
+        let one = crate::outside::made::genesis_of(1, 1_000, Parameters::default());
+        assert!(Guests::default().with_validators_of(&one).keys().is_empty());
+        let shard = |from| GenesisShard { from: AccountId([from; 32]), members: BoundedVec::default() };
+        let two = Genesis { shards: BoundedVec::new(vec![shard(0), shard(9)]).unwrap(), ..one };
+        let guests = Guests::default().with_validators_of(&two);
+        guests.set_named(BTreeSet::new());
+        assert_eq!(guests.keys(), node_keys(&two.validators).into_iter().collect());
+        assert!(!guests.is_named(&two.validators[0].node_key));
     }
 
     #[test]

@@ -25,8 +25,14 @@ def devnet(
         typer.Option("--regions", help="Region names, comma-separated. Links between known cloud regions are delayed."),
     ] = "local",
     shards: Annotated[
-        int, typer.Option("--shards", min=1, max=16, help="Number of shards; every validator hosts all of them.")
+        int,
+        typer.Option(
+            "--shards", min=1, max=16, help="Number of shards; every validator is in all of them, unless --committees."
+        ),
     ] = 1,
+    apart: Annotated[
+        bool, typer.Option("--committees", help="Give each shard validators of its own, in place of all.")
+    ] = False,
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
     state: Annotated[
         Path | None,
@@ -82,6 +88,7 @@ def devnet(
                     nodes=nodes,
                     regions=names,
                     shards=shards,
+                    apart=apart,
                     accounts=accounts,
                     matrix=rtt_matrix,
                     durability=durability,

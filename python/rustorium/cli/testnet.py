@@ -31,8 +31,14 @@ def gen(
         str, typer.Option("--regions", help="Region names, comma-separated; they are assigned to the hosts in turn.")
     ] = "local",
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
+    apart: Annotated[
+        bool, typer.Option("--committees", help="Give each shard validators of its own, in place of all.")
+    ] = False,
     shards: Annotated[
-        int, typer.Option("--shards", min=1, max=16, help="Number of shards; every validator hosts all of them.")
+        int,
+        typer.Option(
+            "--shards", min=1, max=16, help="Number of shards; every validator is in all of them, unless --committees."
+        ),
     ] = 1,
     operators: Annotated[
         int | None,
@@ -90,6 +96,7 @@ def gen(
         preset=preset,
         cores=cores,
         shards=shards,
+        apart=apart,
     )
     root = out.expanduser().absolute()
     make_folder(root)

@@ -24,6 +24,7 @@ from rustorium.errors import (
     ClientError,
     NotFound,
     NotReady,
+    Refused,
     RustoriumError,
     TlsRefused,
     Unreachable,
@@ -45,6 +46,8 @@ and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that h
 restarting, and has until the deadline."""
 
 
+ELSEWHERE = "elsewhere"
+"""Code of a node that doesn't host a shard, and of an account that a shard doesn't have."""
 ROOT = "/v1"
 """The API's paths of the root shard begin with this."""
 
@@ -81,6 +84,8 @@ class Transport:
         self.known = Known(len(self.endpoints.all) == 1)
         self._probing = anyio.Lock()
         self._prefix = ROOT
+        self._lacking: set[str] = set()
+        """URLs of nodes that have said that they don't host the shard."""
         self.http = httpx2.AsyncClient(
             transport=transport,
             verify=verifying(urls, tls),
@@ -101,6 +106,7 @@ class Transport:
         """Returns the same connections, on which each request about the state or the chain is about this shard."""
         part = copy.copy(self)
         part._prefix = f"{ROOT}/shards/{shard}" if shard else ROOT
+        part._lacking = set()
         return part
 
     def url(self, endpoint: Endpoint, path: str) -> str:
@@ -116,7 +122,8 @@ class Transport:
                 if not self.known.probed:
                     await self._probe(min(PROBE_S, (deadline - anyio.current_time()) / 2))
                     self.known.probed = True
-        return self.endpoints.order(anyio.current_time())
+        nodes = self.endpoints.order(anyio.current_time())
+        return sorted(nodes, key=lambda endpoint: endpoint.url in self._lacking)
 
     async def get(
         self,
@@ -245,6 +252,10 @@ class Transport:
         body = decoded(response.content)
         if response.status_code >= 300:
             error_found = problem(response.status_code, body)
+            if isinstance(error_found, Refused) and error_found.code == ELSEWHERE and self._prefix != ROOT:
+                # Its word about this shard says nothing: others are asked, and it is the last from now on.
+                self._lacking.add(endpoint.url)
+                raise Unreachable(f"{endpoint.url} answered: {error_found}", cause="it doesn't host this shard")
             if isinstance(error_found, (Busy, NotReady)) or response.status_code >= 500:
                 retry_s = error_found.retry_after_ms / 1000 if isinstance(error_found, Busy) else None
                 self.endpoints.failed(endpoint, anyio.current_time(), retry_s)

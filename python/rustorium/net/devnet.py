@@ -78,11 +78,12 @@ class Devnet:
         pool_key: bytes | None = None,
         tls: bool = False,
         shards: int = 1,
+        apart: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes the files of a new net. `pool_key`: canonical bytes of the verifying key of its pool; `None` uses the
         devnet key, for tests. `tls`: gateways use TLS, with certificates of a new authority. `shards`: all nodes host
-        all of them. Errors: UsageError,
+        all of them; with `apart` each has validators of its own, which host shard 0, too. Errors: UsageError,
         HomeError, DevnetError."""
         from rustorium import _native
 
@@ -110,6 +111,7 @@ class Devnet:
                 version=version,
                 tls=certified,
                 shards=shards,
+                apart=apart,
                 parameters=(AGES if version > 1 else {}) | (parameters or {}),
             )
             files = generate(root, plan, passphrase, progress)

@@ -96,7 +96,9 @@ class NetPlan:
     cores: int = CORES
     """Cores of each validator, by which the preset's work is scaled."""
     shards: int = 1
-    """Number of shards. Each has about as many of the accounts, and all validators."""
+    """Number of shards. Each has about as many of the accounts."""
+    apart: bool = False
+    """`True` if each shard has validators of its own; otherwise each has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +270,13 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
         genesis["sponsors"] = preset.sponsors_of(holders[:SPONSORS_MAX])
     if plan.shards > 1:
         ids = [_native.parse_address(_native.account_id(region, one.public)) for region, one in keys.accounts]
-        everybody = list(range(len(names)))
-        genesis["shards"] = [{"members": everybody}] + [
-            {"from": _native.format_address(cut), "members": everybody} for cut in cuts(ids, plan.shards)
+        count, shards = len(names), plan.shards
+        everybody = range(count)
+        parts = [range(shard * count // shards, (shard + 1) * count // shards) for shard in range(shards)]
+        committees = [list(part if plan.apart else everybody) for part in parts]
+        lowest = [_native.format_address(cut) for cut in cuts(ids, shards)]
+        genesis["shards"] = [{"members": committees[0]}] + [
+            {"from": cut, "members": members} for cut, members in zip(lowest, committees[1:], strict=True)
         ]
     try:
         encoded = _native.genesis_encode(json.dumps(genesis))
@@ -326,6 +332,8 @@ def _check(plan: NetPlan) -> None:
         raise UsageError(f"a net begins with 1 to {SHARDS_MAX} shards, not {plan.shards}: change --shards")
     if plan.shards > max(plan.accounts, 1):
         raise UsageError(f"{plan.shards} shards need as many accounts to divide: give --accounts {plan.shards} or more")
+    if plan.apart and plan.shards > len(plan.listen):
+        raise UsageError(f"{plan.shards} committees that are apart need as many validators: give --nodes {plan.shards}")
     if plan.shards > 1 and plan.version < NEWEST_VERSION:
         raise UsageError(f"a chain of protocol version {plan.version} has one shard: leave --shards out")
     least, most = quorum_bounds(plan.operators)

@@ -89,7 +89,7 @@ impl Opened {
         process.shared_key.watch(&replica.events);
         let notices = open_notices(config, process.audit.clone(), process.shared_key.clone())?;
         notices.begin_epoch(&context.validators);
-        let guests = Guests::named(config.followers.iter().map(|key| key.0).collect());
+        let guests = Guests::named(config.followers.iter().map(|key| key.0).collect()).with_validators_of(genesis);
         guests
             .read_former(&*store, &genesis.committee(shard), context.epoch())
             .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
