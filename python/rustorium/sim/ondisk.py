@@ -61,7 +61,9 @@ class OnDisk:
                 self._certified.add((certified.epoch, certified.view, certified.kind, certified.block))
 
     def has_vote(self, vote: SeenVote) -> bool:
-        return vote.signature in self._votes
+        """Checks whether the vote is on disk, or needn't be: the journal lets go of what the store has as final, which
+        may happen in the turn in which the vote leaves."""
+        return vote.view <= self._final_view or vote.signature in self._votes
 
     def certifies(self, epoch: int, view: int, kind: int, block: bytes) -> bool:
         """Checks whether the journal has a certificate of such votes."""

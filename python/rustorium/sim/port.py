@@ -176,6 +176,7 @@ class ReleasePort:
         turned = self.native.end(*self._clock(), stage, thread)
         if stage == SYNC:
             self._on_disk()
+            self._stored()
         elif stage == EXECUTE:
             self._executed()
         elif stage == KEEP:

@@ -349,7 +349,10 @@ def _judge(world: World) -> None:
             world.shadow.judge(node.index, node.disk, leaves, headers)
             world.checkers.kept(node.index, tip[0], node.disk)
         retired = None if node.wiped else node.disk.retired()
-        world.checkers.blamed(node.index, node.offenders(), retired, world.honest)
+        # A node whose disk is lost may contradict what too few nodes heard to tell it (R26). Its votes are judged when
+        # they leave.
+        known = world.honest - {other.index for other in world.nodes if other.wiped}
+        world.checkers.blamed(node.index, node.offenders(), retired, known)
 
 
 def _judge_usage(clients: Clients) -> None:

@@ -13,7 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, get, post};
 use rustorium_api::Code;
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,7 +94,12 @@ pub fn router(app: Arc<App>) -> Router {
             under.fold(Router::new(), |router, (path, need, methods)| add(router, path, *need, methods.clone()));
         router.nest_service(&format!("/v1/shards/{shard}"), under.with_state(of_shard))
     });
-    let router = add(router, "/v1/shards/{shard}/{*path}", RequiredAccess::Read, any(health::not_hosted));
+    let router = add(
+        router,
+        "/v1/shards/{shard}/{*path}",
+        RequiredAccess::Read,
+        get(health::not_hosted).post(health::not_hosted),
+    );
     let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));
     // The explorer's files are part of the program, and need no counted memory.
     finish(router.merge(ui::routes()), app, true)
