@@ -92,7 +92,7 @@ def run(body: Callable[[AsyncClient], Awaitable[Any]], *nodes: Says, genesis: by
         async with AsyncClient(urls, genesis=genesis, timeout_s=5.0, transport=transport, key=Key(bytes(32))) as client:
             for place, endpoint in enumerate(client._transport.endpoints.all):
                 endpoint.rtt_s = float(place)
-            client._transport._probed = True
+            client._transport.known.probed = True
 
             async def sign(*_: Any, **__: Any) -> list[SignedTransaction]:
                 return [SIGNED]

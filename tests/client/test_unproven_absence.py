@@ -83,7 +83,7 @@ def run(body: Callable[[AsyncClient], Awaitable[Any]], *nodes: Node, **named: An
         async with AsyncClient(urls, genesis=GENESIS, timeout_s=5.0, transport=transport, **named) as client:
             for place, endpoint in enumerate(client._transport.endpoints.all):
                 endpoint.rtt_s = float(place)
-            client._transport._probed = True
+            client._transport.known.probed = True
             return await body(client)
 
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -416,7 +416,8 @@ def build_world(seed: int, plan: Plan) -> World:
                 operators,
                 quorum,
                 custodians,
-                len(plan.shards),
+                # The stories of version 2 follow all accounts, so there each shard has all.
+                len(plan.shards) if plan.mode is Mode.HOSTS else 1,
             ),
             nodes,
             config,
