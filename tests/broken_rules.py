@@ -314,7 +314,7 @@ RULES: dict[str, Broken] = {
     "R13: no root is made ahead": _seeds(Mode.LIVENESS, 0, (DataPlane, "_ahead", lambda *_: None)),
     "R14: a claim above the parent": _tests(TIME, (Work, "claim_height", claims_what_is_ready)),
     "R15: a proposal buys no time": _tests(TIME, (Pacemaker, "next_phase", gives_up_as_without_a_proposal)),
-    "R16: the timeout never doubles": _tests(TURNS, (Pacemaker, "back_off", lambda *_: None)),
+    "R16: the timeout stays as it is": _tests(TURNS, (Pacemaker, "back_off", lambda *_: None)),
     "R16: no leader has a doubling of his own": _tests(TURNS, (Turns, "late", lambda *_: 0)),
     "R16: a late proposal ends the doubling": _tests(TURNS, (Pacemaker, "early", early_within_the_doubled_timer)),
     "R16: one early proposal ends any doubling": _tests(TURNS, (Turns, "notarized", early_ends_any_doubling)),
@@ -357,7 +357,7 @@ RULES: dict[str, Broken] = {
         Mode.EPOCHS, 105, (World, "is_genuine", signed_in_any_epoch)
     ),
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
-    "reads: a client goes back": _tests(
+    "reads: a client goes back to an older state": _tests(
         "tests/client/test_verified_reads.py", (StateMethods, "_ask", asks_for_any_height)
     ),
     "reads: a write in one shard is waited for in another": _tests(
