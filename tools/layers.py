@@ -39,8 +39,8 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 # In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
     "PURE": _room(
-        "__version__ types custody records reports errors failures arguments config logsection signersection ranges regions "
-        "api consensus health sharding plain",
+        "__version__ types custody records reports errors failures arguments config logsection signersection regions "
+        "ranges api consensus health sharding plain",
         "",
         CLOCKS_AND_IO,
     ),

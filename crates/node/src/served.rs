@@ -93,11 +93,11 @@ impl Served {
         let (mut places, mut own, mut refused) = (Vec::new(), Vec::with_capacity(transactions.len()), Vec::new());
         for (place, transaction) in transactions.into_iter().enumerate() {
             let sender = transaction.sender();
-            if self.charter.serves(&sender) {
+            if self.charter.serves(sender) {
                 places.push(place);
                 own.push(transaction);
             } else {
-                refused.push((place, Refused::new("elsewhere", self.elsewhere(&sender).to_string())));
+                refused.push((place, Refused::new("elsewhere", self.elsewhere(sender).to_string())));
             }
         }
         (places, own, refused)
@@ -192,7 +192,7 @@ impl Backend for Served {
         }
         let mut of_shards: BTreeMap<ShardId, (Vec<usize>, Vec<Addressed>)> = BTreeMap::new();
         for (place, transaction) in transactions.into_iter().enumerate() {
-            let (places, own) = of_shards.entry(self.chain.genesis.shard_of(&transaction.sender())).or_default();
+            let (places, own) = of_shards.entry(self.chain.genesis.shard_of(transaction.sender())).or_default();
             places.push(place);
             own.push(transaction);
         }
@@ -204,7 +204,7 @@ impl Backend for Served {
                     served.host().backend().submit_streaming(own, wait, visit, done);
                 }
                 None => places.into_iter().zip(own).for_each(|(place, transaction)| {
-                    let why = self.elsewhere(&transaction.sender()).to_string();
+                    let why = self.elsewhere(transaction.sender()).to_string();
                     done(place, Submitted::Refused(Refused::new("elsewhere", why)));
                 }),
             }
