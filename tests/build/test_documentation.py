@@ -52,6 +52,8 @@ READ = {
     ("docs/rollup.md", "python"): "out of examples/rollup.py, which that test runs",
     ("docs/signing.md", "sh"): "tests/devnet/test_{signing,custody}_on_a_devnet.py and tests/cli have its commands",
     ("docs/signing.md", "python"): "tests/devnet/test_signing_on_a_devnet.py has its calls",
+    ("docs/shards.md", "sh"): "tests/devnet/test_shards_on_a_devnet.py has its commands",
+    ("docs/shards.md", "python"): "tests/devnet/test_shards_on_a_devnet.py has its calls",
     ("docs/shielded.md", "sh"): "tests/devnet/test_shielded.py has its commands",
     ("docs/shielded.md", "python"): "tests/devnet/test_shielded.py has its calls",
     ("tests/zk/README.md", "sh"): "just test-outside",
