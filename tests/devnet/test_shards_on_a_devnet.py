@@ -75,13 +75,21 @@ def test_many_transactions_of_both_shards_are_sent_at_once(devnet: Devnet, clien
     assert shards == [0, 1] * 5
 
 
-def test_a_proof_file_of_any_shard_is_checked_with_the_genesis_alone(devnet: Devnet, client: Client) -> None:
+def test_a_proof_file_of_any_shard_is_checked_with_the_genesis_alone(
+    devnet: Devnet, client: Client, tmp_path: Path
+) -> None:
     for shard, [first, _] in enumerate(keys(devnet, client)):
         done = client.write_with_proof([ops.put(first.address, "proven", "v")], key=first)
         assert done.state is not None
         reader = LightClient(Path(devnet.net.genesis))
         for file in (done.proof, done.state.proof, client.prove_transaction(done.receipt.transaction)):
             assert reader.show_file(file).facts["shard"] == shard
+        named = tmp_path / f"{shard}.json"
+        named.write_bytes(done.proof)
+        shown = cli("verify", named, "--genesis", devnet.net.genesis).stdout
+        assert shown.startswith("VERIFIED")
+        with named.open("rb") as opened:
+            assert reader.show_file(opened).facts["shard"] == shard
     with pytest.raises(ProofRefused, match="proof is refused"):
         LightClient(Path(devnet.net.genesis), shard=0).show_file(done.proof.replace(b'"shard": 1', b'"shard": 0'))
 

@@ -189,17 +189,22 @@ class LightClient:
             content = Path(content).read_bytes()
         if not isinstance(content, bytes) and not hasattr(content, "read"):
             raise arguments.refused("content", "bytes, a path or an open file", content)
-        content = cast(bytes | BinaryIO, content)
+        opened = io.BytesIO(content) if isinstance(content, bytes) else cast(BinaryIO, content)
+        begun = opened.tell() if getattr(opened, "seekable", bool)() else None
+        shown = content if isinstance(content, bytes) else b""
         try:
-            return self._show_opened(content, max_age_s)
+            return self._show_opened(opened, shown, max_age_s)
         except ProofRefused as error:
-            other = self._for_file(content) if error.code == OTHER_SHARD and isinstance(content, bytes) else None
+            if error.code != OTHER_SHARD or begun is None:
+                raise
+            opened.seek(begun)
+            other = self._for_file(opened)
             if other is None:
                 raise
-            return other.show_file(content, max_age_s=max_age_s)
+            opened.seek(begun)
+            return other._show_opened(opened, shown, max_age_s)
 
-    def _show_opened(self, content: bytes | BinaryIO, max_age_s: float | None) -> VerifiedProof:
-        opened = io.BytesIO(content) if isinstance(content, bytes) else content
+    def _show_opened(self, opened: BinaryIO, content: bytes, max_age_s: float | None) -> VerifiedProof:
         file, epochs = prooffile.read(opened, self._follow_where_new)
         self._require_chain(file.facts.get("chain"))
         # The next reader of the file knows no headers, so every byte of the proof must be valid.
@@ -212,12 +217,13 @@ class LightClient:
         if file.facts != facts:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
-        return self.typed(facts, content if isinstance(content, bytes) else b"")
+        return self.typed(facts, content)
 
-    def _for_file(self, content: bytes) -> "LightClient | None":
+    def _for_file(self, opened: BinaryIO) -> "LightClient | None":
         """Returns a light client of the shard that a proof file names, from the same genesis; `None` if there is
         none."""
-        shard = prooffile.parse(content).facts.get("shard")
+        file, _ = prooffile.read(opened, lambda _number, _change, _facts: None)
+        shard = file.facts.get("shard")
         if self._genesis is None or type(shard) is not int or not 0 <= shard < len(_native.Shards(self._genesis)):
             return None
         return LightClient(self._genesis, shard=shard) if shard != self.shard else None
