@@ -36,7 +36,8 @@ class Lists:
 @pytest.fixture
 def lists(monkeypatch: pytest.MonkeyPatch) -> Lists:
     made = Lists()
-    monkeypatch.setattr("rustorium.cli.account.client_of", made.client)
+    for module in ("account", "sending"):
+        monkeypatch.setattr(f"rustorium.cli.{module}.client_of", made.client)
     return made
 
 

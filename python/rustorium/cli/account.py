@@ -19,7 +19,8 @@ from rustorium.cli.options import (
     readable,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
-from rustorium.cli.sending import WaitOption, submitted_row
+from rustorium.cli.sending import Reaching, WaitOption, submitted_row
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.api import Operation
@@ -78,21 +79,19 @@ def create(
 
 
 @group.command()
+@shared_options
 def holdings(
     address: AddressArgument,
     limit: LimitOption = 1000,
     verify: VerifyOption = True,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    *,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List the balances of all assets that an account holds, and check each. That no asset is missing is on the node's
     word."""
     rows: list[dict[str, object]] = []
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         cursor = None
         while len(rows) < limit:
             asked = min(PAGE, limit - len(rows))
@@ -107,27 +106,25 @@ def holdings(
     emit(rows, output)
     if not rows:
         note(f"{address} holds no assets, on the word of the node.")
-    _note_unchecked(verify, node, genesis)
+    _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} assets. Add --limit N to list more.")
 
 
 @group.command()
+@shared_options
 def grants(
     address: AddressArgument,
     limit: LimitOption = 1000,
     verify: VerifyOption = True,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    *,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List which accounts may write in an account's namespace, and check each grant: what they may do, with which keys,
     until when, and whether the grant still allows it. That no grant is missing is on the node's word."""
     rows: list[dict[str, object]] = []
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         cursor = None
         while len(rows) < limit:
             page = client.grants(address, cursor=cursor, limit=min(PAGE, limit - len(rows)), verify=verify)
@@ -138,7 +135,7 @@ def grants(
     emit(rows, output, ["to", "rights", "prefixes", "until", "valid"])
     if not rows:
         note(f"{address} gave no grants, on the word of the node.")
-    _note_unchecked(verify, node, genesis)
+    _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} grants. Add --limit N to list more.")
 

@@ -10,15 +10,9 @@ from typing import Annotated
 import typer
 
 from rustorium.cli import custody
-from rustorium.cli.options import (
-    GenesisOption,
-    NetOption,
-    NodeOption,
-    TimeoutOption,
-    TokenFileOption,
-    client_of,
-)
 from rustorium.cli.output import Format, Output, emit_one, note
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 
 group = typer.Typer(help="Put keys together that act for one account, change them, and recover accounts.")
 
@@ -57,13 +51,10 @@ def new(
 
 
 @group.command()
+@shared_options
 def show(
     address: Annotated[str, typer.Argument(help="Address of the account.")],
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Show who may act for an account, how that can change, and the change that waits, proven by the newest state.
@@ -72,7 +63,7 @@ def show(
     the account shows them."""
     from rustorium.client.moments import moment
 
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         found = client.authority(address)
     row: dict[str, object] = {
         "address": address,

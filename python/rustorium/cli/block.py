@@ -5,15 +5,11 @@ from typing import Annotated
 import typer
 
 from rustorium.cli.options import (
-    GenesisOption,
-    NetOption,
-    NodeOption,
     ProofOutOption,
-    TimeoutOption,
-    TokenFileOption,
-    client_of,
 )
 from rustorium.cli.output import Format, Output, emit_one, write_proof
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 
 group = typer.Typer(help="Show final blocks.", no_args_is_help=True)
 
@@ -24,15 +20,13 @@ def block() -> None:
 
 
 @group.command()
+@shared_options
 def show(
     which: Annotated[str, typer.Argument(help="A height, a digest (hex), or latest.")] = "latest",
     verify: Annotated[bool, typer.Option(help="Check the block's certificate against the genesis.")] = True,
     proof_out: ProofOutOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    *,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Show a final block after checking its certificate."""
@@ -42,7 +36,7 @@ def show(
 
     if proof_out is not None and not verify:
         raise UsageError("--proof-out needs a proof: leave out --no-verify")
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         found = client.block(int(which) if which.isdigit() else which)
         if verify:
             found = client.validate_block(found)

@@ -24,6 +24,8 @@ from rustorium.cli.options import (
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,20 +44,17 @@ HomeArgument = Annotated[Path, typer.Option("--home", help="Folder to make, or o
 
 
 @group.command("list")
+@shared_options
 def list_(
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List the committee of the current epoch."""
     from rustorium.regions import region_name
 
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         answer = client.validators()
-    found = None if node else net_of(net)
+    found = None if reaching.node else net_of(reaching.net)
     labels = [one.region for one in found.nodes] if found is not None else []
     rows = [
         {"index": index, **one, "region_name": region_name(int(one["region"]), labels)}

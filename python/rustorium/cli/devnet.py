@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import TIMEOUT, duration
+from rustorium.cli.options import TIMEOUT, CommitteesOption, ShardsOption, duration
 from rustorium.cli.output import Format, Output, emit, emit_one, is_interactive, note, progress
 
 if TYPE_CHECKING:
@@ -24,15 +24,8 @@ def devnet(
         str,
         typer.Option("--regions", help="Region names, comma-separated. Links between known cloud regions are delayed."),
     ] = "local",
-    shards: Annotated[
-        int,
-        typer.Option(
-            "--shards", min=1, max=16, help="Number of shards; every validator is in all of them, unless --committees."
-        ),
-    ] = 1,
-    apart: Annotated[
-        bool, typer.Option("--committees", help="Give each shard validators of its own, in place of all.")
-    ] = False,
+    shards: ShardsOption = 1,
+    apart: CommitteesOption = False,
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
     state: Annotated[
         Path | None,

@@ -56,6 +56,15 @@ PresetOption = Annotated[
         "open for strangers' accounts.",
     ),
 ]
+ShardsOption = Annotated[
+    int,
+    typer.Option(
+        "--shards", min=1, max=16, help="Number of shards; every validator is in all of them, unless --committees."
+    ),
+]
+CommitteesOption = Annotated[
+    bool, typer.Option("--committees", help="Give each shard validators of its own, in place of all.")
+]
 CoresOption = Annotated[
     int, typer.Option("--cores", min=1, max=1024, help="Cores of each validator, by which the preset's work is scaled.")
 ]

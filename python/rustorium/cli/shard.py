@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import GenesisOption, NetOption, NodeOption, TimeoutOption, TokenFileOption, client_of
 from rustorium.cli.output import Format, Output, emit, emit_one
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.client import Client
@@ -20,31 +21,25 @@ def shard() -> None:
 
 
 @group.command("list")
+@shared_options
 def list_(
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """List the shards: their accounts by the genesis, and how far each is by the nearest node."""
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         emit([_row(client, one) for one in client.shard_list()], output)
 
 
 @group.command()
+@shared_options
 def show(
     which: Annotated[str, typer.Argument(help="A shard's number, or the address of an account that it has.")],
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Show a shard, by its number or by an account."""
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         number = int(which) if which.isdecimal() else client.shard_of(which)
         client.in_shard(number)
         found = client.shard_list()[number]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import CoresOption, PresetOption
+from rustorium.cli.options import CommitteesOption, CoresOption, PresetOption, ShardsOption
 from rustorium.cli.output import Format, Output, emit, note, progress
 
 if TYPE_CHECKING:
@@ -31,15 +31,8 @@ def gen(
         str, typer.Option("--regions", help="Region names, comma-separated; they are assigned to the hosts in turn.")
     ] = "local",
     accounts: Annotated[int, typer.Option("--accounts", min=0, help="Number of funded accounts.")] = 4,
-    apart: Annotated[
-        bool, typer.Option("--committees", help="Give each shard validators of its own, in place of all.")
-    ] = False,
-    shards: Annotated[
-        int,
-        typer.Option(
-            "--shards", min=1, max=16, help="Number of shards; every validator is in all of them, unless --committees."
-        ),
-    ] = 1,
+    apart: CommitteesOption = False,
+    shards: ShardsOption = 1,
     operators: Annotated[
         int | None,
         typer.Option(

@@ -10,18 +10,13 @@ import typer
 from rustorium.cli import bulk, signing
 from rustorium.cli.options import (
     EncodingHelp,
-    GenesisOption,
-    NetOption,
-    NodeOption,
     ProofOutOption,
-    TimeoutOption,
-    TokenFileOption,
-    client_of,
     content_of,
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit_one, note, write_proof
 from rustorium.cli.sending import (
+    Reaching,
     Sending,
     SendingFile,
     receipt_row,
@@ -192,15 +187,13 @@ def send(
 
 
 @group.command("status")
+@shared_options
 def tx_status(
     transaction: Annotated[str, typer.Argument(help="Transaction id (hex).")],
     verify: Annotated[bool, typer.Option(help="Check the receipt's proof against the genesis.")] = True,
     proof_out: ProofOutOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    *,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Show the state of a transaction: pending, or final with its receipt. A certified receipt is proven here. The exit
@@ -209,7 +202,7 @@ def tx_status(
 
     if proof_out is not None and not verify:
         raise UsageError("--proof-out needs a proof: leave out --no-verify")
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         found = client.get_transaction(transaction, verify=verify)
         proof = client.prove_transaction(transaction) if proof_out is not None else b""
     if found.state == "unknown":
@@ -220,7 +213,8 @@ def tx_status(
     if proof_out is not None:
         write_proof(proof_out, proof)
     if found.state == "final" and not found.proven:
-        note(f"The receipt is on the node's word: {_unproven(found, verify, trusts=not node or genesis is not None)}.")
+        trusts = not reaching.node or reaching.genesis is not None
+        note(f"The receipt is on the node's word: {_unproven(found, verify, trusts=trusts)}.")
     row: dict[str, object] = {"id": found.id, "state": found.state, "certified": found.certified}
     row["proven"] = found.proven
     if found.receipt is not None:

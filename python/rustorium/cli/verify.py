@@ -7,21 +7,17 @@ import typer
 
 from rustorium.cli.options import (
     CheckpointOption,
-    GenesisOption,
     MaxAgeOption,
-    NetOption,
-    NodeOption,
     OutOption,
-    TimeoutOption,
-    TokenFileOption,
     TrustPeriodOption,
-    client_of,
     content_of,
     max_age_s,
     named_out,
     trust_period_s,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 from rustorium.plain import plain
 
 
@@ -85,14 +81,12 @@ def verify(
         emit([{"field": name, "value": value} for name, value in part.items()], output)
 
 
+@shared_options
 def checkpoint(
     file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Or name it by --out.")] = None,
     out: OutOption = None,
-    net: NetOption = None,
-    node: NodeOption = None,
-    genesis: GenesisOption = None,
-    token_file: TokenFileOption = None,
-    timeout_s: TimeoutOption = 10.0,
+    *,
+    reaching: Reaching,
     output: Output = Format.table,
 ) -> None:
     """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
@@ -102,7 +96,7 @@ def checkpoint(
     path = named_out(file, out)
     if path.is_file():
         raise FileExists(path)  # before anything is fetched
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+    with reaching.client() as client:
         trusted = client.catch_up()
         write_new(path, client.light.checkpoint())
     facts = {name: trusted[name] for name in ("chain", "epoch", "height")}
