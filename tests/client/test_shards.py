@@ -154,6 +154,26 @@ def test_a_trust_file_belongs_to_one_shard(tmp_path: Any) -> None:
     ]
 
 
+def test_a_trust_file_is_kept_from_a_checkpoint_of_any_shard(tmp_path: Any) -> None:
+    async def main(shard: int) -> set[str]:
+        async with AsyncClient(URL, genesis=NET.genesis) as client:
+            checkpoint = client.in_shard(shard).light.checkpoint()
+        folder = tmp_path / str(shard)
+        folder.mkdir()
+        for genesis in (None, NET.genesis, None):
+            file = folder / "trust.json"
+            async with AsyncClient(URL, genesis=genesis, checkpoint=checkpoint, trust_file=file) as client:
+                assert (client.shard, client.light.shard) == (shard, shard)
+                if genesis is not None:
+                    assert client.in_shard(2 - shard).light.shard == 2 - shard
+        return {path.name for path in folder.iterdir()}
+
+    names = ["trust.json", "trust.json.shard-1", "trust.json.shard-2"]
+    assert anyio.run(main, 0) == {names[0], names[2]}
+    assert anyio.run(main, 1) == {names[1]}
+    assert anyio.run(main, 2) == {names[0], names[2]}
+
+
 @given(st.data())
 def test_cuts_leave_each_shard_its_part_of_the_accounts(data: st.DataObject) -> None:
     ids = data.draw(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=12, unique=True))

@@ -26,7 +26,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
-from rustorium.client.trust import translate_errors
+from rustorium.client.trust import shard_of_checkpoint, translate_errors
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
 from rustorium.records import Rows
@@ -73,8 +73,10 @@ class ClientBase:
         self._genesis = read_genesis(found) if isinstance(found, Path) else found
         start = content_or_path(checkpoint, "checkpoint") if checkpoint is not None else None
         self._checkpoint = start.read_bytes() if isinstance(start, Path) else start
-        self._transport = Transport(list(urls), transport, token, tls)
-        self._witnesses = Witnesses(list(witnesses), transport, lambda: self.light, tls)
+        self._shard = shard_of_checkpoint(self._checkpoint) if self._checkpoint is not None else 0
+        self._transport = Transport(list(urls), transport, token, tls).for_shard(self._shard)
+        asked = Witnesses(list(witnesses), transport, lambda: self.light, tls)
+        self._witnesses = asked.for_shard(self._shard, lambda: self.light)
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
@@ -83,12 +85,10 @@ class ClientBase:
                 "of one chain"
             )
         self._shards = _native.Shards(self._genesis) if self._genesis is not None else None
-        self._shard = 0 if self._checkpoint is None else self.light.shard
         self._parts: dict[int, Any] = {self._shard: self}
         self._known_version_2 = False
         self._streams: list[EventStream] = []
         self._floors = Floors()
-        self._transport = self._transport.for_shard(self._shard)
         self._sender = self._new_sender()
 
     def _new_sender(self) -> Sender:
@@ -119,6 +119,7 @@ class ClientBase:
         part._shard, part._light, part._known_version_2 = shard, None, False
         part._checkpoint = None
         part._transport = self._transport.for_shard(shard)
+        part._witnesses = self._witnesses.for_shard(shard, lambda: part.light)
         part._sender = part._new_sender()
         self._parts[shard] = part
         return part

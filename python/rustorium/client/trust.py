@@ -44,6 +44,11 @@ def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Lig
     return _as_claimed(light, claimed, "checkpoint")
 
 
+def shard_of_checkpoint(content: bytes) -> int:
+    """Returns the shard whose committee a checkpoint file names. Errors: VerificationFailed."""
+    return int(_facts(from_checkpoint(content, math.inf))["shard"])
+
+
 class TrustFile:
     """The file that keeps a light client's state, and the newest verified height, for the next start."""
 

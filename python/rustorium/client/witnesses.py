@@ -5,9 +5,10 @@ finds it final; witnesses never get a token.
 """
 
 import contextlib
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import httpx2
@@ -43,6 +44,13 @@ class Witnesses:
         self._light = light
         self._confirmed: OrderedDict[str, None] = OrderedDict()
         """Digests of headers that a witness has confirmed."""
+
+    def for_shard(self, shard: int, light: Callable[[], LightClient]) -> Self:
+        """Returns the same witnesses, which are asked about this shard; `light` checks what they answer."""
+        part = copy.copy(self)
+        part._all = [_Witness(one.url, one.transport.for_shard(shard)) for one in self._all]
+        part._light = light
+        return part
 
     async def aclose(self) -> None:
         """Closes all connections."""
