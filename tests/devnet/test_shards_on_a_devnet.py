@@ -13,11 +13,13 @@ from process_tools import assert_one_sentence, cli, run_command, wait_for
 from rustorium import _native
 from rustorium.client import Client, Key, LightClient
 from rustorium.client import operations as ops
+from rustorium.client.light import now_ms
 from rustorium.errors import (
     NotFound,
     ProofRefused,
     Refused,
     TransactionFailed,
+    TrustExpired,
     UsageError,
 )
 from rustorium.net.devnet import Devnet
@@ -92,6 +94,31 @@ def test_a_proof_file_of_any_shard_is_checked_with_the_genesis_alone(
             assert reader.show_file(opened).facts["shard"] == shard
     with pytest.raises(ProofRefused, match="proof is refused"):
         LightClient(Path(devnet.net.genesis), shard=0).show_file(done.proof.replace(b'"shard": 1', b'"shard": 0'))
+
+
+def test_the_trust_period_holds_for_files_of_any_shard(
+    devnet: Devnet, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for [first, _] in keys(devnet, client):
+        done = client.write_with_proof([ops.put(first.address, "aging", "v")], key=first)
+        files.append(client.prove_transaction(done.receipt.transaction))
+    reader = LightClient(Path(devnet.net.genesis), trust_period_s=3600.0)
+    assert [reader.show_file(file).facts["shard"] for file in files] == [0, 1]
+    later = now_ms() + 400 * 86_400_000  # beyond any epoch's length
+    monkeypatch.setattr("rustorium.client.light.now_ms", lambda: later)
+    for file in files:
+        with pytest.raises(TrustExpired):
+            reader.show_file(file)
+
+
+def test_witnesses_are_asked_about_the_shard_of_the_proof(devnet: Devnet, client: Client) -> None:
+    first, second = (one.http for one in devnet.net.nodes[:2])
+    with Client(first, genesis=Path(devnet.net.genesis), witnesses=[second]) as careful:
+        for shard, [key, _] in enumerate(keys(devnet, client)):
+            client.put("witnessed", "v", key=key)
+            found = careful.proven([Subject(key.address, b"witnessed")])
+            assert found.at.shard == shard
 
 
 def test_what_concerns_two_shards_fails_and_says_what_to_do(devnet: Devnet, client: Client) -> None:

@@ -97,6 +97,7 @@ class LightClient:
         self._saved_at_s = time.monotonic()
         self._fetch = fetch
         self._genesis = None if checkpoint else anchor
+        self._trust_period_s = trust_period_s
         self._first_changes: list[bytes] = []
         """The first epoch changes after the genesis, in order."""
         self._first_changes_bytes = 0
@@ -226,7 +227,9 @@ class LightClient:
         shard = file.facts.get("shard")
         if self._genesis is None or type(shard) is not int or not 0 <= shard < len(_native.Shards(self._genesis)):
             return None
-        return LightClient(self._genesis, shard=shard) if shard != self.shard else None
+        if shard == self.shard:
+            return None
+        return LightClient(self._genesis, shard=shard, trust_period_s=self._trust_period_s)
 
     def typed(self, facts: dict[str, Any], file: bytes = b"") -> VerifiedProof:
         """Converts the facts of a checked proof into typed values, with the signers of its header."""
