@@ -1,12 +1,14 @@
-"""Two shards with validators of their own: each goes on while too many of the other's are gone."""
+"""Two shards with validators of their own, and a shard whose only validator signs two chains."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from process_tools import wait_for
-from rustorium.client import Client, Key
-from rustorium.errors import RustoriumError
+from rustorium.client import Client, Key, LightClient
+from rustorium.client.prooffile import parse
+from rustorium.errors import ProofRefused, RustoriumError
 from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
@@ -36,6 +38,30 @@ def test_each_shard_needs_its_own_validators_alone(tmp_path: Path) -> None:
                 devnet.kill(place)
             client.put("without the other", "v", key=low)
             assert client.get(low.address, "without the other") == b"v"
+
+
+def test_evidence_of_a_fork_is_checked_by_the_shard_that_it_names(tmp_path: Path) -> None:
+    root, before = tmp_path / "net", tmp_path / "before"
+    with Devnet.create(root, nodes=1, shards=2, accounts=2):
+        shutil.copytree(root, before)
+    blocks = []
+    for value in ("one", "another"):
+        shutil.rmtree(root)
+        shutil.copytree(before, root)
+        with Devnet.resume(root) as devnet:
+            devnet.start()
+            with Client.from_net(devnet.path) as client:
+                keys = [Key.open(account.key_file) for account in devnet.net.accounts]
+                [high] = [key for key in keys if client.shard_of(key.address) == 1]
+                client.put("k", value, key=high)
+                blocks.append(parse(client.in_shard(1).prove_block(1)).proof)
+    genesis = Path(devnet.net.genesis)
+    evidence = LightClient(genesis, shard=1).fork(blocks[0], blocks[1], ("here", "there")).evidence
+    for shard in (0, 1):
+        shown = LightClient(genesis, shard=shard).show_fork(evidence)
+        assert [header["shard"] for header in shown["headers"]] == [1, 1]
+    with pytest.raises(ProofRefused):
+        LightClient(genesis).show_fork(evidence.replace(b'"shard": 1', b'"shard": 0'))
 
 
 def _writes(client: Client, key: Key) -> bool:

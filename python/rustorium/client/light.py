@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 import anyio.to_thread
 
@@ -37,6 +37,7 @@ from rustorium.types import (
     VerifiedProof,
 )
 
+T = TypeVar("T")
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]
 """Returns canonical bytes of some epoch changes, from the given epoch on; empty if there are none yet."""
 
@@ -193,17 +194,35 @@ class LightClient:
         opened = io.BytesIO(content) if isinstance(content, bytes) else cast(BinaryIO, content)
         begun = opened.tell() if getattr(opened, "seekable", bool)() else None
         shown = content if isinstance(content, bytes) else b""
-        try:
-            return self._show_opened(opened, shown, max_age_s)
-        except ProofRefused as error:
-            if error.code != OTHER_SHARD or begun is None:
-                raise
+
+        def named() -> object:
+            if begun is None:
+                return None
             opened.seek(begun)
-            other = self._for_file(opened)
+            file, _ = prooffile.read(opened, lambda _number, _change, _facts: None)
+            opened.seek(begun)
+            return file.facts.get("shard")
+
+        return self._or_of_shard(named, lambda light: light._show_opened(opened, shown, max_age_s))
+
+    def _or_of_shard(self, named: Callable[[], object], show: Callable[["LightClient"], T]) -> T:
+        """Shows something with this light client, or if that is of another shard with one of the shard that it names,
+        from the same genesis. Errors: those of `show`."""
+        try:
+            return show(self)
+        except ProofRefused as error:
+            other = self._of_shard(named()) if error.code == OTHER_SHARD else None
             if other is None:
                 raise
-            opened.seek(begun)
-            return other._show_opened(opened, shown, max_age_s)
+        return show(other)
+
+    def _of_shard(self, shard: object) -> "LightClient | None":
+        """Returns a light client of another shard, from the same genesis; `None` if there is no such shard."""
+        if self._genesis is None or type(shard) is not int or not 0 <= shard < len(_native.Shards(self._genesis)):
+            return None
+        if shard == self.shard:
+            return None
+        return LightClient(self._genesis, shard=shard, trust_period_s=self._trust_period_s)
 
     def _show_opened(self, opened: BinaryIO, content: bytes, max_age_s: float | None) -> VerifiedProof:
         file, epochs = prooffile.read(opened, self._follow_where_new)
@@ -219,17 +238,6 @@ class LightClient:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return self.typed(facts, content)
-
-    def _for_file(self, opened: BinaryIO) -> "LightClient | None":
-        """Returns a light client of the shard that a proof file names, from the same genesis; `None` if there is
-        none."""
-        file, _ = prooffile.read(opened, lambda _number, _change, _facts: None)
-        shard = file.facts.get("shard")
-        if self._genesis is None or type(shard) is not int or not 0 <= shard < len(_native.Shards(self._genesis)):
-            return None
-        if shard == self.shard:
-            return None
-        return LightClient(self._genesis, shard=shard, trust_period_s=self._trust_period_s)
 
     def typed(self, facts: dict[str, Any], file: bytes = b"") -> VerifiedProof:
         """Converts the facts of a checked proof into typed values, with the signers of its header."""
@@ -267,6 +275,9 @@ class LightClient:
 
         Errors: ProofRefused if it proves no fork, EpochUnknown if its committee must be followed first."""
         file = prooffile.parse_fork(content)
+        return self._or_of_shard(lambda: prooffile.shard_of_fork(file), lambda light: light._show_fork(file))
+
+    def _show_fork(self, file: ForkFile) -> dict[str, Any]:
         self._require_chain(file.chain)
         for epoch, change in enumerate(file.epochs):
             self._follow_where_new(epoch, change, file.facts)

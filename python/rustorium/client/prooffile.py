@@ -183,6 +183,13 @@ def parse_fork(content: bytes) -> ForkFile:
     return ForkFile(chain, facts, (first, second), (one, other), tuple(_bytes(change) for change in epochs), protocol)
 
 
+def shard_of_fork(file: ForkFile) -> object:
+    """Returns the shard that the readable part names; `None` if it names none."""
+    headers = file.facts.get("headers")
+    first = headers[0] if isinstance(headers, list) and headers else None
+    return first.get("shard") if isinstance(first, dict) else None
+
+
 def is_fork(content: BinaryIO) -> bool:
     """Returns whether an open file says that it is evidence of a fork; the file is back at its start afterwards."""
     head = content.read(FORK_HEAD_BYTES)
