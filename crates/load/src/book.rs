@@ -72,13 +72,16 @@ pub(crate) struct Book {
     held: usize,
     again: VecDeque<Entry>,
     flights: HashMap<u64, Flight>,
+    /// Number of transactions in `flights` that have no result.
+    open: usize,
     tally: Tally,
 }
 
 impl Book {
     /// Creates a book of a plan of which nothing is sent yet.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, next_slot: 0, held: 0, again: VecDeque::new(), flights: HashMap::new(), tally: Tally::default() }
+        let (again, flights) = (VecDeque::new(), HashMap::new());
+        Self { plan, next_slot: 0, held: 0, again, flights, open: 0, tally: Tally::default() }
     }
 
     /// Returns the node to start with.
@@ -94,6 +97,11 @@ impl Book {
     /// Returns true if all slots have ended.
     pub fn done(&self) -> bool {
         self.next_slot == self.plan.slots.len() && self.again.is_empty() && self.flights.is_empty()
+    }
+
+    /// Returns the number of transactions that were sent and have no result.
+    pub fn open(&self) -> usize {
+        self.open
     }
 
     /// Takes the transactions that are due, as many as one submission and `credit` allow.
@@ -126,7 +134,16 @@ impl Book {
         }
     }
 
-    /// Counts slots that are due and wait for credit, each once.
+    /// Gives up the slots whose transaction was not sent.
+    pub fn give_up(&mut self) {
+        let unsent = self.plan.slots.len() - self.next_slot;
+        if unsent > 0 {
+            *self.tally.refused.entry("not-sent".to_owned()).or_default() += unsent as u64;
+            self.next_slot = self.plan.slots.len();
+        }
+    }
+
+    /// Counts slots that are due and wait for credit or for the window, each once.
     pub fn hold_back(&mut self, now_us: u64) {
         let from = self.next_slot.max(self.held);
         let due = self.plan.slots[from..].partition_point(|slot| slot.due_us <= now_us);
@@ -137,6 +154,7 @@ impl Book {
     /// Notes a submission.
     pub fn sent(&mut self, number: u64, entries: Vec<Entry>) {
         let left = entries.len();
+        self.open += left;
         self.flights.insert(number, Flight { entries: entries.into_iter().map(Some).collect(), left });
     }
 
@@ -145,6 +163,7 @@ impl Book {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(entry) = flight.entries.get_mut(index as usize).and_then(Option::take) else { return };
         flight.left -= 1;
+        self.open -= 1;
         if flight.left == 0 {
             self.flights.remove(&number);
         }
@@ -154,6 +173,7 @@ impl Book {
     /// Notes one result for all transactions of a submission that have none.
     pub fn end_all(&mut self, number: u64, now_us: u64, end: &End<'_>) {
         let flight = self.flights.remove(&number);
+        self.open -= flight.as_ref().map_or(0, |flight| flight.left);
         for entry in flight.into_iter().flat_map(|flight| flight.entries).flatten() {
             self.count(entry, now_us, end);
         }
@@ -184,15 +204,15 @@ impl Book {
     pub fn broke(&mut self) {
         let mut open: Vec<Entry> = self.flights.drain().flat_map(|(_, f)| f.entries.into_iter().flatten()).collect();
         open.sort_by_key(|entry| entry.transaction);
+        self.open = 0;
         self.tally.resent += open.len() as u64;
         self.again.extend(open);
     }
 
     /// Ends the book. Transactions without a result are lost, sent or not.
     pub fn close(mut self) -> Tally {
-        let open: usize = self.flights.values().map(|flight| flight.left).sum();
         let unsent = self.plan.slots.len() - self.next_slot;
-        self.tally.lost += (open + self.again.len() + unsent) as u64;
+        self.tally.lost += (self.open + self.again.len() + unsent) as u64;
         self.tally
     }
 }

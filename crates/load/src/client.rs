@@ -160,6 +160,11 @@ impl Submitter {
         self.credit
     }
 
+    /// Returns the number of the next frame.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
     /// Adds the credit of a `Credit` frame.
     pub fn add_credit(&mut self, count: u32) {
         self.credit = self.credit.saturating_add(count);

@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, header};
 use hyper_util::rt::TokioIo;
+use rustorium_types::ShardId;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,24 +24,27 @@ const RECONNECT: Duration = Duration::from_millis(50);
 pub(crate) struct HttpLink {
     address: SocketAddr,
     authorization: Option<String>,
+    path: String,
     send: SendRequest<Full<Bytes>>,
 }
 
 impl HttpLink {
     /// Connects. `token` is for a node that requires one.
-    pub async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Self, LoadError> {
+    pub async fn connect(address: SocketAddr, token: Option<&str>, shard: ShardId) -> Result<Self, LoadError> {
         let failed = |what: String| LoadError::Http { address, what };
         let stream = TcpStream::connect(address).await.map_err(|error| failed(error.to_string()))?;
         // This affects only latency; the connection works without it.
         let _ = stream.set_nodelay(true);
         let (send, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()))?;
         tokio::spawn(connection);
-        Ok(Self { address, authorization: token.map(|token| format!("Bearer {token}")), send })
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let path = if shard == ShardId::ROOT { String::new() } else { format!("/shards/{shard}") };
+        Ok(Self { address, authorization, path: format!("/v1{path}/transactions"), send })
     }
 
     /// Submits and returns the answer; `None` if the connection broke.
     async fn submit(&mut self, body: Vec<u8>, timeout_ms: u64) -> Option<Bytes> {
-        let mut request = Request::post(format!("/v1/transactions?wait=final&timeout_ms={timeout_ms}"));
+        let mut request = Request::post(format!("{}?wait=final&timeout_ms={timeout_ms}", self.path));
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -98,15 +102,21 @@ pub(crate) async fn work(run: Arc<Run>, link: HttpLink, mut book: Book, wake: Ar
     let _ = timeout_at(deadline, async {
         while !book.done() {
             let Some(connected) = &mut link else {
-                target += 1;
-                match connect(&run.config, target % run.config.targets.len()).await {
+                target = run.config.next_target(target);
+                match connect(&run.config, target).await {
                     Ok(Link::Http(connected)) => link = Some(connected),
                     _ => sleep(RECONNECT).await,
                 }
                 continue;
             };
             let now_us = run.now_us();
-            let entries = book.due(now_us, usize::MAX);
+            if run.is_over(now_us) {
+                book.give_up();
+            }
+            if book.done() {
+                break;
+            }
+            let entries = book.due(now_us, run.config.window.unwrap_or(usize::MAX));
             if entries.is_empty() {
                 wake.notified().await;
                 continue;

@@ -100,7 +100,7 @@ fn sign(config: &LoadConfig, global: usize, count: u64, plan: &mut Plan) {
     let expires_in_ms = u64::try_from(config.expires_in.as_millis()).unwrap_or(u64::MAX);
     for number in 0..count {
         let name = filler("key", config.salt, global, number, 16);
-        let value = filler("value", config.salt, global, number, config.value_bytes);
+        let value = filler("value", config.value_salt, global, number, config.value_bytes);
         // All are within their limits: 16 bytes, what `check` has checked, and one operation.
         let (Ok(name), Ok(value)) = (Key::new(name), Value::new(value)) else { return };
         let data = BoundedVec::new(vec![Operation::Put { namespace: sender, key: name, value }]);

@@ -24,15 +24,15 @@ pub(crate) async fn work(run: Arc<Run>, client: QuicClient, mut book: Book, wake
             if let Some(client) = client.take() {
                 talk(&run, client, &mut book, &wake).await;
                 book.broke();
-                target += 1;
+                target = run.config.next_target(target);
             }
             if book.done() {
                 return;
             }
-            match connect(&run.config, target % run.config.targets.len()).await {
+            match connect(&run.config, target).await {
                 Ok(Link::Quic(connected)) => client = Some(*connected),
                 _ => {
-                    target += 1;
+                    target = run.config.next_target(target);
                     sleep(RECONNECT).await;
                 }
             }
@@ -73,27 +73,28 @@ async fn talk(run: &Run, client: QuicClient, book: &mut Book, wake: &Notify) {
     submitter.close();
 }
 
-/// Sends everything that is due and that credit allows. Returns false if the connection broke.
+/// Sends everything that is due and that credit and window allow. Returns false if the connection broke.
 async fn send_due(run: &Run, submitter: &mut Submitter, book: &mut Book) -> bool {
     loop {
         let now_us = run.now_us();
-        if submitter.credit() == 0 {
+        if run.is_over(now_us) {
+            book.give_up();
+        }
+        let window = run.config.window.map_or(usize::MAX, |window| window.saturating_sub(book.open()));
+        let room = window.min(submitter.credit() as usize);
+        if room == 0 {
             book.hold_back(now_us);
             return true;
         }
-        let entries = book.due(now_us, submitter.credit() as usize);
+        let entries = book.due(now_us, room);
         if entries.is_empty() {
             return true;
         }
+        // The book has the entries before they are written: the time may end meanwhile, and then they are lost.
+        book.sent(submitter.next_number(), entries.clone());
         let encoded: Vec<&[u8]> = entries.iter().map(|entry| book.encoded(entry)).collect();
-        let sent = submitter.submit(WireWait::Final, encoded.into_iter()).await;
-        match sent {
-            Ok(number) => book.sent(number, entries),
-            Err(_) => {
-                // Booked under a number that no result will name, so that it is sent again.
-                book.sent(u64::MAX, entries);
-                return false;
-            }
+        if submitter.submit(WireWait::Final, encoded.into_iter()).await.is_err() {
+            return false;
         }
     }
 }

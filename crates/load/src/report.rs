@@ -31,15 +31,16 @@ pub struct LoadReport {
     pub finalized: u64,
     /// Final without effect.
     pub failed: u64,
-    /// Number of refused transactions.
+    /// Number of transactions that were refused, or not sent because of the window (`not-sent`).
     pub rejected: u64,
-    /// Refused transactions by the code of the reason.
+    /// The same by the code of the reason.
     pub rejected_by_code: BTreeMap<String, u64>,
     /// No result was seen.
     pub lost: u64,
     /// Sent again after a connection broke.
     pub resent: u64,
-    /// Transactions that had to wait for the node's credit. Their latency still counts from the intended time.
+    /// Transactions that had to wait for the node's credit, or for the window. Their latency still counts from the
+    /// intended time.
     pub held_back: u64,
     /// CPU of the generating process while it sent and waited.
     pub cpu_seconds: f64,

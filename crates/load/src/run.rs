@@ -1,11 +1,11 @@
 //! The load generator: signed puts at intended times, measured from these to the receipt of a final transaction.
 //!
-//! Open loop: a transaction that is due is sent whether or not earlier answers came, and latency counts from the
-//! intended time even if sending was late. Transactions are signed before the clock starts. Each connection owns its
-//! accounts. A slot takes its account's lowest transaction that isn't in progress. So a refused one is offered again,
-//! as a new slot with its own time, and leaves no gap in the nonces. When a connection breaks, the outstanding
-//! transactions are sent again, with the same bytes, to the next node. Their time still counts from the first intended
-//! one.
+//! Open loop, unless the settings have a window: a transaction that is due is sent whether or not earlier answers came,
+//! and latency counts from the intended time even if sending was late. Transactions are signed before the clock starts.
+//! Each connection owns its accounts. A slot takes its account's lowest transaction that isn't in progress. So a refused
+//! one is offered again, as a new slot with its own time, and leaves no gap in the nonces. When a connection breaks, the
+//! outstanding transactions are sent again, with the same bytes, to the next node. Their time still counts from the first
+//! intended one.
 //!
 //! *Invariants:* every slot ends in exactly one of finalized, failed, rejected and lost.
 
@@ -15,7 +15,7 @@ use crate::plan::{self, Plan};
 use crate::report::LoadReport;
 use crate::{http, quic};
 use rustix::time::{ClockId, clock_gettime};
-use rustorium_types::{ChainId, PublicKey};
+use rustorium_types::{ChainId, PublicKey, ShardId};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct LoadTarget {
     pub node_key: PublicKey,
     /// Token, if this node requires one. It is sent to no other node.
     pub token: Option<String>,
+    /// The shard that it is sent to for. The node hosts it.
+    pub shard: ShardId,
 }
 
 /// A funded account.
@@ -66,7 +68,7 @@ pub struct LoadConfig {
     pub chain: ChainId,
     /// The API.
     pub face: Protocol,
-    /// The nodes.
+    /// The nodes, once for each shard.
     pub targets: Vec<LoadTarget>,
     /// The senders.
     pub accounts: Vec<LoadAccount>,
@@ -80,10 +82,15 @@ pub struct LoadConfig {
     pub work_limit: u64,
     /// Connections to each node: few over QUIC; over HTTP as many as there should be requests in progress.
     pub connections: usize,
+    /// Transactions of a connection that may wait for their results at once, if that is limited. What is due beyond that
+    /// is sent later, and its latency still counts from the intended time; what isn't sent within `seconds` never is.
+    pub window: Option<usize>,
     /// Maximum wait for the last results.
     pub drain: Duration,
-    /// Makes keys and values differ from another run's.
+    /// Makes keys differ from another run's.
     pub salt: u64,
+    /// Makes values differ from another run's.
+    pub value_salt: u64,
     /// Expiry of the transactions, from now on.
     pub expires_in: Duration,
     /// The clock: Unix ms now.
@@ -123,6 +130,15 @@ pub enum LoadError {
 /// Most transactions of a run: they are kept signed in memory.
 const TRANSACTIONS_MAX: u64 = 20_000_000;
 
+impl LoadConfig {
+    /// Returns the target after this one for the same shard.
+    pub(crate) fn next_target(&self, target: usize) -> usize {
+        let others = (target + 1..self.targets.len()).chain(0..target);
+        let shard = |target: usize| self.targets[target].shard;
+        others.into_iter().find(|other| shard(*other) == shard(target)).unwrap_or(target)
+    }
+}
+
 fn check(config: &LoadConfig) -> Result<(), LoadError> {
     let targets = config.targets.len();
     let wrong = if targets == 0 {
@@ -131,8 +147,8 @@ fn check(config: &LoadConfig) -> Result<(), LoadError> {
         "there is no funded account to send from"
     } else if config.accounts.iter().any(|account| account.target >= targets) {
         "an account names a node that isn't in the list"
-    } else if config.rate_per_s == 0 || config.seconds == 0 || config.connections == 0 {
-        "rate, seconds and connections are at least 1"
+    } else if config.rate_per_s == 0 || config.seconds == 0 || config.connections == 0 || config.window == Some(0) {
+        "rate, seconds, connections and window are at least 1"
     } else if u64::from(config.rate_per_s) * u64::from(config.seconds) > TRANSACTIONS_MAX {
         "rate times seconds is more than 20,000,000; take a shorter run"
     } else if config.value_bytes > rustorium_types::limits::VALUE_BYTES_MAX {
@@ -177,6 +193,11 @@ impl Run {
     pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+
+    /// Tells if nothing more is sent: the run has a window, and its time is over.
+    pub(crate) fn is_over(&self, now_us: u64) -> bool {
+        self.config.window.is_some() && now_us >= 1_000_000 * u64::from(self.config.seconds)
+    }
 }
 
 pub(crate) enum Link {
@@ -185,10 +206,10 @@ pub(crate) enum Link {
 }
 
 pub(crate) async fn connect(config: &LoadConfig, target: usize) -> Result<Link, LoadError> {
-    let LoadTarget { address, node_key, token } = &config.targets[target];
+    let LoadTarget { address, node_key, token, shard } = &config.targets[target];
     let token = token.as_deref();
     match config.face {
-        Protocol::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
+        Protocol::Http => Ok(Link::Http(http::HttpLink::connect(*address, token, *shard).await?)),
         Protocol::Quic => {
             let client = QuicClient::connect(*address, node_key, token).await?;
             if client.chain != config.chain {
@@ -257,8 +278,12 @@ fn pace(
             slot = run.start.elapsed().as_micros() * rate / 1_000_000 + 1;
         }
         // The last slots, whichever rounding the loop ended with.
-        for wake in &wakes {
-            wake.notify_one();
+        wakes.iter().for_each(|wake| wake.notify_one());
+        if run.config.window.is_some() {
+            // The workers give up at the end what was not sent.
+            let end = Duration::from_secs(u64::from(run.config.seconds));
+            std::thread::sleep(end.saturating_sub(run.start.elapsed()));
+            wakes.iter().for_each(|wake| wake.notify_one());
         }
     };
     std::thread::Builder::new().name("load-pace".to_owned()).spawn(pacer)

@@ -7,7 +7,7 @@ use rustorium_crypto::{SigningKey, hash};
 use rustorium_load::{LoadAccount, LoadConfig, LoadTarget, Protocol, run};
 use rustorium_types::limits::VALUE_BYTES_MAX;
 use rustorium_types::{
-    AccountId, BoundedVec, ChainId, DecodeError, Epoch, Hash, Key, Operation, PublicKey, TRANSACTION_VERSION,
+    AccountId, BoundedVec, ChainId, DecodeError, Epoch, Hash, Key, Operation, PublicKey, ShardId, TRANSACTION_VERSION,
     TransactionBody, Value,
 };
 use serde::Deserialize;
@@ -38,6 +38,7 @@ struct SenderSettings {
     seed_hex: Hash,
     region: u8,
     nonce: u64,
+    shard: usize,
 }
 
 #[derive(Deserialize)]
@@ -49,9 +50,13 @@ struct Settings {
     seconds: u32,
     value_bytes: usize,
     seed: u64,
+    value_seed: u64,
     connections: usize,
-    /// Nodes in the order of the committee.
+    window: Option<usize>,
+    /// Nodes in the order of the genesis' validators.
     nodes: Vec<NodeSettings>,
+    /// The committee of each shard, as places in `nodes`.
+    committees: Vec<Vec<usize>>,
     senders: Vec<SenderSettings>,
 }
 
@@ -62,31 +67,41 @@ impl Settings {
             "http" => Protocol::Http,
             _ => return Err("the client API must be quic or http"),
         };
-        let n = self.nodes.len().max(1);
-        let target = |node: NodeSettings| LoadTarget {
+        let target = |shard: u32, node: &NodeSettings| LoadTarget {
             address: if face == Protocol::Quic { node.client } else { node.http },
             node_key: node.node_key.0,
-            token: node.token,
+            token: node.token.clone(),
+            shard: ShardId(shard),
         };
+        let mut targets = Vec::new();
+        for (committee, shard) in self.committees.iter().zip(0..) {
+            let members = committee.iter().map(|place| self.nodes.get(*place).map(|node| target(shard, node)));
+            targets
+                .extend(members.collect::<Option<Vec<_>>>().ok_or("a committee names a node that isn't in the list")?);
+        }
+        let first_target = |shard: usize| self.committees.iter().take(shard).map(Vec::len).sum::<usize>();
         let account = |sender: SenderSettings| {
-            let seed = sender.seed_hex.0;
+            let (seed, members) = (sender.seed_hex.0, self.committees.get(sender.shard).map_or(0, Vec::len));
             let id = hash::account_id(sender.region, &SigningKey::from_seed(&seed).public());
-            let target = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), n).0);
+            let home = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), members.max(1)).0);
+            let target = first_target(sender.shard) + home;
             LoadAccount { seed, region: sender.region, nonce: sender.nonce, target }
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(LoadConfig {
             chain: self.chain,
             face,
-            targets: self.nodes.into_iter().map(target).collect(),
+            targets,
             accounts: self.senders.into_iter().map(account).collect(),
             rate_per_s: self.rate_per_s,
             seconds: self.seconds,
             value_bytes: self.value_bytes,
             work_limit: put_work(self.value_bytes)?,
             connections: self.connections,
+            window: self.window,
             drain: DRAIN,
             salt: self.seed,
+            value_salt: self.value_seed,
             expires_in: EXPIRES_IN,
             now_ms: now.as_millis() as u64,
         })

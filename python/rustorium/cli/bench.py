@@ -25,6 +25,12 @@ def load(
     ] = 256,
     face: Annotated[str, typer.Option("--face", help="Client API to use: quic or http.")] = "quic",
     connections: Annotated[int | None, typer.Option("--connections", min=1, help="Connections to each node.")] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window", min=1, help="Transactions of a connection that wait for their results at once. Default: all."
+        ),
+    ] = None,
     salt: Annotated[
         int | None,
         typer.Option("--salt", min=0, help="Number that makes keys and values unique. Default: from the clock."),
@@ -34,7 +40,8 @@ def load(
     output: Output = Format.table,
 ) -> None:
     """Send signed Puts at a fixed rate. Latency runs from each intended send time to the receipt of the final
-    transaction."""
+    transaction. With `--window` and a rate above what the net carries, this measures how much it carries; what isn't sent in
+    time counts as rejected (`not-sent`)."""
     from rustorium.errors import UsageError
     from rustorium.net.load import run_load
 
@@ -52,6 +59,7 @@ def load(
         face="http" if face == "http" else "quic",
         salt=salt,
         connections=connections,
+        window=window,
         passphrase_file=passphrase_file,
         token=token_of(token_file),
     )

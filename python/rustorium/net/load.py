@@ -31,15 +31,18 @@ def run_load(
     value_bytes: int = 256,
     face: Face = "quic",
     salt: int | None = None,
+    value_salt: int | None = None,
     connections: int | None = None,
+    window: int | None = None,
     passphrase_file: Path | None = None,
     token: Tokens | None = None,
 ) -> dict[str, Any]:
     """Runs the generator and returns its report: offered and achieved rate, percentiles in ms, rejected, lost, its own
-    CPU seconds. Errors: UsageError, KeyFileError, NativeError, Unreachable.
+    CPU seconds. `salt` names the keys, and `value_salt` the values, if they are others. `window`: how many
+    transactions of a connection may wait for their results; `None`: as many as are due.
 
     Errors: UsageError, KeyFileError, NativeError, Unreachable."""
-    tokens = tokens_by_url(net.endpoints, token)
+    tokens, salt = tokens_by_url(net.endpoints, token), time.time_ns() if salt is None else salt
     if face == "http" and any(url.startswith("https:") for url in net.endpoints):
         raise UsageError("the load generator can't use TLS: use --face quic, or a net without TLS")
     if not net.accounts:
@@ -52,9 +55,12 @@ def run_load(
         "rate_per_s": rate_per_s,
         "seconds": seconds,
         "value_bytes": value_bytes,
-        "seed": time.time_ns() if salt is None else salt,
+        "seed": salt,
+        "value_seed": salt if value_salt is None else value_salt,
         "connections": connections or CONNECTIONS[face],
+        "window": window,
         "nodes": _nodes(net, tokens),
+        "committees": _committees(net),
         "senders": _senders(net, keys, token),
     }
     report: dict[str, Any] = json.loads(_native.load_run(json.dumps(settings)))
@@ -75,9 +81,23 @@ def _nodes(net: Net, tokens: dict[str, str | None]) -> list[dict[str, str | None
     ]
 
 
+def _committees(net: Net) -> list[list[int]]:
+    """Returns the committee of each shard, as far as the net's file has its members, as places in `_nodes`."""
+    genesis = json.loads(_native.genesis_describe(read_genesis(Path(net.genesis))))
+    everybody = [{"members": list(range(len(genesis["validators"])))}]
+    place = {index: number for number, index in enumerate(sorted(node.index for node in net.nodes))}
+    shards = genesis.get("shards") or everybody
+    return [[place[member] for member in shard["members"] if member in place] for shard in shards]
+
+
 def _senders(net: Net, keys: list[Key], token: Tokens | None) -> list[dict[str, object]]:
-    with Client(net.endpoints, token=token, tls=net.tls) as client:
+    with Client(net.endpoints, genesis=net.genesis, token=token, tls=net.tls) as client:
         return [
-            {"seed_hex": key.seed.hex(), "region": key.region, "nonce": client.account(key.address, verify=False).nonce}
+            {
+                "seed_hex": key.seed.hex(),
+                "region": key.region,
+                "nonce": client.account(key.address, verify=False).nonce,
+                "shard": client.shard_of(key.address),
+            }
             for key in keys
         ]

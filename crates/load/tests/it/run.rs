@@ -5,6 +5,7 @@ use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::QuicLimits;
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_load::{LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, Protocol, run};
+use rustorium_types::ShardId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ const SENDERS: [u8; 5] = [1, 2, 3, 4, 5];
 fn config(world: &World, face: Protocol, addresses: &[SocketAddr]) -> LoadConfig {
     let targets: Vec<_> = addresses
         .iter()
-        .map(|address| LoadTarget { address: *address, node_key: quic::node_key(), token: None })
+        .map(|address| LoadTarget { address: *address, node_key: quic::node_key(), token: None, shard: ShardId::ROOT })
         .collect();
     let account =
         |seed: u8| LoadAccount { seed: [seed; 32], region: 0, nonce: 0, target: usize::from(seed) % targets.len() };
@@ -29,8 +30,10 @@ fn config(world: &World, face: Protocol, addresses: &[SocketAddr]) -> LoadConfig
         value_bytes: 256,
         work_limit: 1_000,
         connections: 2,
+        window: None,
         drain: Duration::from_secs(20),
         salt: 1,
+        value_salt: 1,
         expires_in: Duration::from_secs(600),
         now_ms: 0,
     }
@@ -108,6 +111,26 @@ async fn load_continues_at_the_next_node_when_one_dies() {
     let report = load.await.unwrap().unwrap();
     check_sum(&report);
     assert_eq!((report.lost, report.failed), (0, 0), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_than_the_window_waits_for_results() {
+    let world = World::new(SENDERS);
+    world.hold.store(true, Ordering::Relaxed);
+    let server = quic::start(&world, QuicLimits::default());
+    let settings = LoadConfig {
+        window: Some(3),
+        drain: Duration::from_millis(50),
+        ..config(&world, Protocol::Quic, &[server.local_addr()])
+    };
+    let report = run_off_thread(settings.clone()).await.unwrap();
+    check_sum(&report);
+    assert_eq!((report.finalized, world.status().pool_transactions), (0, 2 * 3), "two connections");
+    assert_eq!((report.lost, report.rejected_by_code["not-sent"]), (6, 194));
+    world.hold.store(false, Ordering::Relaxed);
+    let report = run_off_thread(LoadConfig { drain: Duration::from_secs(20), salt: 2, ..settings }).await.unwrap();
+    check_sum(&report);
+    assert_eq!(report.finalized, 200, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
