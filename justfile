@@ -152,7 +152,7 @@ golden-replay: venv
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
 
-# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts quota authority governance pause activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts shards quota authority governance pause activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
@@ -171,7 +171,7 @@ sim-long COUNT="5000": build
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
       PYTHONPATH=tests {{ python }} -m model --count {{ COUNT }} --mode $mode --jobs 2; \
     done
-    for mode in authority governance pause; do \
+    for mode in shards authority governance pause; do \
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
     done
     RUSTORIUM_CHURN_MS=240000 RUSTORIUM_DIGESTS=long {{ python }} -m pytest tests/sim/test_churn.py tests/sim/test_work_by_digests.py
@@ -256,6 +256,10 @@ bench-signers *ARGUMENTS: build
 # measure the prices of work in the simulator's virtual processors; `--write` checks them in
 bench-costs *ARGUMENTS: build
     {{ python }} benches/costs.py {{ ARGUMENTS }}
+
+# how capacity grows with one to three shards, nodes under equal CPU quotas (needs root; 15 minutes, on a quiet machine)
+bench-scale *ARGUMENTS: build
+    {{ python }} benches/scale.py {{ ARGUMENTS }}
 
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
