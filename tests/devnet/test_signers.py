@@ -13,6 +13,7 @@ from process_tools import assert_no_panic, assert_one_sentence, counter, level, 
 from rustorium import _native
 from rustorium.client import Client, Key, SigningFile, operations
 from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 from signer_tools import Signers
 
@@ -190,3 +191,60 @@ def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
     assert run_command("signer", "init", *state, "--passphrase-file", str(new)).returncode == 0
     # The key that encrypts the store isn't the signer's key.
     assert run_command("keys", "rotate", "master", *named, "--passphrase-file", str(new)).returncode == 0
+
+
+def test_a_signer_serves_all_shards_of_its_node_and_of_no_other(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory(start=False, nodes=4, accounts=2, shards=2)
+    victim, other = 3, 2
+    home = Home(Path(net.net.nodes[victim].home))
+
+    def signs(index: int) -> bool:
+        return [counter(net, index, f'rustorium_signer_up{{shard="{shard}"}}') for shard in (0, 1)] == [1, 1]
+
+    with Signers(net) as signers:
+        net.start()
+        with Client.from_net(net.path, timeout_s=60.0) as client:
+            keys = {
+                client.shard_of(key.address): key for key in map(Key.open, (one.key_file for one in net.net.accounts))
+            }
+
+            def write(name: str) -> None:
+                for key in keys.values():
+                    client.put(name, "1", key=key)
+
+            write("before")
+            wait_for("all sign in both shards", lambda: all(signs(index) for index in range(4)))
+            signers.kill(victim)
+            write("meanwhile")
+            wait_for("it is found", lambda: "signer-unreachable" in findings_of(net, victim))
+            signers.start(victim)
+            wait_for("it signs again", lambda: signs(victim))
+            # Three of four are a quorum: from here on each shard needs the victim's votes.
+            assert net.terminate(other) == 0
+            write("needed")
+
+            copy = tmp_path / "copy"
+            net.signal(victim, signal.SIGSTOP)
+            shutil.copytree(home.path, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
+            command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(copy), *FREE_PORTS]
+            command += ["--passphrase-file", str(net.root / "passphrase")]
+            with (tmp_path / "copy.log").open("wb") as said:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+            try:
+                wait_for(
+                    "the signer refuses both shards of a copy",
+                    lambda: log_of(copy).count('"signer-in-use"') >= 2 or process.poll() is not None,
+                )
+                assert process.poll() is None, (tmp_path / "copy.log").read_text()
+                assert '"signer_ready"' not in log_of(copy)
+            finally:
+                process.kill()
+                process.wait()
+                net.signal(victim, signal.SIGCONT)
+            write("after")
+            assert [(one.evidence, one.retired) for one in statuses(net, [0, 1])] == [((), "")] * 2
+    assert_no_panic(net)
+
+
+def findings_of(net: Devnet, index: int) -> list[str]:
+    return [one.code for one in statuses(net, [index])[0].findings]

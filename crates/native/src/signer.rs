@@ -149,14 +149,16 @@ fn signer_show(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<String> {
     let key = public_key(key)?;
     let records = detached(py, || StateFile::open(Path::new(state), &key))?.map_err(state_error)?.1;
     let guard = Guard::new(key, BTreeSet::new(), records);
-    let mode = match guard.mode() {
+    let name = |mode| match mode {
         Mode::Guarding => "guarding",
         Mode::Adopting => "adopting",
         Mode::RolledBack(_) => "rolled-back",
     };
+    let mode = name(guard.mode_elsewhere());
     let shards = guard.scopes().map(|(chain, shard, epoch, floor, next_seq)| {
         serde_json::json!({
-            "chain": chain.to_string(), "shard": shard.0, "epoch": epoch.0, "settled_view": floor.0, "next_batch": next_seq,
+            "mode": name(guard.mode(chain, shard)), "chain": chain.to_string(), "shard": shard.0, "epoch": epoch.0,
+            "settled_view": floor.0, "next_batch": next_seq,
         })
     });
     let shards: Vec<_> = shards.collect();
@@ -167,7 +169,7 @@ fn signer_show(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<String> {
 fn signature2(socket: &str, key: PublicKey, unsigned: &UnsignedTransaction) -> Result<Signature, ClientError> {
     let what = RequestSubject::Transaction2 { chain: unsigned.chain(), body: Box::new(unsigned.body().clone()) };
     let socket = Path::new(socket);
-    signed(Client::connect_newest(socket, key, PATIENCE)?, socket, what)
+    signed(Client::connect_for_accounts(socket, key, PATIENCE)?, socket, what)
 }
 
 fn signed(mut client: Client, socket: &Path, what: RequestSubject) -> Result<Signature, ClientError> {

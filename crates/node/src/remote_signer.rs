@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustorium_shard::{Event, SignerEvent};
-use rustorium_signer::protocol::Request;
+use rustorium_signer::protocol::{Request, Session};
 use rustorium_signer::{Answer, Client, ClientError, Refusal, RequestSubject};
 use rustorium_stages::mark::Mark;
 use rustorium_stages::metrics::NodeMetrics;
@@ -80,6 +80,8 @@ struct Seen {
 pub struct RemoteSigner {
     socket: PathBuf,
     key: PublicKey,
+    /// The process' session, if it hosts several shards.
+    session: Option<Session>,
     requests: Queue<Request>,
     events: Arc<Queue<Event>>,
     seen: Mutex<Seen>,
@@ -88,17 +90,23 @@ pub struct RemoteSigner {
 }
 
 impl RemoteSigner {
-    /// The way to the signer that a node's settings name, whose figures go to the node's.
-    pub(crate) fn of(setting: &SignerSetting, events: Arc<Queue<Event>>, metrics: &NodeMetrics) -> Arc<Self> {
+    /// The way to the signer that a node's settings name, whose figures go to the shard's. `session`: the process', if it
+    /// hosts several shards.
+    pub(crate) fn of(
+        setting: &SignerSetting,
+        session: Option<Session>,
+        events: Arc<Queue<Event>>,
+        metrics: &NodeMetrics,
+    ) -> Arc<Self> {
         let figures = SignerMetrics::default();
-        metrics.with_registry(|registry| figures.register(registry));
-        Arc::new(Self::new(setting.socket.clone(), setting.key_hex.0, events, figures))
+        metrics.with_shard(|registry| figures.register(registry));
+        Arc::new(Self { session, ..Self::new(setting.socket.clone(), setting.key_hex.0, events, figures) })
     }
 
     /// The way to the signer that listens at `socket` and has this key.
     pub fn new(socket: PathBuf, key: PublicKey, events: Arc<Queue<Event>>, metrics: SignerMetrics) -> Self {
         let seen = Mutex::new(Seen { away: "it was not asked yet".to_owned(), refused: None });
-        Self { socket, key, requests: Queue::default(), events, seen, metrics, mark: Mark::default() }
+        Self { socket, key, session: None, requests: Queue::default(), events, seen, metrics, mark: Mark::default() }
     }
 
     /// Asks, without waiting.
@@ -127,7 +135,7 @@ impl RemoteSigner {
     pub fn run(&self) {
         let mut backoff = BACKOFF_MIN;
         loop {
-            match Client::connect(&self.socket, self.key, PATIENCE) {
+            match self.connect() {
                 Ok(client) => {
                     let (open, signed) = self.serve(client);
                     if signed {
@@ -143,6 +151,14 @@ impl RemoteSigner {
                 return;
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    fn connect(&self) -> Result<Client, ClientError> {
+        match self.session {
+            // An older signer serves a node of one shard, too.
+            None => Client::connect(&self.socket, self.key, PATIENCE),
+            Some(session) => Client::connect_shared(&self.socket, self.key, session, PATIENCE),
         }
     }
 

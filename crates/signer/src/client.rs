@@ -1,10 +1,11 @@
 //! The client's side of the protocol: a connection for one key, with many requests in flight.
 
 use crate::protocol::{
-    Answer, Hello, Refusal, Reply, Request, RequestSubject, VERSION, VERSION_MIN, frame_into, read_frame, write_frame,
+    Answer, Hello, Refusal, Reply, Request, RequestSubject, Session, VERSION_MIN, VERSION_OF_SESSIONS,
+    VERSION_OF_TRANSACTIONS2, frame_into, read_frame, write_frame,
 };
 use rustorium_types::PublicKey;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,15 +57,35 @@ impl Client {
     /// # Errors
     /// The signer can't be reached, or refuses.
     pub fn connect(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
-        Self::open(path, Hello { version: VERSION_MIN, key }, patience)
+        Self::open(path, Hello { version: VERSION_MIN, key, session: Session::default() }, patience)
     }
 
-    /// Connects for a key, to request what the newest version of the protocol has.
+    /// Connects for a validator key that other connections of this session use as well, in other shards.
+    ///
+    /// # Errors
+    /// Those of `connect`. A signer of an older release can't read the first frame and hangs up, which is told as its
+    /// version.
+    pub fn connect_shared(
+        path: &Path,
+        key: PublicKey,
+        session: Session,
+        patience: Duration,
+    ) -> Result<Self, ClientError> {
+        let hello = Hello { version: VERSION_OF_SESSIONS, key, session };
+        Self::open(path, hello, patience).map_err(|error| match error {
+            ClientError::Away { error, .. } if error.kind() == ErrorKind::UnexpectedEof => {
+                Refusal::OtherVersion(VERSION_OF_SESSIONS - 1).into()
+            }
+            error => error,
+        })
+    }
+
+    /// Connects for an account's key, to request what version 2 of the protocol has.
     ///
     /// # Errors
     /// Those of `connect`. A signer of an older release refuses.
-    pub fn connect_newest(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
-        Self::open(path, Hello { version: VERSION, key }, patience)
+    pub fn connect_for_accounts(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
+        Self::open(path, Hello { version: VERSION_OF_TRANSACTIONS2, key, session: Session::default() }, patience)
     }
 
     fn open(path: &Path, hello: Hello, patience: Duration) -> Result<Self, ClientError> {

@@ -31,12 +31,14 @@ pub enum Record {
     Lane(ChainId, ShardId, Epoch, u64),
     /// The key signed this batch. It is returned again to a node that lost it before its journal had it.
     Batch(Box<Batch>),
-    /// The votes in the next journal that a node shows are added to the remembered ones.
+    /// The votes in the next journal of each shard that a node shows are added to the remembered ones.
     Adopting,
-    /// The votes of that journal were added.
+    /// The votes of that journal were added. Only earlier releases wrote it, for a key with one shard.
     Adopted,
     /// A vote that the key signed is missing above, so nothing is signed any more.
     RolledBack(View),
+    /// The votes of a journal of this shard were added, after `Adopting`.
+    AdoptedIn(ChainId, ShardId),
 }
 
 /// Mode of the guard.
@@ -45,7 +47,7 @@ pub enum Mode {
     /// Signs everything that doesn't contradict the record.
     #[default]
     Guarding,
-    /// Signs as well, after a node has shown its journal, which is believed.
+    /// Signs in each shard after a node has shown its journal of that shard, which is believed once.
     Adopting,
     /// Signs nothing: the record lacks a vote of this view.
     RolledBack(View),
@@ -109,19 +111,30 @@ pub struct Guard {
     key: PublicKey,
     chains: BTreeSet<ChainId>,
     mode: Mode,
+    /// In the mode `Adopting`, the shards whose journal was believed.
+    adopted: BTreeSet<(ChainId, ShardId)>,
     scopes: BTreeMap<(ChainId, ShardId), Scope>,
 }
 
 impl Guard {
     /// Creates the guard of a key from the records that were made for it, on these chains.
     pub fn new(key: PublicKey, chains: BTreeSet<ChainId>, records: impl IntoIterator<Item = Record>) -> Self {
-        let mut guard = Self { key, chains, mode: Mode::Guarding, scopes: BTreeMap::new() };
+        let (mode, adopted, scopes) = (Mode::Guarding, BTreeSet::new(), BTreeMap::new());
+        let mut guard = Self { key, chains, mode, adopted, scopes };
         records.into_iter().for_each(|record| guard.apply(&record));
         guard
     }
 
-    /// Returns the mode.
-    pub fn mode(&self) -> Mode {
+    /// Returns the mode in a shard.
+    pub fn mode(&self, chain: ChainId, shard: ShardId) -> Mode {
+        match self.mode {
+            Mode::Adopting if self.adopted.contains(&(chain, shard)) => Mode::Guarding,
+            mode => mode,
+        }
+    }
+
+    /// Returns the mode in shards that the key didn't sign in yet.
+    pub fn mode_elsewhere(&self) -> Mode {
         self.mode
     }
 
@@ -154,7 +167,11 @@ impl Guard {
                     scope.newest = Some(batch.clone());
                 }
             }
-            Record::Adopting => self.mode = Mode::Adopting,
+            Record::Adopting => {
+                self.mode = Mode::Adopting;
+                self.adopted.clear();
+            }
+            Record::AdoptedIn(chain, shard) => _ = self.adopted.insert((*chain, *shard)),
             Record::Adopted => self.mode = Mode::Guarding,
             Record::RolledBack(view) => self.mode = Mode::RolledBack(*view),
         }
@@ -177,7 +194,10 @@ impl Guard {
         }
         match self.mode {
             Mode::Guarding => {}
-            Mode::Adopting => records.push(Record::Adopting),
+            Mode::Adopting => {
+                records.push(Record::Adopting);
+                records.extend(self.adopted.iter().map(|(chain, shard)| Record::AdoptedIn(*chain, *shard)));
+            }
             Mode::RolledBack(view) => records.push(Record::RolledBack(view)),
         }
         records
@@ -200,8 +220,8 @@ impl Guard {
         }
     }
 
-    fn check_mode(&self) -> Result<(), Refusal> {
-        match self.mode {
+    fn check_mode(&self, chain: ChainId, shard: ShardId) -> Result<(), Refusal> {
+        match self.mode(chain, shard) {
             Mode::RolledBack(view) => Err(Refusal::RolledBack(view)),
             Mode::Adopting => Err(Refusal::NotShown),
             Mode::Guarding => Ok(()),
@@ -214,7 +234,7 @@ impl Guard {
     /// # Errors
     /// The reason why it must not be signed.
     pub fn vote(&mut self, body: &VoteBody, settled: View) -> Result<Option<Record>, Refusal> {
-        self.check_mode()?;
+        self.check_mode(body.chain, body.shard)?;
         let scope = self.check_scope(body.chain, body.shard, body.epoch)?;
         let floor = self.scopes.get(&(body.chain, body.shard)).map_or(View(0), |scope| scope.floor);
         if body.view <= floor {
@@ -236,7 +256,7 @@ impl Guard {
     /// # Errors
     /// The reason why it must not be signed.
     pub fn batch(&self, body: &BatchBody) -> Result<Lane, Refusal> {
-        self.check_mode()?;
+        self.check_mode(body.chain, body.shard)?;
         let scope = self.check_scope(body.chain, body.shard, body.epoch)?;
         let next_seq = scope.map_or(0, |scope| scope.next_seq);
         if body.seq >= next_seq {
@@ -247,14 +267,15 @@ impl Guard {
         again.ok_or(Refusal::OtherBatch { seq: body.seq, next_seq })
     }
 
-    /// Compares a node's journal with the remembered votes. Returns the changes, which are already applied, and the
+    /// Compares a node's journal of a shard with the remembered votes. Returns the changes, which are already applied, and the
     /// newest batch.
     ///
     /// # Errors
     /// The key signed a vote that isn't remembered. The returned changes must be on disk even then.
     pub fn show(&mut self, shown: &JournalSummary) -> (Vec<Record>, Result<Option<Box<Batch>>, Refusal>) {
         let (chain, shard, epoch) = (shown.chain, shown.shard, shown.epoch);
-        if let Mode::RolledBack(view) = self.mode {
+        let mode = self.mode(chain, shard);
+        if let Mode::RolledBack(view) = mode {
             return (Vec::new(), Err(Refusal::RolledBack(view)));
         }
         if let Err(refusal) = self.check_scope(chain, shard, epoch) {
@@ -262,16 +283,16 @@ impl Guard {
         }
         let mut records = Vec::new();
         for vote in shown.votes.iter().filter(|vote| self.lacks(vote)) {
-            if self.mode == Mode::Guarding {
+            if mode == Mode::Guarding {
                 records = vec![Record::RolledBack(vote.body.view)];
                 self.apply(&Record::RolledBack(vote.body.view));
                 return (records, Err(Refusal::RolledBack(vote.body.view)));
             }
             records.push(Record::Vote(vote.body));
         }
-        if self.mode == Mode::Adopting {
+        if mode == Mode::Adopting {
             records.push(Record::Settled(chain, shard, epoch, shown.settled));
-            records.push(Record::Adopted);
+            records.push(Record::AdoptedIn(chain, shard));
         }
         let known = self.scopes.get(&(chain, shard)).map_or(0, |scope| scope.next_seq);
         if shown.next_seq > known {

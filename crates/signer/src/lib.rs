@@ -5,6 +5,7 @@
 //! signing; one node at a time has a validator key; frames, connections, memory and waits are bounded.
 
 pub mod client;
+mod frames;
 pub mod guard;
 pub mod keys;
 pub mod pkcs11;

@@ -12,8 +12,12 @@ use rustorium_types::{
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
-/// The newest version of this protocol. It adds transactions of protocol version 2.
-pub const VERSION: u8 = 2;
+/// The newest version of this protocol. Version 2 added transactions of protocol version 2, version 3 the sessions.
+pub const VERSION: u8 = 3;
+/// The oldest version with transactions of protocol version 2.
+pub const VERSION_OF_TRANSACTIONS2: u8 = 2;
+/// The oldest version in which a client names its session.
+pub const VERSION_OF_SESSIONS: u8 = 3;
 /// The oldest version that a signer answers. A client that needs nothing newer says this one, so that nodes and signers of
 /// two releases work together, whichever is replaced first.
 pub const VERSION_MIN: u8 = 1;
@@ -26,19 +30,51 @@ const SENTENCE_BYTES_MAX: usize = 64 * 1024;
 /// Number of votes that a node shows at once.
 pub const SHOWN_VOTES_MAX: usize = 256;
 
+/// Name of a node's process, drawn at its start: its connections, one for each shard, share a validator key.
+pub type Session = [u8; 16];
+
+/// Draws a session's name from the operating system's randomness.
+///
+/// # Errors
+/// Those of the system.
+pub fn new_session() -> io::Result<Session> {
+    let mut session = Session::default();
+    getrandom::fill(&mut session).map_err(io::Error::from)?;
+    Ok(session)
+}
+
 /// The first frame of a connection. It names the connection's key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hello {
     /// The client's version of the protocol.
     pub version: u8,
     /// The key that signs on this connection.
     pub key: PublicKey,
+    /// The client's session. It is encoded from `VERSION_OF_SESSIONS` on.
+    pub session: Session,
+}
+
+impl BorshSerialize for Hello {
+    fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        (self.version, self.key).serialize(writer)?;
+        if self.version < VERSION_OF_SESSIONS { Ok(()) } else { self.session.serialize(writer) }
+    }
+}
+
+impl BorshDeserialize for Hello {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
+        let (version, key) = BorshDeserialize::deserialize_reader(reader)?;
+        let named = version >= VERSION_OF_SESSIONS;
+        let session = if named { BorshDeserialize::deserialize_reader(reader)? } else { Session::default() };
+        Ok(Self { version, key, session })
+    }
 }
 
 /// Subject of a request: something to be signed, with everything that the signature covers; or a preparation for it.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum RequestSubject {
-    /// The node's own journal, for the signer to compare with its record. It is the first request for a validator key.
+    /// The node's own journal of a shard, for the signer to compare with its record. It comes before every request to
+    /// sign in that shard on the same connection.
     Show(Box<JournalSummary>),
     /// A vote. For a proposal it is its leader's notarize vote.
     Vote {
@@ -126,7 +162,7 @@ pub enum Refusal {
     /// The signer doesn't hold the key.
     #[error("the signer doesn't hold this key: start it with the key's file, or correct signer.key in config.toml")]
     OtherKey,
-    /// Another connection has the key.
+    /// Another node has the key.
     #[error("another node signs with this key: stop it first, and never run two nodes with one key")]
     InUse,
     /// All places for connections are taken.
@@ -145,7 +181,7 @@ pub enum Refusal {
     #[error("the content to sign names another key: use that key")]
     OtherSigner,
     /// The node must send `Show` first.
-    #[error("the node has not shown its journal on this connection: restart the node")]
+    #[error("the node has not shown its journal of this shard on this connection: restart the node")]
     NotShown,
     /// The epoch is below the newest one that was signed in.
     #[error("epoch {0} is over for this key")]

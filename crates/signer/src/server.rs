@@ -3,20 +3,21 @@
 //! *Invariants:* only processes of the named users are admitted; the record is synced once for all requests that came
 //! together, before any of their signatures leaves; a client that neither sends nor reads is disconnected.
 
+use crate::frames::Frames;
 use crate::guard::{Guard, Lane, Record};
 use crate::keys::{Key, Role};
 use crate::protocol::{
-    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, RequestSubject, VERSION, VERSION_MIN,
-    frame_into, invalid, read_frame, split_frame, write_frame,
+    Answer, Hello, Refusal, Reply, Request, RequestSubject, Session, VERSION, VERSION_MIN, VERSION_OF_SESSIONS,
+    frame_into, read_frame, write_frame,
 };
 use crate::record::{StateError, StateFile};
 use parking_lot::Mutex;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{geteuid, umask};
-use rustorium_types::{Batch, BatchBody, ChainId, PublicKey, SignerKey, decode};
+use rustorium_types::{Batch, BatchBody, ChainId, PublicKey, ShardId, SignerKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -27,13 +28,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Number of connections at once.
-pub const CONNECTIONS_MAX: usize = 32;
-/// Number of requests whose records are synced together.
-pub const TOGETHER_MAX: usize = 256;
+pub const CONNECTIONS_MAX: usize = 64;
 /// The longest wait for the rest of a frame, and for room in the client's buffer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes that are read at once.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Settings of a signer.
 pub struct Settings {
@@ -83,6 +80,7 @@ impl ServerError {
 struct GuardedKey {
     guard: Guard,
     file: StateFile,
+    shown: Shown,
     failed: Option<String>,
 }
 
@@ -91,9 +89,22 @@ struct HeldKey {
     key: Key,
     /// The guard; `None` for an account's key.
     guarded: Option<Mutex<GuardedKey>>,
-    /// True if a connection has the key.
-    taken: AtomicBool,
+    /// The client that has the validator key, and its number of connections.
+    taken: Mutex<Option<(Holder, usize)>>,
 }
+
+/// A client that holds a validator key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// A node's process, which may have many connections.
+    Session(Session),
+    /// The connection with this number.
+    Connection(usize),
+}
+
+/// For each shard, the connection on which its journal was shown last. Signatures in the shard go to no other one: what
+/// an earlier connection still asks for comes from before that journal.
+type Shown = BTreeMap<(ChainId, ShardId), usize>;
 
 /// A listening signer.
 pub struct Server {
@@ -124,11 +135,12 @@ impl Server {
                     Some(Mutex::new(GuardedKey {
                         guard: Guard::new(public, chains.clone(), records),
                         file,
+                        shown: Shown::new(),
                         failed: None,
                     }))
                 }
             };
-            held.insert(public, HeldKey { key, guarded, taken: AtomicBool::new(false) });
+            held.insert(public, HeldKey { key, guarded, taken: Mutex::default() });
         }
         users.insert(geteuid().as_raw());
         let listener = listen(&socket, users.len() == 1)?;
@@ -207,15 +219,15 @@ impl Server {
             return write_frame(&mut stream, &Answer::Refused(Refusal::Busy));
         }
         let hello: Hello = read_frame(&mut stream)?;
-        let held = match self.welcome(&hello) {
-            Ok(held) => held,
+        let lease = match self.welcome(&hello, number) {
+            Ok(lease) => lease,
             Err(refusal) => return write_frame(&mut stream, &Answer::Refused(refusal)),
         };
-        let _taken = KeyLease(held);
+        let held = lease.0;
         write_frame(&mut stream, &Answer::Here)?;
-        let (mut frames, mut shown) = (Frames::default(), false);
+        let mut frames = Frames::default();
         while let Some(requests) = frames.next(&mut stream)? {
-            let replies = self.answer(held, requests, &mut shown);
+            let replies = self.answer(held, requests, number);
             let mut out = Vec::with_capacity(128 * replies.len());
             replies.iter().for_each(|reply| frame_into(reply, &mut out));
             stream.write_all(&out)?;
@@ -223,17 +235,17 @@ impl Server {
         Ok(())
     }
 
-    fn welcome(&self, hello: &Hello) -> Result<&HeldKey, Refusal> {
+    fn welcome(&self, hello: &Hello, number: usize) -> Result<KeyLease<'_>, Refusal> {
         if !(VERSION_MIN..=VERSION).contains(&hello.version) {
             return Err(Refusal::OtherVersion(VERSION));
         }
         let held = self.keys.get(&hello.key).ok_or(Refusal::OtherKey)?;
-        let shared = held.guarded.is_none();
-        if held.taken.swap(true, Ordering::AcqRel) && !shared { Err(Refusal::InUse) } else { Ok(held) }
+        let named = hello.version >= VERSION_OF_SESSIONS;
+        KeyLease::take(held, if named { Holder::Session(hello.session) } else { Holder::Connection(number) })
     }
 
-    /// Answers requests that came together, in order.
-    fn answer(&self, held: &HeldKey, requests: Vec<Request>, shown: &mut bool) -> Vec<Reply> {
+    /// Answers requests that came together on a connection, in order.
+    fn answer(&self, held: &HeldKey, requests: Vec<Request>, connection: usize) -> Vec<Reply> {
         let Some(guarded) = &held.guarded else {
             let one =
                 |request: Request| Reply { id: request.id, answer: or_refused(self.account(held, &request.what)) };
@@ -242,7 +254,7 @@ impl Server {
         let mut guarded = guarded.lock();
         let (mut replies, mut records) = (Vec::with_capacity(requests.len()), Vec::new());
         for Request { id, what } in requests {
-            let answer = or_refused(guarded.decide(&held.key, &self.chains, what, shown, &mut records));
+            let answer = or_refused(guarded.decide(&held.key, &self.chains, what, connection, &mut records));
             replies.push(Reply { id, answer });
         }
         if let Err(refusal) = guarded.keep(&records) {
@@ -285,12 +297,29 @@ impl Drop for Server {
     }
 }
 
-/// Releases a key when its connection ends.
+/// A connection's part of a key, which it gives back when it ends.
 struct KeyLease<'a>(&'a HeldKey);
+
+impl<'a> KeyLease<'a> {
+    /// Takes a key. Errors: it is a validator's, and another client has it.
+    fn take(held: &'a HeldKey, holder: Holder) -> Result<Self, Refusal> {
+        if held.guarded.is_some() {
+            let mut taken = held.taken.lock();
+            let connections = match *taken {
+                None => 0,
+                Some((other, connections)) if other == holder => connections,
+                Some(_) => return Err(Refusal::InUse),
+            };
+            *taken = Some((holder, connections + 1));
+        }
+        Ok(Self(held))
+    }
+}
 
 impl Drop for KeyLease<'_> {
     fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::Release);
+        let mut taken = self.0.taken.lock();
+        *taken = taken.filter(|(_, connections)| *connections > 1).map(|(holder, count)| (holder, count - 1));
     }
 }
 
@@ -305,21 +334,29 @@ impl GuardedKey {
         key: &Key,
         chains: &BTreeSet<ChainId>,
         what: RequestSubject,
-        shown: &mut bool,
+        connection: usize,
         records: &mut Vec<Record>,
     ) -> Result<Answer, Refusal> {
         if let Some(failed) = &self.failed {
             return Err(Refusal::Unwritten(failed.clone()));
+        }
+        let signed_in = match &what {
+            RequestSubject::Vote { body, .. } => Some((body.chain, body.shard)),
+            RequestSubject::Batch(body) => Some((body.chain, body.shard)),
+            _ => None,
+        };
+        if signed_in.is_some_and(|scope| self.shown.get(&scope) != Some(&connection)) {
+            return Err(Refusal::NotShown);
         }
         match what {
             RequestSubject::Ping => Ok(Answer::Here),
             RequestSubject::Show(journal) => {
                 let (changes, newest) = self.guard.show(&journal);
                 records.extend(changes);
-                *shown = newest.is_ok();
+                let scope = (journal.chain, journal.shard);
+                _ = if newest.is_ok() { self.shown.insert(scope, connection) } else { self.shown.remove(&scope) };
                 newest.map(Answer::Ready)
             }
-            RequestSubject::Vote { .. } | RequestSubject::Batch(_) if !*shown => Err(Refusal::NotShown),
             RequestSubject::Vote { body, settled } => {
                 records.extend(self.guard.vote(&body, settled)?);
                 key.vote(&body).map(Answer::Signed).map_err(Refusal::KeyFailed)
@@ -361,56 +398,6 @@ impl GuardedKey {
     }
 }
 
-/// Bytes that a connection has sent.
-#[derive(Default)]
-struct Frames {
-    bytes: Vec<u8>,
-}
-
-impl Frames {
-    /// Waits for the next requests and returns all complete ones; `None` if the client is gone. Errors: those of the
-    /// stream; a malformed frame; a frame that isn't complete in time.
-    fn next(&mut self, stream: &mut UnixStream) -> io::Result<Option<Vec<Request>>> {
-        loop {
-            let requests = self.take()?;
-            if !requests.is_empty() {
-                return Ok(Some(requests));
-            }
-            let start = self.bytes.len();
-            let wanted = self.missing().clamp(READ_BYTES, FRAME_BYTES_MAX + LENGTH_BYTES);
-            self.bytes.resize(start + wanted, 0);
-            let read = stream.read(self.bytes.get_mut(start..).unwrap_or_default());
-            self.bytes.truncate(start + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A client may be silent between its frames for as long as it likes.
-                Err(error) if error.kind() == ErrorKind::WouldBlock && start == 0 => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Returns the number of bytes that the first frame lacks, if its length is known.
-    fn missing(&self) -> usize {
-        let length = self.bytes.first_chunk::<LENGTH_BYTES>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
-        (LENGTH_BYTES + length).saturating_sub(self.bytes.len())
-    }
-
-    fn take(&mut self) -> io::Result<Vec<Request>> {
-        let (mut requests, mut at) = (Vec::new(), 0);
-        while requests.len() < TOGETHER_MAX {
-            let rest = self.bytes.get(at..).unwrap_or_default();
-            let Some((frame, end)) = split_frame(rest).map_err(|error| invalid(&error))? else { break };
-            requests.push(decode(frame, FRAME_BYTES_MAX).map_err(|error| invalid(&error))?);
-            at += end;
-        }
-        self.bytes.drain(..at);
-        Ok(requests)
-    }
-}
-
 /// Listens at a path, unless another process listens there. A dead process' socket is removed.
 fn listen(path: &Path, alone: bool) -> Result<UnixListener, ServerError> {
     let failed = |error| ServerError::Listen { path: path.to_owned(), error };
@@ -436,7 +423,7 @@ mod tests {
     use super::*;
     use crate::protocol::JournalSummary;
     use rustorium_crypto::SigningKey;
-    use rustorium_types::{BlockDigest, BoundedVec, Epoch, ShardId, View, VoteBody, VoteKind};
+    use rustorium_types::{BlockDigest, BoundedVec, Epoch, View, VoteBody, VoteKind};
 
     fn ask(view: u64) -> RequestSubject {
         let (chain, shard, epoch, view) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(view));
@@ -452,8 +439,8 @@ mod tests {
         StateFile::create(folder.path(), &key.public(), &[]).unwrap();
         let (file, records) = StateFile::open(folder.path(), &key.public()).unwrap();
         let guard = Guard::new(key.public(), chains.clone(), records);
-        let guarded = GuardedKey { guard, file, failed: None };
-        let held = HeldKey { key, guarded: Some(Mutex::new(guarded)), taken: AtomicBool::new(false) };
+        let guarded = GuardedKey { guard, file, shown: Shown::new(), failed: None };
+        let held = HeldKey { key, guarded: Some(Mutex::new(guarded)), taken: Mutex::default() };
         let settings = Settings {
             socket: folder.path().join("signer.sock"),
             state: folder.path().to_owned(),
@@ -461,10 +448,10 @@ mod tests {
             keys: Vec::new(),
             users: BTreeSet::new(),
         };
-        let (server, mut shown) = (Server::open(settings).unwrap(), false);
-        let mut answers = |whats: Vec<RequestSubject>| -> Vec<Answer> {
+        let server = Server::open(settings).unwrap();
+        let answers = |whats: Vec<RequestSubject>| -> Vec<Answer> {
             let requests = whats.into_iter().map(|what| Request { id: 1, what }).collect();
-            server.answer(&held, requests, &mut shown).into_iter().map(|reply| reply.answer).collect()
+            server.answer(&held, requests, 0).into_iter().map(|reply| reply.answer).collect()
         };
         let (chain, shard, epoch, settled) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(0));
         let journal = JournalSummary { chain, shard, epoch, settled, next_seq: 0, votes: BoundedVec::default() };

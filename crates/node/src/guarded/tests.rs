@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::{NodeConfig, NodeKeys};
-use crate::node::{Node, StartHandle};
+use crate::node::Node;
 use crate::outside::made;
 use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
@@ -32,7 +32,7 @@ fn start(home: &Path) -> Node {
         node: SigningKey::from_seed(&[110; 32]),
         validator: Some(made::validator_key(0)),
     };
-    Node::start(config, keys, &StartHandle::default()).unwrap()
+    Node::start(config, keys, Vec::new()).unwrap()
 }
 
 /// Waits for the reason that stopped the node.

@@ -4,7 +4,7 @@
 use crate::words::{CHAIN, SHARD, batch, chains, key, shown, vote};
 use proptest::prelude::*;
 use rustorium_signer::guard::{Lane, Mode, VIEWS_MAX};
-use rustorium_signer::{Guard, Record, Refusal};
+use rustorium_signer::{Guard, JournalSummary, Record, Refusal};
 use rustorium_types::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +100,7 @@ fn adopting_takes_over_what_the_node_shows_once() {
     let mut guard = Guard::new(key().public(), chains(), [Record::Adopting]);
     assert_eq!(guard.vote(&vote(VoteKind::Nullify, 3, 9, 0), View(0)), Err(Refusal::NotShown));
     let (records, newest) = guard.show(&shown(3, 4, 7, vec![mine]));
-    assert_eq!((newest, guard.mode()), (Ok(None), Mode::Guarding));
+    assert_eq!((newest, guard.mode(CHAIN, SHARD)), (Ok(None), Mode::Guarding));
     let again = Guard::new(key().public(), chains(), std::iter::once(Record::Adopting).chain(records));
     for mut guard in [guard, again] {
         assert!(matches!(guard.vote(&vote(VoteKind::Nullify, 3, 6, 0), View(0)), Err(Refusal::Conflict(_))));
@@ -231,4 +231,30 @@ fn shards_are_guarded_apart() {
     assert!(guard.vote(&other, View(0)).is_ok());
     let scopes: Vec<_> = guard.scopes().map(|(chain, shard, epoch, ..)| (chain, shard, epoch)).collect();
     assert_eq!(scopes, [(CHAIN, SHARD, Epoch(5)), (CHAIN, ShardId(1), Epoch(0))]);
+}
+
+#[test]
+fn each_shard_is_adopted_by_itself() {
+    let lost = |shard| {
+        let body = VoteBody { shard: ShardId(shard), ..vote(VoteKind::Finalize, 1, 6, 1) };
+        key().sign_vote(ValidatorIndex(2), body)
+    };
+    let journal = |shard, votes| JournalSummary { shard: ShardId(shard), ..shown(1, 4, 3, votes) };
+    let mut guard = Guard::new(key().public(), chains(), [Record::Adopting]);
+    assert_eq!(guard.show(&journal(0, vec![lost(0)])).1, Ok(None));
+    let again = Guard::new(key().public(), chains(), guard.records());
+    for mut guard in [guard, again] {
+        assert_eq!(guard.mode(CHAIN, ShardId(1)), Mode::Adopting);
+        let other = VoteBody { shard: ShardId(1), ..vote(VoteKind::Nullify, 1, 9, 0) };
+        assert_eq!(guard.vote(&other, View(0)), Err(Refusal::NotShown));
+        assert_eq!(guard.show(&journal(1, vec![lost(1)])).1, Ok(None));
+        for shard in [0, 1] {
+            let against = VoteBody { shard: ShardId(shard), ..vote(VoteKind::Nullify, 1, 6, 0) };
+            assert!(matches!(guard.vote(&against, View(0)), Err(Refusal::Conflict(_))));
+            // Believed once: a vote that the key signed since then must be in the record.
+            let newer = VoteBody { shard: ShardId(shard), ..vote(VoteKind::Finalize, 1, 8, 1) };
+            let (_, newest) = guard.clone().show(&journal(shard, vec![key().sign_vote(ValidatorIndex(2), newer)]));
+            assert_eq!(newest, Err(Refusal::RolledBack(View(8))));
+        }
+    }
 }

@@ -4,7 +4,8 @@ use crate::words::{CHAIN, ask, batch, chains, key, show, shown, vote};
 use rustorium_crypto::{SigningKey, verify_vote};
 use rustorium_signer::protocol::{FRAME_BYTES_MAX, Hello, VERSION, frame_into};
 use rustorium_signer::{
-    Answer, Client, ClientError, Key, Refusal, RequestSubject, Role, Server, Settings, StateFile, protocol,
+    Answer, Client, ClientError, JournalSummary, Key, Refusal, RequestSubject, Role, Server, Settings, StateFile,
+    protocol,
 };
 use rustorium_types::*;
 use std::io::{Read, Write};
@@ -109,6 +110,42 @@ fn two_nodes_with_one_key_cannot_both_sign() {
     assert!(second.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 1))).is_ok());
 }
 
+fn in_shard(shard: u32) -> (RequestSubject, RequestSubject) {
+    let journal = JournalSummary { shard: ShardId(shard), ..shown(0, 0, 0, Vec::new()) };
+    let body = VoteBody { shard: ShardId(shard), ..vote(VoteKind::Finalize, 0, 3, 1) };
+    (RequestSubject::Show(Box::new(journal)), ask(body))
+}
+
+#[test]
+fn the_shards_of_one_node_sign_side_by_side_and_another_node_in_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::new(&folder);
+    let connect = |session| Client::connect_shared(&running.socket, key().public(), session, PATIENCE);
+    let (mut root, mut second) = (connect([1; 16]).unwrap(), connect([1; 16]).unwrap());
+    root.ask_one(in_shard(0).0).unwrap();
+    assert_eq!(refusal(root.ask_one(in_shard(1).1)), Refusal::NotShown, "another connection's shard");
+    second.ask_one(in_shard(1).0).unwrap();
+    assert!(matches!(root.ask_one(in_shard(0).1), Ok(Answer::Signed(_))));
+    assert!(matches!(second.ask_one(in_shard(1).1), Ok(Answer::Signed(_))));
+    assert!(matches!(root.ask_one(in_shard(0).1), Ok(Answer::Signed(_))));
+    // The shard shows its journal on a new connection: its former one signs nothing more.
+    let mut again = connect([1; 16]).unwrap();
+    again.ask_one(in_shard(1).0).unwrap();
+    assert_eq!(refusal(second.ask_one(in_shard(1).1)), Refusal::NotShown);
+    assert!(matches!(again.ask_one(in_shard(1).1), Ok(Answer::Signed(_))));
+    drop(again);
+    // A shard that ends and begins again is the same node's; another node waits for the last one.
+    drop(root);
+    assert_eq!(refusal(connect([2; 16])), Refusal::InUse);
+    assert_eq!(refusal(Client::connect(&running.socket, key().public(), PATIENCE)), Refusal::InUse);
+    let mut root = connect([1; 16]).unwrap();
+    drop(second);
+    root.ask_one(in_shard(0).0).unwrap();
+    assert_eq!(refusal(connect([2; 16])), Refusal::InUse);
+    drop(root);
+    connect_when_free(&running);
+}
+
 /// The signer notices that a connection ended a moment after its client.
 fn connect_when_free(running: &Running) -> Client {
     for _ in 0..10_000 {
@@ -211,7 +248,7 @@ fn second(chain: ChainId, body: &TransactionBody2) -> RequestSubject {
 fn an_account_key_signs_bodies_of_version_2_whose_authority_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
-    let mut owner = Client::connect_newest(&running.socket, account().public(), PATIENCE).unwrap();
+    let mut owner = Client::connect_for_accounts(&running.socket, account().public(), PATIENCE).unwrap();
     let stranger = SigningKey::from_seed(&[1; 32]);
     for body in [transaction2(1, &[&account()]), transaction2(2, &[&stranger, &account()])] {
         let Signature2::Ed25519(expected) = account().sign_body2(&CHAIN, &body);
@@ -232,14 +269,30 @@ fn versions_of_the_protocol_from_the_oldest_to_the_newest_are_answered() {
     let answer = |version| {
         let mut stream = UnixStream::connect(&running.socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        protocol::write_frame(&mut stream, &Hello { version, key: account().public() }).unwrap();
+        protocol::write_frame(&mut stream, &Hello { version, key: account().public(), session: [0; 16] }).unwrap();
         protocol::read_frame::<Answer>(&mut stream).unwrap()
     };
     let refused = Answer::Refused(Refusal::OtherVersion(VERSION));
     assert_eq!(
         (0..=VERSION + 1).map(answer).collect::<Vec<_>>(),
-        [refused.clone(), Answer::Here, Answer::Here, refused]
+        [refused.clone(), Answer::Here, Answer::Here, Answer::Here, refused]
     );
+}
+
+#[test]
+fn a_signer_without_sessions_is_told_by_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("signer.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // An older signer can't read this first frame, which is longer than its own, and closes the connection.
+    let older = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut hello = [0; 4 + 1 + 32 + 16];
+        stream.read_exact(&mut hello).unwrap();
+    });
+    let refused = refusal(Client::connect_shared(&socket, key().public(), [1; 16], PATIENCE));
+    assert_eq!(refused, Refusal::OtherVersion(VERSION - 1));
+    older.join().unwrap();
 }
 
 #[test]
@@ -264,7 +317,7 @@ fn malformed_frames_end_only_their_connection() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
     let mut hello = Vec::new();
-    frame_into(&Hello { version: VERSION, key: account().public() }, &mut hello);
+    frame_into(&Hello { version: VERSION, key: account().public(), session: [0; 16] }, &mut hello);
     let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes().to_vec();
     let malformed = [4u32.to_le_bytes().to_vec(), vec![0xff; 4]].concat();
     for bytes in [too_long.clone(), [hello.clone(), too_long].concat(), [hello.clone(), malformed].concat()] {

@@ -58,7 +58,7 @@ pub fn requests() -> Vec<Vec<u8>> {
     let plain: Vec<Vec<u8>> = requests.map(|request| encode(&request)).collect();
     let mut framed = Vec::new();
     frame_into(&Request { id: 2, what: RequestSubject::Ping }, &mut framed);
-    let hello = encode(&Hello { version: VERSION, key: key.public() });
+    let hello = encode(&Hello { version: VERSION, key: key.public(), session: [3; 16] });
     plain.into_iter().chain([framed, hello]).collect()
 }
 
