@@ -34,6 +34,8 @@ class Asked:
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.paths.append(request.url.path)
+        if request.url.path.endswith("/events"):
+            return httpx2.Response(400, content=b'{"code": "bad-filter", "detail": "None."}')
         problem = {"code": "key-not-found", "detail": "None.", "at": {"shard": 0, "height": 1, "root": "0" * 64}}
         return httpx2.Response(404, content=json.dumps(problem).encode())
 
@@ -73,6 +75,16 @@ def test_a_read_asks_for_the_shard_of_its_account(key: Key) -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["nonsense", "rs1", "", KEYS[0].address[:-1]])
+def test_what_is_no_address_is_said_and_nobody_is_asked(address: str) -> None:
+    async def main(client: AsyncClient) -> None:
+        for call in (partial(client.get, address, "k"), partial(client.account, address)):
+            with pytest.raises(UsageError, match="is not an address"):
+                await call()
+
+    assert asked(main) == []
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_write_asks_for_the_shard_of_its_signer(key: Key) -> None:
     under = prefix(shard_of(key))
@@ -80,6 +92,50 @@ def test_a_write_asks_for_the_shard_of_its_signer(key: Key) -> None:
     assert asked(lambda client: client.send_many([[ops.put(key.address, "k", "v")]], key=key)) == [
         f"{under}/accounts/{key.address}"
     ]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_events_of_a_sender_come_from_its_shard(key: Key) -> None:
+    under, shard = prefix(shard_of(key)), shard_of(key)
+
+    def paths(filter: str | None, after: str) -> list[str]:
+        return asked(lambda client: client.subscribe_transactions(filter, after=after).__anext__())
+
+    assert paths(f"failed, sender:{key.address}", f"{shard}.5.0") == [f"{under}/events"]
+    assert paths(None, f"{shard}.5.0") == [f"{under}/events"]
+
+
+def test_events_of_an_owner_or_seat_come_from_the_chosen_shard() -> None:
+    system = _native.format_address(bytes(23) + bytes([5]) + bytes(8))
+    for shard in range(3):
+        assert asked(
+            lambda client, shard=shard: (
+                client.in_shard(shard).subscribe_transactions(f"sender:{system}", after=f"{shard}.5.0").__anext__()
+            )
+        ) == [f"{prefix(shard)}/events"]
+        assert asked(
+            lambda client, shard=shard: client.in_shard(shard).subscribe_transactions(f"sender:{system}").__anext__()
+        ) == [f"{prefix(shard)}/status"]
+
+
+def test_events_of_two_shards_are_not_in_one_stream() -> None:
+    first, second = (next(key for key in KEYS if shard_of(key) == shard) for shard in (0, 1))
+    both = f"sender:{first.address},sender:{second.address}"
+
+    async def main(client: AsyncClient) -> None:
+        for wanted, after in [(both, None), (f"sender:{first.address}", "1.5.0")]:
+            with pytest.raises(UsageError, match="shards 0 and 1 don't come in one stream"):
+                client.subscribe_transactions(wanted, after=after)
+        with pytest.raises(UsageError, match="is not an address"):
+            client.subscribe_transactions("sender:nobody")
+        with pytest.raises(UsageError, match="the net has the shards 0 to 2, not 7"):
+            client.subscribe_transactions(after="7.5.0")
+        part = client.in_shard(1)
+        stream = part.subscribe_transactions()
+        assert client.subscribe_transactions(after="1.5.0") in part._streams
+        assert stream in part._streams
+
+    assert asked(main) == []
 
 
 def test_a_transaction_is_looked_for_in_all_shards() -> None:

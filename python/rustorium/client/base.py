@@ -25,6 +25,7 @@ from rustorium.client.governance import check_hashes
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
+from rustorium.client.shards import is_system
 from rustorium.client.transport import Transport
 from rustorium.client.trust import shard_of_checkpoint, translate_errors
 from rustorium.client.witnesses import Witnesses
@@ -138,8 +139,11 @@ class ClientBase:
         return self._shards.of(address_of(address)) if self._shards is not None else self._shard
 
     def _part_of(self, address: str) -> Self:
-        """Returns the part of this client for the shard that has an account. A seat's is the root shard's."""
-        return self.in_shard(self.shard_of(address)) if self.shards > 1 else self
+        """Returns the part of this client for the shard that has an account: this one for owners and seats, which each
+        shard has."""
+        if self.shards == 1 or is_system(address_of(address)):
+            return self
+        return self.in_shard(self.shard_of(address))
 
     def __repr__(self) -> str:
         """Names the endpoints and the chain, but no secret."""

@@ -26,6 +26,7 @@ SILENCE_S_MAX = 60.0
 EVENT_BYTES_MAX = 1024 * 1024
 PLACE = re.compile(r"(?:([0-9]{1,10})\.)?([0-9]{1,20})\.([0-9]{1,10})")
 """An event's id; those of earlier releases name no shard."""
+SENDER = "sender:"
 AFTER_ALL = 2**32 - 1
 """An index above that of every receipt of a height."""
 
@@ -57,10 +58,7 @@ class EventStream:
         if "blocks" in (term.strip() for term in filter.split(",")):
             raise UsageError("blocks are no events of transactions: use receipts, failed, sender:rs1… or id:<hex>")
         self._transport, self._filter = transport, filter
-        try:
-            self._position = place(after) if after is not None else None
-        except BadResponse as error:
-            raise UsageError(error.message) from None
+        self._position = behind(after) if after is not None else None
         self._link: _Link | None = None
         self._endpoint: Endpoint | None = None
         self._gone = 0
@@ -240,6 +238,20 @@ def _parse(text: str) -> _Frame | None:
         elif name == "id":
             identity = value
     return _Frame(kind, identity, "\n".join(data)) if data else None
+
+
+def senders_in(filter: str) -> list[str]:
+    """Returns the addresses of the senders in a filter."""
+    terms = (term.strip() for term in filter.split(","))
+    return [term.removeprefix(SENDER) for term in terms if term.startswith(SENDER)]
+
+
+def behind(after: str) -> Place:
+    """Returns the place after which a caller wants to go on. Errors: UsageError."""
+    try:
+        return place(after)
+    except BadResponse as error:
+        raise UsageError(error.message) from None
 
 
 def place(text: str) -> Place:

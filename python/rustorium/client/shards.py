@@ -10,7 +10,11 @@ from functools import wraps
 from inspect import signature
 from typing import Any, TypeVar, cast
 
+from rustorium import _native
 from rustorium.errors import RustoriumError
+
+SYSTEM_ZEROS = 23
+"""Bytes at the beginning of a system account's id, all of them zero."""
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
@@ -35,6 +39,11 @@ def in_shard_of(name: str, account: Callable[[Any, Any], str]) -> Callable[[F], 
         return cast(F, routed)
 
     return decorate
+
+
+def is_system(address: str) -> bool:
+    """Returns `True` for an account that each shard has of its own, as those of seats and owners."""
+    return not any(_native.parse_address(address)[:SYSTEM_ZEROS])
 
 
 def of_subject(_client: object, subject: Any) -> str:

@@ -18,12 +18,12 @@ from rustorium.client import operations as ops
 from rustorium.client import wire
 from rustorium.client.base import ClientBase, address_of, hex_of
 from rustorium.client.endpoints import Endpoint
-from rustorium.client.events import EventStream
+from rustorium.client.events import EventStream, behind, senders_in
 from rustorium.client.keys import Key
-from rustorium.client.shards import in_shard_of, of_sender, of_signer
+from rustorium.client.shards import in_shard_of, is_system, of_sender, of_signer
 from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import translate_errors
-from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
+from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed, UsageError
 from rustorium.failures import advice
 from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 from rustorium.zk import groth16 as zk
@@ -346,12 +346,26 @@ class TransactionMethods(ClientBase):
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas.
 
-        Errors: UsageError for a filter of blocks, and for an `after` that is no event's id."""
+        A stream is of one shard: that of `after` and of the senders in `filter`, or that of this client.
+
+        Errors: UsageError for a filter of blocks, for an `after` that is no event's id, and if two shards are named."""
         wanted = "receipts" if filter is None else arguments.text(filter, "filter")
         behind = arguments.text(after, "after") if after is not None else None
-        stream = EventStream(self._transport, wanted, behind)
-        self._streams = [open_ for open_ in self._streams if not open_.closed] + [stream]
+        part = self._part_of_events(wanted, behind)
+        stream = EventStream(part._transport, wanted, behind)
+        part._streams = [open_ for open_ in part._streams if not open_.closed] + [stream]
         return stream
+
+    def _part_of_events(self, filter: str, after: str | None) -> Self:
+        if self.shards == 1:
+            return self
+        # Owners and seats are senders in each shard.
+        senders = [sender for sender in senders_in(filter) if not is_system(address_of(sender))]
+        shards = {self.shard_of(sender) for sender in senders} | ({behind(after).shard} if after is not None else set())
+        if len(shards) > 1:
+            listed = " and ".join(map(str, sorted(shards)))
+            raise UsageError(f"events of the shards {listed} don't come in one stream: follow each shard by itself")
+        return self.in_shard(shards.pop()) if shards else self
 
     async def prove_transaction(self, transaction: str) -> bytes:
         """Returns the proof file of a certified transaction: the transaction and its certified receipt.

@@ -351,7 +351,14 @@ def question(subject: Subject) -> dict[str, Any]:
     return {"account": subject.account}
 
 
-def node_status(answer: Answer) -> NodeStatus:
+SHARDS_MAX = 16
+"""Maximum number of shards that a node hosts."""
+
+
+def node_status(answer: Answer, *, with_shards: bool = True) -> NodeStatus:
+    others = answer.get("shards", ()) if with_shards else ()
+    if len(others) >= SHARDS_MAX:
+        raise ValueError(f"a node hosts at most {SHARDS_MAX} shards")
     return NodeStatus(
         node=str(answer["node"]),
         chain=str(answer["chain"]),
@@ -378,6 +385,7 @@ def node_status(answer: Answer) -> NodeStatus:
         # Nodes of earlier versions report no findings.
         findings=tuple(finding(one) for one in answer.get("findings", ())),
         governance=governance_note(answer.get("governance")),
+        shards=tuple(node_status(one, with_shards=False) for one in others),
     )
 
 
