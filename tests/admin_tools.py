@@ -42,18 +42,18 @@ class FakeNode:
     def rotation(self) -> str:
         return '{"running": false}'
 
-    def copy_store(self) -> None:
-        self.audited.append("copied")
+    def copy_store(self, shard: int) -> None:
+        self.audited.append(f"copied {shard}" if shard else "copied")
 
-    def copying(self) -> str:
+    def copying(self, shard: int) -> str:
         return '{"running": false, "failed": null}'
 
-    def snapshots(self) -> str:
-        return '[{"height": 7, "time_ms": 1}]'
+    def snapshots(self, shard: int) -> str:
+        return json.dumps([{"height": 7 + shard, "time_ms": 1}])
 
-    def create_snapshot(self) -> str:
+    def create_snapshot(self, shard: int) -> str:
         self.audited.append("snapshot made")
-        return '{"height": 9, "time_ms": 2}'
+        return json.dumps({"height": 9 + shard, "time_ms": 2})
 
 
 def calls(node: FakeNode) -> dict[tuple[str, str, str], int]:

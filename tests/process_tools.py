@@ -18,7 +18,7 @@ from rustorium.client.operations import put
 from rustorium.errors import ClientError
 from rustorium.net.devnet import Devnet
 from rustorium.net.probe import ask
-from rustorium.types import NodeStatus, Submitted
+from rustorium.types import NodeStatus, Subject, Submitted, Value
 
 DEADLINE_S = 120.0
 POLL_S = 0.02
@@ -46,6 +46,17 @@ def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
     """Returns true if these nodes (default: all) are ready and at one height."""
     found = statuses(net, indexes)
     return all(status.ready for status in found) and len({status.executed for status in found}) == 1
+
+
+def values_after(node: Client, wrote: Submitted, namespace: str, *keys: str) -> list[bytes | None]:
+    """Returns proven values, read of one node that may be behind: none is older than the write."""
+    assert wrote.receipt is not None
+    height, shard = wrote.receipt.height, wrote.receipt.shard
+    wait_for(f"height {height} of shard {shard}", lambda: node.in_shard(shard).status().executed >= height)
+    subjects = [Subject(namespace, key=key.encode()) for key in keys]
+    items = node.prove(subjects, from_height=height).items
+    found = [items[subject] for subject in subjects]
+    return [item.value for item in found if isinstance(item, Value)]
 
 
 def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None = None) -> int:

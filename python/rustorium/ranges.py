@@ -1,4 +1,4 @@
-"""Cuts of the range of account ids, which divide the accounts of a net among its shards.
+"""Cuts of the range of account ids, which divide the accounts of a net among its shards, and the shards of a genesis.
 
 Invariants: PURE; cuts ascend, and each shard has one of the given accounts at least.
 """
@@ -17,3 +17,11 @@ def cuts(ids: Sequence[bytes], shards: int) -> list[bytes]:
         shortest = (first[:length].ljust(len(first), b"\0") for length in range(1, len(first) + 1))
         found.append(next(cut for cut in shortest if cut > below))
     return found
+
+
+def listed(lowest: Sequence[str], committees: Sequence[Sequence[int]]) -> list[dict[str, object]]:
+    """Returns the shards of a genesis. `lowest`: the lowest address of each shard but the first. `committees`: the
+    places of each shard's members among the validators."""
+    section: list[dict[str, object]] = [{"members": list(committees[0])}]
+    section += [{"from": cut, "members": list(members)} for cut, members in zip(lowest, committees[1:], strict=True)]
+    return section

@@ -79,6 +79,8 @@ class NodeStatus(Record):
     """Names of the validators whose release can't run protocol version 2, as the node's links tell."""
     governance: Mapping[str, Any] | None = None
     """What waits for operators' seats, and what they paused; `None` if the node doesn't say."""
+    shards: "tuple[NodeStatus, ...]" = ()
+    """The node's reports about the other shards that it hosts."""
 
     @property
     def release(self) -> str:

@@ -134,6 +134,30 @@ def test_a_changed_genesis_is_refused(
     assert results[found] == "fail"
 
 
+def test_a_genesis_of_several_shards_says_who_signs_for_whom(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    named = (*files(parties, "validator"), *files(parties, "operator"))
+    shared, apart = tmp_path / "shared.json", tmp_path / "apart.json"
+    made = cli("genesis", "new", *named, "--shards", 2, "--out", shared, "-o", "json")
+    assert (made.code, json.loads(made.out)["shards"]) == (0, 2)
+    code, results = check(cli, shared, *named)
+    assert (code, results["shard 0"], results["shard 1"]) == (0, "ok", "ok")
+    assert cli("genesis", "new", *named, "--shards", 2, "--committees", "--out", apart).code == 0
+    code, results = check(cli, apart, *named)
+    assert (code, results["shard 0"], results["shard 1"]) == (0, "warn", "warn")
+    told = cli("genesis", "check", apart, *named).out
+    assert "signed for by port, customs, and none of them may lie or fail" in told
+    shown = cli("genesis", "show", apart).out
+    assert "port, customs" in shown
+    # Whoever makes the genesis could leave the others out of the shard that has their accounts.
+    alone = changed(shared, tmp_path / "alone.json", lambda genesis: genesis["shards"][1].update(members=[0]))
+    assert check(cli, alone, *named)[1]["shard 1"] == "warn"
+    many = cli("genesis", "new", *named, "--shards", 5, "--out", tmp_path / "many.json")
+    assert (many.code, "5 shards need as many accounts to divide" in many.err) == (2, True)
+    few = cli("genesis", "new", *files(parties, "validator", PARTIES[:1]), *files(parties, "operator"), "--shards", 2,
+              "--committees", "--out", tmp_path / "few.json")  # fmt: skip
+    assert (few.code, "2 committees that are apart need as many validators" in few.err) == (2, True)
+
+
 def test_a_home_outside_the_genesis_is_reported(cli: Cli, parties: Path, tmp_path: Path) -> None:
     three, out = PARTIES[:3], tmp_path / "genesis.json"
     made = ("genesis", "new", *files(parties, "validator", three), *files(parties, "operator", three), "--out", out)

@@ -14,6 +14,7 @@ from rustorium.home import owners_end as restarting
 from rustorium.home.owners_end import BODY, CERTIFICATE, FORMAT, VOTE, Plan, read, write
 from rustorium.home.paths import Home
 from rustorium.home.rekey import Opener
+from rustorium.node.loop.launch import refuse_signed_ends
 
 GOOD = {
     "format": FORMAT,
@@ -118,11 +119,25 @@ def test_a_block_above_the_plan_that_a_quorum_voted_for_is_seen(
 
 def test_an_owner_signs_one_end(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    restarting._hold(home, {"epoch": 3, "end": "11"})
-    restarting._hold(home, {"epoch": 3, "end": "11"})
+    restarting._hold(home, 0, {"epoch": 3, "end": "11"})
+    restarting._hold(home, 0, {"epoch": 3, "end": "11"})
     with pytest.raises(HomeError, match="another end"):
-        restarting._hold(home, {"epoch": 3, "end": "22"})
-    assert json.loads(home.restart.read_text())["end"] == "11"
-    home.restart.write_text("{")
+        restarting._hold(home, 0, {"epoch": 3, "end": "22"})
+    home.db_of(1).mkdir(parents=True)
+    restarting._hold(home, 1, {"epoch": 3, "end": "22"})  # another shard has other ends
+    assert json.loads(home.restart_of(0).read_text())["end"] == "11"
+    home.restart_of(0).write_text("{")
     with pytest.raises(HomeError, match="can't be read"):
-        restarting._hold(home, {"epoch": 3, "end": "11"})
+        restarting._hold(home, 0, {"epoch": 3, "end": "11"})
+
+
+def test_a_home_with_a_signed_end_does_not_start_even_if_that_shards_store_is_gone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.db_of(1).mkdir(parents=True)
+    refuse_signed_ends(home)
+    restarting._hold(home, 1, {"epoch": 3, "end": "22"})
+    for _ in range(2):
+        with pytest.raises(HomeError, match="in shard 1, in which the node must sign nothing more"):
+            refuse_signed_ends(home)
+        if home.db_of(1).exists():
+            home.db_of(1).rmdir()

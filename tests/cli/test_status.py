@@ -453,3 +453,48 @@ def test_operators_whom_owners_replace_are_told_until_it_is_done(cli: Cli, net: 
 def test_a_report_about_seats_that_cannot_be_read_is_no_report(cli: Cli, net: Callable[..., list[str]]) -> None:
     with pytest.raises(BadResponse):
         net({"governance": GOVERNANCE | {"proposals": [{"number": "x"}]}})
+
+
+def of_shard(number: int, height: int = 5, **more: Any) -> dict[str, Any]:
+    """Returns the report about another shard that a node hosts."""
+    at = {"height": height, "root": "00" * 32, "shard": number}
+    return ANSWER | {"shard": number, "height": height, "at": at, "findings": []} | more
+
+
+def in_shards(ended: CommandResult) -> dict[int, tuple[str, list[str]]]:
+    """Returns the verdict on each shard besides 0, and the codes of its problems."""
+    shards = json.loads(ended.out)[0]["network"].get("shards", [])
+    return {one["shard"]: (one["verdict"], [problem["code"] for problem in one["problems"]]) for one in shards}
+
+
+def test_each_shard_is_judged_by_the_reports_about_it(cli: Cli, net: Callable[..., list[str]]) -> None:
+    well = {"shards": [of_shard(1)]}
+    ended = cli("status", "check", *net(well, well, well, well), "-o", "json")
+    assert (ended.code, in_shards(ended)) == (0, {1: ("well", [])})
+    told = cli("status", "check", *net(well, well, well, well)).out
+    assert "shard 1  well       height 5, epoch 0, 4 of 4 validators connected, a quorum is 3" in told
+    # A shard that stands is not ready, whatever shard 0 does.
+    lost = {"shards": [of_shard(1, peers_up=1, unreachable=["node-2", "node-3"])]}
+    ended = cli("status", "check", *net(lost, lost, lost, lost), "-o", "json")
+    assert (ended.code, in_shards(ended)) == (5, {1: ("not ready", ["no-quorum"])})
+    assert levels(ended)["network"] == "well"
+    forked = {"shards": [of_shard(1, claimed={"height": 4, "root": "11" * 32})]}
+    other = {"shards": [of_shard(1, claimed={"height": 4, "root": "22" * 32})]}
+    ended = cli("status", "check", *net(forked, forked, other, well), "-o", "json")
+    assert in_shards(ended) == {1: ("not ready", ["forked"])}
+
+
+def test_what_waits_for_seats_is_told_of_shard_0_alone(cli: Cli, net: Callable[..., list[str]]) -> None:
+    governance = GOVERNANCE | {"seats": 1, "quorum": 1}
+    note = {"governance": governance, "shards": [of_shard(1, governance=governance)]}
+    ended = cli("status", "check", *net(note, note, note, note), "-o", "json")
+    assert "operators-thin" in problems(ended)
+    assert in_shards(ended) == {1: ("well", [])}
+
+
+def test_a_report_about_too_many_shards_or_shards_within_shards_is_no_report(net: Callable[..., list[str]]) -> None:
+    with pytest.raises(BadResponse):
+        net({"shards": [of_shard(number) for number in range(1, 17)]})
+    with pytest.raises(BadResponse):
+        net({"shards": "two"})
+    assert status_of(ANSWER | {"shards": [of_shard(1, shards=[of_shard(2)])]}).shards[0].shards == ()

@@ -19,6 +19,7 @@ from rustorium.client import Client, Key
 from rustorium.home import format as homeformat
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
+from rustorium.types import Subject, Value
 
 pytestmark = pytest.mark.nodes
 
@@ -175,7 +176,10 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     net.wait_ready()
     wait_for("all are level", lambda: level(net))
     with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
-        assert client.get(owner, b"counted") == b"11", "proven by the restored node"
+        counted = Subject(owner, key=b"counted")
+        found = client.proven([counted], at="current").items[counted]
+        assert isinstance(found, Value)
+        assert found.value == b"11", "proven by the restored node"
     assert_no_panic(net)
 
 

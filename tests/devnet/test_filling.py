@@ -13,14 +13,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from process_tools import Load, assert_no_panic, level, statuses, wait_for
+from process_tools import Load, assert_no_panic, level, statuses, values_after, wait_for
 from rust_example import rust_example
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import NotReady
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
-from rustorium.types import Submitted
+from rustorium.types import Receipt, Submitted
 
 pytestmark = pytest.mark.nodes
 LIAR, VICTIM = 2, 3
@@ -28,9 +28,9 @@ PUTS, VALUE_BYTES = 100, 20_000
 """Number of keys of each of two accounts: more than one part of a snapshot holds."""
 
 
-def spoil(net: Devnet, index: int) -> None:
-    """Changes the value of the last leaf in a stopped node's store."""
-    command = [rust_example("spoil_state"), net.net.nodes[index].home, str(net.root / "passphrase")]
+def spoil(net: Devnet, index: int, store: str = "db") -> None:
+    """Changes the value of the last leaf in a store of a stopped node."""
+    command = [rust_example("spoil_state"), net.net.nodes[index].home, str(net.root / "passphrase"), store]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 
@@ -47,8 +47,8 @@ def filling(net: Devnet, index: int) -> dict[str, Any]:
     return dict(status.filling or {})
 
 
-def snapshots(net: Devnet, index: int) -> list[int]:
-    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots")
+def snapshots(net: Devnet, index: int, shard: int = 0) -> list[int]:
+    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots", shard=shard)
     return [int(one["height"]) for one in answer]
 
 
@@ -77,24 +77,32 @@ def start_with_a_parent(net: Devnet, index: int) -> tuple["subprocess.Popen[byte
 
 def test_a_filling_survives_false_data_a_kill_and_its_parents_end(tmp_path: Path) -> None:
     with Devnet.create(tmp_path, nodes=4, accounts=2) as net:
-        for node in net.net.nodes:
-            with open(Path(node.home, "config.toml"), "a") as file:
-                file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
-        net.start()
+        start_eager(net)
         prepared(net)
         in_the_middle(net)
         filled_by_the_honest(net)
         assert_no_panic(net)
 
 
+def start_eager(net: Devnet) -> None:
+    """Starts nodes that offer a snapshot each second, at any height."""
+    for node in net.net.nodes:
+        with open(Path(node.home, "config.toml"), "a") as file:
+            file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
+    net.start()
+
+
+def write_much(client: Client, key: Key) -> None:
+    results = client.send_many([[put(key.address, b"%d" % n, bytes([n]) * VALUE_BYTES)] for n in range(PUTS)], key=key)
+    assert all(isinstance(result, Submitted) for result in results), results
+
+
 def prepared(net: Devnet) -> None:
     """Node 3 has an empty store, node 2 sends a false value for the last leaf of a large state, nodes 0 and 1 are
     stopped."""
     for account in net.net.accounts:
-        key = Key.open(account.key_file)
-        with Client.from_net(net.path, key=key, timeout_s=60.0) as client:
-            results = client.send_many([[put(key.address, b"%d" % n, bytes([n]) * VALUE_BYTES)] for n in range(PUTS)])
-        assert all(isinstance(result, Submitted) for result in results), results
+        with Client.from_net(net.path, timeout_s=60.0) as client:
+            write_much(client, Key.open(account.key_file))
     wait_for("all are level", lambda: level(net))
     net.kill(VICTIM)
     for lost in ("db", "safety"):
@@ -152,3 +160,74 @@ def filled_by_the_honest(net: Devnet) -> None:
     assert len(begun) == 3
     assert filling(net, VICTIM) == {}
     assert statuses(net, [VICTIM])[0].ready
+
+
+def test_a_shard_that_nobody_can_fill_holds_up_no_other(tmp_path: Path) -> None:
+    with Devnet.create(tmp_path, nodes=4, accounts=2, shards=2) as net:
+        start_eager(net)
+        home = Path(net.net.nodes[VICTIM].home)
+        with Client.from_net(net.path, timeout_s=60.0) as client:
+            keys = {client.shard_of(key.address): key for key in (Key.open(one.key_file) for one in net.net.accounts)}
+            write_much(client, keys[1])
+            net.kill(VICTIM)
+            for lost in ("db", "safety", "shards"):
+                shutil.rmtree(home / lost)
+            assert net.terminate(LIAR) == 0
+            spoil(net, LIAR, "shards/1/db")
+            net.restart(LIAR)
+
+            first = [receipt.height for receipt in written_in_both(client, keys)]
+
+            def offered() -> bool:
+                written_in_both(client, keys)
+                return all(min(snapshots(net, i, s), default=0) >= first[s] for i in (0, 1, LIAR) for s in (0, 1))
+
+            wait_for("snapshots of both shards", offered)
+        for index in (0, 1):
+            net.signal(index, signal.SIGSTOP)
+        net.spawn(VICTIM)
+        only_the_root_runs(net)
+        # So does a start with a store that is half filled.
+        net.kill(VICTIM)
+        net.spawn(VICTIM)
+        only_the_root_runs(net)
+        with pytest.raises(NotReady, match=r"shard 1 has no state yet \(filling from snapshot"):
+            snapshots(net, VICTIM, 1)
+        for index in (0, 1):
+            net.signal(index, signal.SIGCONT)
+        wait_for("both run", lambda: running(net, VICTIM) == {0: True, 1: True})
+        with Client.from_net(net.path, timeout_s=60.0) as client:
+            wrote = client.put("last", "v", key=keys[1])
+        with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as alone:
+            assert values_after(alone, wrote, keys[1].address, "after", "last") == [b"v", b"v"]
+        assert_no_panic(net)
+
+
+def written_in_both(client: Client, keys: dict[int, Key]) -> list[Receipt]:
+    done = [client.put("after", "v", key=keys[shard]).receipt for shard in (0, 1)]
+    return [receipt for receipt in done if receipt is not None]
+
+
+def running(net: Devnet, index: int) -> dict[int, bool]:
+    """Returns which shards of a node run; nothing while it doesn't answer."""
+    try:
+        text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False).text
+    except httpx2.TransportError:
+        return {}
+    return {shard: f'rustorium_node_shard_running{{shard="{shard}"}} 1' in text.splitlines() for shard in (0, 1)}
+
+
+def only_the_root_runs(net: Devnet) -> None:
+    """Waits until a node's root shard runs, while nobody but a liar could fill its other one."""
+    wait_for("its root shard runs", lambda: running(net, VICTIM) == {0: True, 1: False})
+
+    def stands() -> bool:
+        try:
+            told: Any = call(Path(net.net.nodes[VICTIM].home, "run", "admin.sock"), "status")
+        except NotReady:
+            # A shard with a state may run just before the node is open.
+            return False
+        [other] = told["shards"]
+        return "ended" not in other and dict(other["filling"] or {}).get("banned") == ["node-2"]
+
+    wait_for("the liar of its other shard is found out", stands)

@@ -23,7 +23,7 @@ def test_the_devnet_has_a_client_for_each_account(devnet: Devnet) -> None:
     with devnet.client() as first, devnet.client(1) as second:
         first.put("plugin", "1")
         second.put("plugin", "2")
-        found = [first.get(one.address, "plugin") for one in accounts[:2]]
+        found = [own.get(one.address, "plugin") for own, one in zip((first, second), accounts[:2], strict=True)]
     assert found == [b"1", b"2"]
     for number in (-1, len(accounts)):
         with pytest.raises(UsageError, match=f"the devnet has {len(accounts)}"):

@@ -141,8 +141,11 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
     home = Home(Path(net.net.nodes[0].home))
     owner, opener = net.root / "owners" / "node-0.key", Opener(net.root / "passphrase", {})
     move = rekeying._move
-    for crash_at in range(5):
+    home.db_of(1).parent.mkdir(parents=True)  # a shard whose store is gone has its old journal
+    for crash_at in range(7):
         (home.safety / "retired").write_text("the old key's")
+        home.safety_of(1).mkdir(exist_ok=True)
+        (home.safety_of(1) / "old").write_text("the old key's votes in another shard")
         old = public_part(home.validator_key)[1]
         owner_key = public_part(owner)[1]
         address = account_id(0, bytes.fromhex(owner_key))
@@ -165,7 +168,7 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         if home.validator_key.exists():
             is_old = public_part(home.validator_key)[1] == old
             assert is_old == (crash_at == 0)
-            assert (home.safety / "retired").exists() == is_old
+            assert (home.safety / "retired").exists() == (home.safety_of(1) / "old").exists() == is_old
         else:
             ended = start_home(home.path)
             assert_one_sentence(ended, 1, "replace-key", "[rekey-unfinished]")
@@ -175,7 +178,10 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         assert chain.validator["validator_key"] == done.new_key
         assert (done.kept / "safety" / "retired").read_text() == "the old key's"
         assert public_part(done.kept / "validator.key")[1] == old
+        assert (done.kept / "safety-1" / "old").exists()
         assert any(home.safety.glob("segment-*.log"))
+        assert any(home.safety_of(1).glob("segment-*.log"))
+        assert not (home.safety_of(1) / "old").exists()
         assert not (home.safety / "retired").exists()
         assert not home.rekey.exists()
 

@@ -117,3 +117,63 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
     assert_same_roots(net)
     assert all(one.retired == "" and one.evidence == () for one in statuses(net))
     assert_no_panic(net)
+
+
+def test_each_shard_of_a_net_is_brought_back_by_a_plan_of_its_own(tmp_path: Path) -> None:
+    with Devnet.create(tmp_path, nodes=4, accounts=2, shards=2) as net:
+        net.start()
+        homes = [Home(Path(node.home)) for node in net.net.nodes]
+        old = [public_part(home.validator_key)[1] for home in homes]
+        with Client.from_net(net.path) as client:
+            keys = {client.shard_of(one.address): one for one in (Key.open(a.key_file) for a in net.net.accounts)}
+            assert sorted(keys) == [0, 1]
+            for number in range(20):
+                client.put(f"before-{number}", "1", key=keys[1])
+            client.put("before-7", "1", key=keys[0])
+            # Two members lose the records of their signatures in shard 1, so their keys are retired in both shards.
+            for victim in LOST:
+                assert net.terminate(victim) == 0
+                for lost in ("db", "safety"):
+                    shutil.rmtree(homes[victim].path / "shards" / "1" / lost)
+                net.restart(victim)
+                wait_for("it knows", lambda victim=victim: statuses(net, [victim])[0].retired != "")
+            wait_for("all are level", lambda: level(net) and shard_1_is_level(net))
+            for node in range(4):
+                assert net.terminate(node) == 0
+        plans = {shard: net.root / f"plan-{shard}.json" for shard in keys}
+        for shard, plan in plans.items():
+            ended = recover(net, "begin", plan, 0, "--shard", str(shard), "-o", "json")
+            assert ended.returncode == 0, ended.stderr
+            for victim in LOST:
+                assert done(net, "replace", plan, victim)["old_validator_key"] == old[victim]
+            for node in (0, 1, 2):
+                done(net, "sign", plan, node)
+        started = run_command("start", "--home", str(homes[0].path))
+        assert_one_sentence(started, 1, "recover committee apply", "[restart-begun]")
+        for node in range(4):
+            first = done(net, "apply", plans[1], node)
+            assert (first["epoch"], first["new_validator_key"]) == (1, None), "shard 0 still has the old key"
+            assert first["waits_for"] == ([0] if node in LOST else [])
+            assert public_part(homes[node].validator_key)[1] == old[node]
+        started = run_command("start", "--home", str(homes[0].path))
+        assert_one_sentence(started, 1, "recover committee apply", "[restart-begun]")
+        for node in range(4):
+            applied = done(net, "apply", plans[0], node)
+            assert (applied["new_validator_key"] is not None) == (node in LOST)
+            assert applied["waits_for"] == []
+        for node in range(4):
+            net.spawn(node)
+        net.wait_ready()
+        # Three of four are a quorum in each shard, and need both new keys.
+        assert net.terminate(0) == 0
+        with Client(net.net.endpoints[1:], genesis=Path(net.net.genesis), timeout_s=60.0) as client:
+            for key in keys.values():
+                client.put("after", "2", key=key)
+                assert client.get(key.address, "before-7") == b"1", "verified over the owners' end"
+        assert all(one.retired == "" and one.evidence == () for one in statuses(net, [1, 2, 3]))
+        assert_no_panic(net)
+
+
+def shard_1_is_level(net: Devnet) -> bool:
+    heights = {one.executed for status in statuses(net) for one in status.shards}
+    return len(heights) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from process_tools import assert_one_sentence, cli, run_command, wait_for
+from process_tools import assert_one_sentence, cli, run_command, values_after, wait_for
 from rustorium import _native
 from rustorium.client import Client, Key, LightClient
 from rustorium.client import operations as ops
@@ -75,6 +75,17 @@ def test_many_transactions_of_both_shards_are_sent_at_once(devnet: Devnet, clien
     results = client.submit_all(signed)
     shards = [result.receipt.shard for result in results if hasattr(result, "receipt") and result.receipt is not None]
     assert shards == [0, 1] * 5
+
+
+@pytest.mark.parametrize("face", ["quic", "http"])
+def test_load_reaches_the_accounts_of_all_shards(devnet: Devnet, client: Client, face: str) -> None:
+    before = [client.in_shard(shard).block("latest").height for shard in (0, 1)]
+    told = json.loads(
+        cli("bench", "load", "--net", devnet.path, "--rate", "20", "--for", "1s", "--face", face, "-o", "json").stdout
+    )
+    assert (told["offered"], told["finalized"]) == (20, 20), told
+    after = [client.in_shard(shard).block("latest").height for shard in (0, 1)]
+    assert all(old < new for old, new in zip(before, after, strict=True))
 
 
 def test_a_proof_file_of_any_shard_is_checked_with_the_genesis_alone(
@@ -165,8 +176,11 @@ def test_a_node_says_where_what_it_does_not_serve_is(devnet: Devnet, client: Cli
     listed = httpx2.get(f"{node}/v1/shards", trust_env=False).json()["shards"]
     assert [(one["shard"], one["hosted"]) for one in listed] == [(0, True), (1, True)]
     # A client without the genesis knows the root shard alone, and hears where the account is.
-    with Client(node) as blind, pytest.raises(Refused, match="in shard 1"):
-        blind.read(high.address, "k")
+    signed = client.sign([ops.put(high.address, "k", "v")], key=high)
+    with Client(node) as blind:
+        for ask in (lambda: blind.read(high.address, "k"), lambda: blind.submit_transaction(signed)):
+            with pytest.raises(Refused, match="in shard 1"):
+                ask()
 
 
 def test_commands_show_shards(devnet: Devnet, client: Client) -> None:
@@ -179,42 +193,60 @@ def test_commands_show_shards(devnet: Devnet, client: Client) -> None:
     assert_one_sentence(run_command("shard", "show", "9", "--net", str(devnet.path)), 2, "the shards 0 to 1, not 9")
 
 
+def test_status_check_judges_each_shard(devnet: Devnet, client: Client) -> None:
+    for key in (keys(devnet, client)[0][0], keys(devnet, client)[1][0]):
+        client.put("for status", "v", key=key)
+    height = client.in_shard(1).status().executed
+    assert client.status().shards[0].shard == 1
+    assert client.status().shards[0].executed >= height
+    said = cli("status", "check", "--net", devnet.path).stdout
+    [line] = [line for line in said.splitlines() if line.startswith("shard 1 ")]
+    assert " well " in line
+    assert ", epoch 0, 4 of 4 validators connected, a quorum is 3" in line
+    first = json.loads(cli("status", "check", "--net", devnet.path, "-o", "json").stdout)[0]
+    assert [(one["shard"], one["verdict"]) for one in first["network"]["shards"]] == [(1, "well")]
+    assert [one["shard"] for one in first["shards"]] == [1]
+    own = cli("status", "check", "--home", devnet.net.nodes[0].home).stdout
+    assert any(line.startswith("shard 1 ") for line in own.splitlines())
+
+
+def test_what_happens_to_transactions_is_counted_by_shard(devnet: Devnet, client: Client) -> None:
+    for [first, _] in keys(devnet, client):
+        client.put("counted", "v", key=first)
+    texts = [httpx2.get(f"{node.metrics}/metrics", trust_env=False).text for node in devnet.net.nodes]
+    for shard in (0, 1):
+        counts = [sample(text, f'rustorium_gateway_finality_seconds_count{{shard="{shard}"}}') for text in texts]
+        assert sum(counts) > 0
+        places = [sample(text, f'rustorium_consensus_place{{shard="{shard}"}}') for text in texts]
+        assert sorted(places) == [0, 1, 2, 3]
+
+
+def sample(text: str, series: str) -> float:
+    """Returns the value of a series of a node's metrics."""
+    [found] = [line.removeprefix(series) for line in text.splitlines() if line.startswith(f"{series} ")]
+    return float(found)
+
+
 def test_a_node_that_is_killed_comes_back_in_both_shards(devnet: Devnet, client: Client) -> None:
     apart = keys(devnet, client)
     devnet.kill(3)
     for [first, _] in apart:
         client.put("without node 3", "v", key=first)
     devnet.restart(3)
-    for shard, [first, _] in enumerate(apart):
-        client.put("with node 3", "v", key=first)
-        height = client.in_shard(shard).status().executed
+    for [first, _] in apart:
+        wrote = client.put("with node 3", "v", key=first)
         with Client(devnet.net.nodes[3].http, genesis=Path(devnet.net.genesis)) as alone:
-            wait_for(
-                f"shard {shard}",
-                lambda alone=alone, shard=shard, height=height: alone.in_shard(shard).status().executed >= height,
-            )
-            assert alone.get(first.address, "without node 3") == b"v"
+            assert values_after(alone, wrote, first.address, "without node 3") == [b"v"]
 
 
 def test_a_shard_whose_store_is_gone_is_filled_from_peers(devnet: Devnet, client: Client) -> None:
     _, [high, _] = keys(devnet, client)
-    client.put("before the loss", "v", key=high)
-    height = client.in_shard(1).status().executed
+    wrote = client.put("before the loss", "v", key=high)
     devnet.kill(2)
     shutil.rmtree(Path(devnet.net.nodes[2].home) / "shards" / "1" / "db")
     devnet.restart(2)
     with Client(devnet.net.nodes[2].http, genesis=Path(devnet.net.genesis)) as alone:
-        wait_for("shard 1", lambda: alone.in_shard(1).status().executed >= height)
-        assert alone.get(high.address, "before the loss") == b"v"
-
-
-def test_commands_that_would_miss_a_shard_refuse(devnet: Devnet, tmp_path: Path) -> None:
-    home = devnet.net.nodes[1].home
-    backup = run_command("backup", "create", "--home", home, "--to", str(tmp_path / "backups"))
-    assert_one_sentence(backup, 1, "several-shards", "shard 0 alone")
-    assert not (Path(home) / "backup.key").exists()
-    for what in ("rows", "master"):
-        assert_one_sentence(run_command("keys", "rotate", what, "--home", home), 1, "several-shards")
+        assert values_after(alone, wrote, high.address, "before the loss") == [b"v"]
 
 
 def test_the_faucet_funds_accounts_of_each_shard(devnet: Devnet, client: Client) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from follower_tools import Follower
-from process_tools import Load, assert_no_panic, level, statuses, wait_for
-from rustorium.client import Client
+from process_tools import Load, assert_no_panic, level, statuses, values_after, wait_for
+from rustorium.client import Client, Key
 from rustorium.errors import NodeError, NotReady
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
+from rustorium.types import Submitted
 
 pytestmark = pytest.mark.nodes
 VICTIM = 3
@@ -24,10 +25,12 @@ EPOCH_MS = 5_000
 
 
 @contextmanager
-def eager(folder: Path, nodes: int, storage: str = "", recovery: str = "", **parameters: int) -> Iterator[Devnet]:
+def eager(
+    folder: Path, nodes: int, storage: str = "", recovery: str = "", shards: int = 1, **parameters: int
+) -> Iterator[Devnet]:
     """A devnet with snapshots every second, at any height. `storage`: more settings of that section; `recovery`:
     another such section."""
-    with Devnet.create(folder, nodes=nodes, accounts=2, parameters=parameters) as net:
+    with Devnet.create(folder, nodes=nodes, accounts=2, shards=shards, parameters=parameters) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:
                 file.write("\n[sync]\nsnapshot_interval_ms = 1000\nbeyond_heights = 1\n")
@@ -37,8 +40,8 @@ def eager(folder: Path, nodes: int, storage: str = "", recovery: str = "", **par
         assert_no_panic(net)
 
 
-def snapshots(net: Devnet, index: int) -> list[int]:
-    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots")
+def snapshots(net: Devnet, index: int, shard: int = 0) -> list[int]:
+    answer = call(Path(net.net.nodes[index].home, "run", "admin.sock"), "snapshots", shard=shard)
     return [int(one["height"]) for one in answer]
 
 
@@ -96,6 +99,41 @@ def wiped_and_filled(net: Devnet) -> None:
     wait_for("all are level", lambda: level(net))
 
 
+def test_all_shards_of_a_wiped_validator_are_filled_at_once(tmp_path: Path) -> None:
+    with eager(tmp_path, 4, shards=2) as net, Client.from_net(net.path) as client:
+        keys = {client.shard_of(key.address): key for key in map(Key.open, (one.key_file for one in net.net.accounts))}
+        assert sorted(keys) == [0, 1]
+
+        def put(name: str) -> list[Submitted]:
+            return [client.put(name, "v", key=key) for key in keys.values()]
+
+        put("first")
+        wait_for("all are level", lambda: level(net))
+        heights = [client.in_shard(shard).status().executed for shard in keys]
+        net.kill(VICTIM)
+        home = Path(net.net.nodes[VICTIM].home)
+        for lost in ("db", "safety", "shards"):
+            shutil.rmtree(home / lost)
+
+        def offered() -> bool:
+            put("more")
+            return all(min(snapshots(net, 0, shard), default=0) > max(heights) + 1 for shard in keys)
+
+        wait_for("snapshots of both without the victim", offered)
+        net.restart(VICTIM)
+        wait_for("both are filled", lambda: len(events(net, VICTIM, "state_synced")) == 2)
+        lines = map(json.loads, (home / "audit" / "audit.jsonl").read_text().splitlines())
+        assert sorted(line["fields"]["shard"] for line in lines if line["event"] == "state synced") == [0, 1]
+        last = put("last")
+        with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as alone:
+            for key, wrote in zip(keys.values(), last, strict=True):
+                assert values_after(alone, wrote, key.address, "first", "last") == [b"v", b"v"]
+        # Both shards are voted in: without node 0, the other three are a quorum only together.
+        net.kill(0)
+        put("of three")
+        net.restart(0)
+
+
 def test_a_node_with_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
     with eager(tmp_path / "net", 4, epoch_ms=EPOCH_MS) as net:
         follower = Follower(net, tmp_path / "watcher")
@@ -147,7 +185,7 @@ def test_a_signal_ends_a_node_that_looks_for_snapshots(tmp_path: Path, number: s
         assert net.exit_code(VICTIM) == 0
         [stopped] = events(net, VICTIM, "node stopped")
         assert stopped["reason"] == number.name
-        assert not events(net, VICTIM, "node started")
+        assert not events(net, VICTIM, "node ready")
 
 
 def test_snapshots_are_listed_and_made_on_request(tmp_path: Path) -> None:

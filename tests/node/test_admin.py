@@ -12,6 +12,22 @@ from rustorium.node.admin.socket import LINE_BYTES_MAX, call
 from rustorium.node.bridge import connect_unix, listen_unix
 
 
+def test_calls_about_a_store_name_its_shard(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with serving(path) as (node, _):
+        assert call(path, "snapshots", shard=2) == [{"height": 9, "time_ms": 1}]
+        assert call(path, "create_snapshot", shard=2) == {"height": 11, "time_ms": 2}
+        assert call(path, "copy_store", shard=2) == {}
+        assert call(path, "copying", shard=2) == {"running": False, "failed": None}
+        assert "copied 2" in node.audited
+        assert [fields.get("shard") for fields in node.said("copy of the store ordered")] == [2]
+        assert [fields.get("shard") for fields in node.said("snapshot ordered")] == [2]
+        for wrong in (-1, 1 << 32, 1.5, True, "1", [1], None):
+            for operation in ("snapshots", "copying", "create_snapshot", "copy_store"):
+                with pytest.raises(NodeError, match="a shard is a number"):
+                    call(path, operation, shard=wrong)
+
+
 @pytest.mark.parametrize("folder", ["run", "a-very-long-folder-name" * 8])
 def test_calls(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "admin.sock"

@@ -14,13 +14,16 @@ from rustorium.observe.analysis.names import (
     FINALITY,
     LEADER_PROPOSALS,
     LEADER_SECONDS,
+    PLACE,
+    ROOT,
     STAGES,
     STEP_CPU,
     STEP_WALL,
     SYNC,
+    member,
 )
 from rustorium.observe.boards import OF_SHARD
-from rustorium.observe.exposition import parse
+from rustorium.observe.exposition import Family, parse
 from rustorium.observe.recording import Recorder, Recording
 from rustorium.observe.scrape import Scrape, Target
 
@@ -64,6 +67,14 @@ class SyntheticNet:
     """The scrape at which a node has restarted."""
     named_shard: str | None = "0"
     """The label `shard`; `None` as in releases with a single shard."""
+    committee: tuple[int, ...] = ()
+    """The shard's members; all nodes if empty. Others don't host it, unless it is the root shard."""
+    also: "SyntheticNet | None" = None
+    """Another shard of the same nodes."""
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        return self.committee or tuple(range(self.n))
 
     def record(self, path: Path) -> Recording:
         """Writes the recording; each node answers a few ms after the one before."""
@@ -78,16 +89,27 @@ class SyntheticNet:
                     if index in self.silent:
                         recorder.add(Scrape(target.name, at_ms, 9, {}, "doesn't answer (refused)"))
                     else:
-                        recorder.add(Scrape(target.name, at_ms, 3, parse(self.text(index, look).encode())))
+                        recorder.add(Scrape(target.name, at_ms, 3, self.families(index, look)))
             recorder.end(1_000_000 + 1_000 * self.looks)
         return Recording.open(path)
+
+    def families(self, index: int, look: int) -> dict[str, Family]:
+        """Returns what a node shows in a scrape, of all shards that it hosts."""
+        found = parse(self.text(index, look).encode())
+        if self.also is not None and index in self.also.members:
+            for name, family in parse(self.also.text(index, look).encode()).items():
+                if OF_SHARD.match(name):
+                    found[name].samples.extend(family.samples)
+        return found
 
     def text(self, index: int, look: int) -> str:
         """Returns a node's text in a scrape."""
         since = self.restarts.get(index, 0)
         done = (look + 1 if look < since else look - since + 1) * self.per_look
+        place = self.members.index(index) if index in self.members else None
         lines = [
-            *_gauge("rustorium_node_build", {f'name="node-{index}",place="{index}"': 1}),
+            *_gauge("rustorium_node_build", {f'name="node-{index}",place="{"" if place is None else place}"': 1}),
+            *_gauge(PLACE, {"": place} if place is not None and self.named_shard is not None else {}),
             *_gauge("rustorium_node_ready", {"": 1}),
             *_gauge("rustorium_consensus_height", {"": done}),
             *_gauge("rustorium_consensus_validators", {"": self.n}),
@@ -117,29 +139,37 @@ class SyntheticNet:
         return f"{bare}{{{inside}}} {value}"
 
     def _leaders(self, done: int) -> list[str]:
-        came = {leader: int(done / self.n * (1 - self.loses.get(leader, 0.0))) for leader in range(self.n)}
-        after = {leader: self.late_ms.get(leader, STAGE_MS["propose"]) / 1000 for leader in came}
+        members = self.members
+        came = {
+            place: int(done / len(members) * (1 - self.loses.get(leader, 0.0))) for place, leader in enumerate(members)
+        }
+        after = {place: self.late_ms.get(leader, STAGE_MS["propose"]) / 1000 for place, leader in enumerate(members)}
         return [
             *_counter(LEADER_SECONDS, {f'peer="{leader}"': count * after[leader] for leader, count in came.items()}),
             *_counter(LEADER_PROPOSALS, {f'peer="{leader}"': count for leader, count in came.items()}),
         ]
 
     def _links(self, index: int, done: int) -> list[str]:
-        peers = [peer for peer in range(self.n) if peer != index]
+        linked = {*self.members, *(self.also.members if self.also is not None else ())}
+        peers = [peer for peer in range(self.n) if peer != index and peer in linked]
         up = [peer for peer in peers if not self._of(self.down, index, peer) and peer not in self.silent]
         rtts = {peer: self.rtt_ms.get((min(index, peer), max(index, peer)), self.usual_rtt_ms) / 1000 for peer in up}
         lost = {peer: self.lost.get((min(index, peer), max(index, peer)), 0.0) for peer in up}
         queued = {peer: self.queued.get((min(index, peer), max(index, peer)), 0) for peer in peers}
         return [
-            *_gauge("rustorium_transport_link_up", {f'peer="{peer}"': int(peer in up) for peer in peers}),
-            *_gauge("rustorium_transport_rtt_seconds", {f'peer="{peer}"': rtt for peer, rtt in rtts.items()}),
-            *_counter("rustorium_transport_sent_packets", {f'peer="{peer}"': 40 * done for peer in up}),
-            *_counter("rustorium_transport_lost_packets", {f'peer="{p}"': int(40 * done * lost[p]) for p in up}),
+            *_gauge("rustorium_transport_link_up", {self._peer(peer): int(peer in up) for peer in peers}),
+            *_gauge("rustorium_transport_rtt_seconds", {self._peer(peer): rtt for peer, rtt in rtts.items()}),
+            *_counter("rustorium_transport_sent_packets", {self._peer(peer): 40 * done for peer in up}),
+            *_counter("rustorium_transport_lost_packets", {self._peer(p): int(40 * done * lost[p]) for p in up}),
             *_gauge(
                 "rustorium_transport_queue_bytes",
-                {f'class="data",peer="{peer}"': size for peer, size in queued.items()},
+                {f'class="data",{self._peer(peer)}': size for peer, size in queued.items()},
             ),
         ]
+
+    def _peer(self, node: int) -> str:
+        shard = self if node in self.members or self.also is None else self.also
+        return f'peer="{member(shard.named_shard or ROOT, str(shard.members.index(node)))}"'
 
     @staticmethod
     def _of(pairs: set[tuple[int, int]], a: int, b: int) -> bool:

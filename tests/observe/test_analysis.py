@@ -6,6 +6,7 @@ Invariants: no node runs and no clock is read; each recording is made of chosen 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_runner import Cli
@@ -210,6 +211,42 @@ def test_figures_of_several_shards_are_added_where_that_makes_sense(tmp_path: Pa
     assert validators is not None
     assert validators.last == 4
     assert (node.points[-1].transactions, node.points[-1].stages[3][1]) == (114, 114)
+
+
+def test_each_shard_has_a_row_and_members_of_all_committees_are_named(tmp_path: Path) -> None:
+    second = SyntheticNet(n=8, named_shard="1", per_look=20, committee=(4, 5, 6, 7), stage_ms={(5, "execute"): 9.0})
+    net = SyntheticNet(n=8, committee=(0, 1, 2, 3), rtt_ms={(5, 7): 180.0}, also=second)
+    found = report(net, tmp_path)
+    rows = [(row.shard, row.transactions, row.transactions_per_s, row.final_mean_ms) for row in found.shards]
+    assert rows == [(0, 550, 50.0, 16.2), (1, 220, 20.0, 16.2)]
+    assert (found.transactions, found.transactions_per_s) == (770, 70.0)
+    assert {row.slowest_stage for row in found.shards} == {"notarize"}
+    assert {link.name for link in found.links} == {f"node-{a} – node-{b}" for b in range(8) for a in range(b)}
+    assert {row.proposes_ms for row in found.nodes} == {3.0}, "all lead somewhere"
+    assert [(cause.code, cause.subject) for cause in found.causes] == [("link-slow", "node-5 – node-7")]
+    shown = [text for text, _ in lines(found, plain=True)]
+    assert sum(line.startswith(("0  ", "1  ")) for line in shown) == 2
+    assert "<h2>Shards</h2>" in page(found)
+    (tmp_path / "one").mkdir()
+    one = report(SyntheticNet(), tmp_path / "one")
+    assert one.shards == ()
+    assert "<h2>Shards</h2>" not in page(one)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ({"late_ms": {6: 45.0}}, [("leader-late", "node-6")]),
+        ({"nullified": 12, "loses": {6: 1.0}}, [("views-fail", "node-6")]),
+        ({"per_look": 5}, []),
+    ],
+)
+def test_leaders_are_compared_within_their_shard(
+    tmp_path: Path, what: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    second = SyntheticNet(**{"n": 8, "named_shard": "1", "committee": (4, 5, 6, 7), **what})
+    net = SyntheticNet(n=8, committee=(0, 1, 2, 3), also=second)
+    assert causes(net, tmp_path) == expected
 
 
 def test_long_recordings_take_bounded_room(tmp_path: Path) -> None:

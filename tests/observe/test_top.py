@@ -119,6 +119,20 @@ def test_links_and_findings_have_tables_of_their_own(tmp_path: Path) -> None:
     play(recorded(tmp_path, net), steps)
 
 
+def test_shards_have_a_table_of_their_own(tmp_path: Path) -> None:
+    second = SyntheticNet(n=4, named_shard="1", per_look=20, committee=(1, 2, 3))
+
+    async def steps(looked: RunningTop) -> None:
+        await looked.press("r", "r", "h")
+        assert looked.current == "shards"
+        shown = ["shard", "nodes", "height", "behind", "tx/s", "p50"]
+        rows = [[row[looked.columns.index(name)] for name in shown] for row in looked.rows]
+        assert rows == [["0", "4", "150", "0", "50", "15.4"], ["1", "3", "60", "0", "20", "15.4"]]
+        assert "70 tx/s" in looked.head
+
+    play(recorded(tmp_path, SyntheticNet(also=second)), steps)
+
+
 def test_keys_sort_and_turn_round(tmp_path: Path) -> None:
     net = SyntheticNet(n=11, sync_ms={2: 41.0, 10: 3.0, 5: 0.1})
 

@@ -2,14 +2,15 @@
 alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from rustorium.sim.clients import Clients
-from rustorium.sim.modes import Mode
+from rustorium.sim.modes import SHARED, Mode
 from rustorium.sim.port import CONSENSUS
 from rustorium.sim.run import Report, run_seed
-from rustorium.sim.scenario import SECOND_SHARD, Plan, Shape, build_world, draw_plan, quiet_plan
+from rustorium.sim.scenario import SECOND_SHARD, Plan, Shape, build_world, draw_plan, placed, quiet_plan
 from rustorium.sim.world import World
 
 SEEDS = 8
@@ -145,3 +146,69 @@ def test_a_plan_of_hosts_has_faults_of_hosts_and_other_modes_have_none() -> None
     plans = [draw_plan(seed, Mode.HOSTS, Shape()) for seed in range(20)]
     assert {place for plan in plans for _, _, place, _ in plan.host_faults} == {0, 1}
     assert draw_plan(1, Mode.LIVENESS, Shape()).host_faults == ()
+
+
+LAYOUTS = ((), ((0, 1, 2, 3), (2, 3, 4, 5)), ((0, 1, 2, 3), (4, 5, 6, 7)))
+"""The same committee in both shards; committees that overlap; committees without a node in common."""
+
+
+def test_each_mode_has_shards_with_each_layout() -> None:
+    drawn = {(plan.kind, plan.placed) for plan in (draw_plan(seed, Mode.SHARDS, Shape()) for seed in range(21))}
+    apart = {(mode, layout) for mode in SHARED for layout in LAYOUTS if mode is not Mode.BAD_HOURS}
+    assert drawn == apart | {(Mode.BAD_HOURS, ())}
+    assert placed(1, 7) == (tuple(range(7)), tuple(range(4, 11)))
+    [(_, _, islands)] = draw_plan(3, Mode.SHARDS, Shape(7)).partitions
+    assert len(islands) == 7
+    [(_, _, islands)] = draw_plan(3 + 14, Mode.SHARDS, Shape(7)).partitions
+    assert len(islands) == 14, "the partitions of so many nodes are too many to list"
+
+
+@pytest.mark.parametrize("layout", range(3))
+def test_seeds_of_each_mode_and_layout(layout: int) -> None:
+    modes = len(SHARED)
+    reports = [run_seed(modes * layout + mode, Mode.SHARDS) for mode in range(modes)]
+    check(reports)
+    assert all(report.height >= 50 for report in reports)
+    numbers = {number for report in reports for number, _, _ in report.traitors}
+    assert layout < 2 or max(numbers) >= 4, "the second committee has traitors of its own"
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_nodes_host_the_root_shard_and_those_that_they_are_members_of(layout: int) -> None:
+    plan = replace(quiet_plan(Mode.SHARDS, Shape()), placed=LAYOUTS[layout])
+    plan = replace(plan, skews_ms=(0,) * plan.nodes)
+    root = build_world(1, plan)
+    other = root.worlds[1]
+    for each in root.worlds:
+        Clients(each, plan.gap_ms).begin()
+    root.start_all()
+    run_until(root, lambda: min(heights((root, other))) >= 5)
+    members = LAYOUTS[layout][1]
+    assert [node.index for node in root.nodes if node.port is not None] == list(range(plan.nodes))
+    assert [node.index for node in other.nodes if node.port is not None] == list(members)
+    assert other.committee_of(other.nodes[members[0]], 0) == members
+    # Without two of its four members the second shard stands, and the root shard goes on if they are none of its own.
+    for number in members[-2:]:
+        root.crash(number)
+    began = heights((root, other))
+    run_until(root, lambda: root.checkers.final_height >= began[0] + 10)
+    assert other.checkers.final_height <= began[1] + 1
+
+
+@pytest.mark.parametrize("layout", range(3))
+def test_traitors_are_too_few_to_harm_each_committee(layout: int) -> None:
+    seen = set[int]()
+    for nodes in (4, 7):
+        for seed in range(60):
+            plan = replace(draw_plan(seed, Mode.TRAITORS, Shape(nodes)), mode=Mode.SHARDS, within=Mode.TRAITORS)
+            plan = replace(plan, placed=placed(layout, nodes), skews_ms=(), slow_node=None)
+            worlds = build_world(seed, plan).worlds
+            liars = [set(world.actors) for world in worlds]
+            for world, of_shard in zip(worlds, liars, strict=True):
+                assert len(of_shard) <= (nodes - 1) // 3
+                assert of_shard <= set(world.net.members)
+            shared = set(worlds[0].net.members) & set(worlds[1].net.members)
+            assert liars[0] & shared == liars[1] & shared, "a traitor is one in all of its shards"
+            assert all(worlds[0].actors[one].kind == worlds[1].actors[one].kind for one in liars[0] & shared)
+            seen.update(*liars)
+    assert seen >= set(range(max(map(max, placed(layout, 4)), default=3) + 1))

@@ -5,37 +5,24 @@
 //! keys that the genesis leads to.
 
 use crate::error::BackupError;
-use crate::manifest::Manifest;
+use crate::manifest::CertifiedRange;
 use crate::work::Work;
 use rustorium_api::genesis_file;
 use rustorium_crypto::{batch_digest, block_digest, block_payload_root, chain_id, result_root};
 use rustorium_execution::{Trust, genesis as genesis_state, receipts_root};
 use rustorium_storage::{Store, StoredBlock};
 use rustorium_types::{
-    BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochTransition, Genesis, Hash, Header, Height, ShardId,
-    StateClaim, decode,
+    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, EpochTransition, Genesis, Hash, Header, Height,
+    ShardId, StateClaim, decode,
 };
 use std::collections::BTreeMap;
 
 /// Bytes of all changes of epochs.
 const EPOCHS_BYTES_MAX: usize = 256 << 20;
 
-/// The reach of a store's certificates.
-pub(crate) struct CertifiedRange {
-    /// The newest header with a certificate of its own.
-    pub header: Header,
-    pub certificate: Option<Certificate>,
-    /// The ends of the epochs before the header's own.
-    pub changes: Vec<EpochTransition>,
-    /// The oldest height that the store can be rolled back to.
-    pub oldest: Height,
-    /// The newest height whose result the header claims.
-    pub newest: Height,
-}
-
-/// Finds the newest certificate in a store, and the heights that it proves. Errors: there is none yet, or those of the
-/// store.
-pub(crate) fn vouched(store: &dyn Store) -> Result<CertifiedRange, BackupError> {
+/// Finds the newest certificate in a store, the heights that it proves, and the ends of the epochs before its own.
+/// Errors: there is none yet, or those of the store.
+pub(crate) fn vouched(store: &dyn Store) -> Result<(CertifiedRange, Vec<EpochTransition>), BackupError> {
     let tip = store.tip().ok_or(BackupError::NothingProven)?;
     let found = newest_finalization(store, tip.height)?;
     let (height, certificate) = found.map_or((Height(0), None), |(height, found)| (height, Some(found)));
@@ -53,7 +40,7 @@ pub(crate) fn vouched(store: &dyn Store) -> Result<CertifiedRange, BackupError> 
     if newest < oldest {
         return Err(BackupError::NothingProven);
     }
-    Ok(CertifiedRange { header, certificate, changes, oldest, newest })
+    Ok((CertifiedRange { header, certificate, oldest, newest }, changes))
 }
 
 /// Returns the stored finalization of the highest block up to the tip.
@@ -81,24 +68,33 @@ pub(crate) fn read_genesis(contents: &[u8]) -> Result<Genesis, String> {
     genesis_file::from_json(text).map_err(|error| format!("its genesis can't be read: {error}"))
 }
 
-/// Checks that a manifest's header is final on the chain of this genesis, and that it reaches as far as the manifest
-/// says.
-pub(crate) fn check_certificate(manifest: &Manifest, genesis: &[u8], epochs: &[u8]) -> Result<(), String> {
+/// Checks that the header of a shard is final on this chain of this genesis, and that it reaches as far as the manifest
+/// says. `epochs`: the encoded ends of epochs.
+pub(crate) fn check_certificate(
+    chain: ChainId,
+    shard: ShardId,
+    range: &CertifiedRange,
+    genesis: &[u8],
+    epochs: &[u8],
+) -> Result<(), String> {
     let genesis = read_genesis(genesis)?;
-    if chain_id(&genesis) != manifest.chain {
+    if chain_id(&genesis) != chain {
         return Err("its genesis is another chain's".to_owned());
     }
-    let header = &manifest.header;
-    if manifest.newest != header.result.height || manifest.oldest > manifest.newest {
+    if !genesis.has_shard(shard) {
+        return Err(format!("its genesis has no shard {shard}"));
+    }
+    let header = &range.header;
+    if range.newest != header.result.height || range.oldest > range.newest {
         return Err("it says that it reaches heights that its certificate doesn't".to_owned());
     }
-    let Some(finalization) = manifest.certificate.clone() else {
-        let right = *header == genesis_state(&genesis, ShardId::ROOT).header;
+    let Some(finalization) = range.certificate.clone() else {
+        let right = *header == genesis_state(&genesis, shard).header;
         return if right { Ok(()) } else { Err("it has no certificate".to_owned()) };
     };
     let changes: Vec<EpochTransition> =
         decode(epochs, EPOCHS_BYTES_MAX).map_err(|error| format!("its changes of epochs can't be read: {error}"))?;
-    let mut trust = Trust::genesis(&genesis);
+    let mut trust = Trust::of_shard(&genesis, shard);
     for change in &changes {
         trust = trust.follow(change).map_err(|refused| refused.to_string())?;
     }

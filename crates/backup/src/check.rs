@@ -3,7 +3,7 @@
 use crate::Backups;
 use crate::chain::check_certificate;
 use crate::error::BackupError;
-use crate::manifest::{BackupId, HEAD, Manifest, PIECES, PieceName, manifest_object, piece_object};
+use crate::manifest::{BackupId, EPOCHS, HEAD, Manifest, PIECES, PieceName, manifest_object, path_of, piece_object};
 use crate::work::in_parallel;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -116,12 +116,17 @@ impl Backups {
         Ok(bad.into_inner())
     }
 
-    /// Checks a backup's certificate against the genesis in it, and returns the fault, if any. Damaged pieces are
+    /// Checks a backup's certificates against the genesis in it, and returns the first fault, if any. Damaged pieces are
     /// reported elsewhere.
     fn certificate_fault(&self, manifest: &Manifest) -> Result<Option<String>, BackupError> {
-        let parts = (self.small_file(manifest, "genesis.json")?, self.small_file(manifest, crate::manifest::EPOCHS)?);
-        let (Ok(genesis), Ok(epochs)) = parts else { return Ok(None) };
-        Ok(check_certificate(manifest, &genesis, &epochs).err())
+        let Ok(genesis) = self.small_file(manifest, "genesis.json")? else { return Ok(None) };
+        for (shard, range) in manifest.shards() {
+            let Ok(epochs) = self.small_file(manifest, &path_of(shard, EPOCHS))? else { continue };
+            if let Err(fault) = check_certificate(manifest.chain, shard, range, &genesis, &epochs) {
+                return Ok(Some(fault));
+            }
+        }
+        Ok(None)
     }
 }
 

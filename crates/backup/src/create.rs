@@ -4,14 +4,16 @@
 //! at the destination is not written again; the manifest is written after every piece.
 
 use crate::Backups;
-use crate::chain::{CertifiedRange, vouched};
+use crate::chain::vouched;
 use crate::error::BackupError;
-use crate::manifest::{BackupId, EPOCHS, Manifest, PIECE_BYTES, PIECES, PieceName, StoredFile, piece_object};
+use crate::manifest::{
+    BackupId, EPOCHS, Manifest, PIECE_BYTES, PIECES, PieceName, ShardHeights, StoredFile, path_of, piece_object,
+};
 use crate::work::in_parallel;
 use parking_lot::Mutex;
 use rustorium_crypto::seal::{AtRest, BACKUP_OVERHEAD};
 use rustorium_storage::{RocksStore, StoreConfig, audit};
-use rustorium_types::{Height, PublicKey, encode};
+use rustorium_types::{EpochTransition, Height, PublicKey, ShardId, encode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -35,8 +37,9 @@ const NOT_THE_STORES: [&str; 3] = ["LOCK", "LOG", "IDENTITY"];
 pub struct Home {
     /// The home's folder.
     pub folder: PathBuf,
-    /// A copy of its store, which no other process uses (`RocksStore::checkpoint`).
-    pub store: PathBuf,
+    /// Copies of its shards' stores, which no other process uses (`RocksStore::checkpoint`). The root shard's is among
+    /// them.
+    pub stores: BTreeMap<ShardId, PathBuf>,
     /// The node's name.
     pub node: String,
     /// The node's key.
@@ -62,6 +65,9 @@ pub struct Created {
     pub new_bytes: u64,
     /// Number of pieces that were newly uploaded.
     pub new_pieces: u64,
+    /// The other shards that the backup has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardHeights>,
 }
 
 /// A file to be stored: from the disk, or created in memory.
@@ -99,7 +105,7 @@ impl Source {
 }
 
 impl Backups {
-    /// Creates a backup. `at_rest` opens the store's copy. Errors: the destination has another home's backups, no
+    /// Creates a backup. `at_rest` opens the copies of the stores. Errors: the destination has another home's backups, no
     /// height is certified yet, the destination fails, the disk fails. The next call uses the pieces that were uploaded
     /// by then.
     pub fn create(&self, home: &Home, at_rest: &AtRest) -> Result<Created, BackupError> {
@@ -112,14 +118,17 @@ impl Backups {
             }
         }
         self.place.clear_unfinished()?;
-        let vouched = {
-            let store = RocksStore::open_to_read(&home.store, &StoreConfig::default(), at_rest)?;
-            vouched(&store)?
-        };
-        let sources = sources(home, &vouched)?;
+        let (mut ranges, mut changes) = (BTreeMap::new(), BTreeMap::new());
+        for (shard, store) in &home.stores {
+            let store = RocksStore::open_to_read(store, &StoreConfig::default(), at_rest)?;
+            let (range, ends) = vouched(&store)?;
+            ranges.insert(*shard, range);
+            changes.insert(*shard, ends);
+        }
+        let root = ranges.remove(&ShardId::ROOT).ok_or(BackupError::NothingProven)?;
+        let sources = sources(home, &changes)?;
         let known = self.place.list(PIECES)?;
         let (files, new_pieces, new_bytes) = self.store_pieces(&sources, &known)?;
-        let CertifiedRange { header, certificate, oldest, newest, .. } = vouched;
         let manifest = Manifest {
             chain: at_rest.chain(),
             node_key: home.node_key,
@@ -127,18 +136,17 @@ impl Backups {
             validator: home.validator,
             program: home.program.clone(),
             made_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64),
-            header,
-            certificate,
-            oldest,
-            newest,
+            root,
             files,
+            others: ranges,
         };
         let id = BackupId::draw()?;
         self.put_manifest(&id, &manifest)?;
         // A lost backup is reported missing for as long as the head names it. Only `retain` removes names.
         self.put_head(manifests.keys().copied().chain([id]).collect())?;
         let bytes = manifest.files.iter().map(|file| file.bytes).sum();
-        Ok(Created { id, height: newest, from_height: oldest, bytes, new_bytes, new_pieces })
+        let (height, from_height) = (manifest.root.newest, manifest.root.oldest);
+        Ok(Created { id, height, from_height, bytes, new_bytes, new_pieces, shards: manifest.other_heights() })
     }
 
     /// Uploads the pieces that aren't known. Returns the files for the manifest, and how many pieces and bytes were
@@ -175,7 +183,7 @@ impl Backups {
 }
 
 /// Returns all files of a backup.
-fn sources(home: &Home, vouched: &CertifiedRange) -> Result<Vec<Source>, BackupError> {
+fn sources(home: &Home, changes: &BTreeMap<ShardId, Vec<EpochTransition>>) -> Result<Vec<Source>, BackupError> {
     let mut sources = Vec::new();
     for name in HOME_FILES {
         let place = home.folder.join(name);
@@ -188,20 +196,30 @@ fn sources(home: &Home, vouched: &CertifiedRange) -> Result<Vec<Source>, BackupE
         let bytes = whole_lines(&log).map_err(BackupError::io("read", &log))?;
         sources.push(Source::of_file(format!("{AUDIT}/{}", audit::FILE_NAME), &log, Some(bytes))?);
     }
-    let failed = BackupError::io("read", &home.store);
-    for entry in fs::read_dir(&home.store).map_err(&failed)? {
+    for (shard, store) in &home.stores {
+        add_store(&mut sources, *shard, store)?;
+    }
+    for (shard, ends) in changes {
+        let contents = encode(ends);
+        let (path, bytes) = (path_of(*shard, EPOCHS), contents.len() as u64);
+        sources.push(Source { path, bytes, contents: Contents::Memory(contents) });
+    }
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(sources)
+}
+
+fn add_store(sources: &mut Vec<Source>, shard: ShardId, store: &Path) -> Result<(), BackupError> {
+    let failed = BackupError::io("read", store);
+    for entry in fs::read_dir(store).map_err(&failed)? {
         let entry = entry.map_err(&failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_file = entry.file_type().map_err(&failed)?.is_file();
         if is_file && !NOT_THE_STORES.iter().any(|not| name.starts_with(not)) {
-            sources.push(Source::of_file(format!("{STORE}/{name}"), &entry.path(), None)?);
+            let path = path_of(shard, &format!("{STORE}/{name}"));
+            sources.push(Source::of_file(path, &entry.path(), None)?);
         }
     }
-    let contents = encode(&vouched.changes);
-    let (path, bytes) = (EPOCHS.to_owned(), contents.len() as u64);
-    sources.push(Source { path, bytes, contents: Contents::Memory(contents) });
-    sources.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(sources)
+    Ok(())
 }
 
 /// Returns the bytes of a log up to the end of its last line: its node may be writing the next.

@@ -1,6 +1,6 @@
 //! Errors of backups, of their checks and of restoring: one sentence each, and a stable code.
 
-use crate::manifest::FORMAT_MAX;
+use crate::manifest::{BackupId, FORMAT_MAX};
 use rustorium_crypto::seal::SealError;
 use rustorium_stages::executor::store_code;
 use rustorium_storage::StoreError;
@@ -51,6 +51,11 @@ pub enum BackupError {
         /// The heights that exist.
         kept: String,
     },
+    /// A height was asked for of several shards.
+    #[error(
+        "the backup {0} has several shards, and a height is one shard's: leave --height out, and each shard is restored as far as its certificates reach; name an older backup with --backup"
+    )]
+    HeightOfShards(BackupId),
     /// An object is damaged.
     #[error("{object} in {place} is damaged ({what}): run `rustorium-node backup verify`, and restore another backup")]
     Damaged {
@@ -122,7 +127,7 @@ impl BackupError {
     /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Destination(_) => "usage",
+            Self::Destination(_) | Self::HeightOfShards(_) => "usage",
             Self::Place { .. } => "backup-place-failed",
             Self::Empty(_) | Self::NoSuchHeight { .. } => "not-found",
             Self::OtherKey(_) => "wrong-backup-key",

@@ -21,9 +21,9 @@ mod work;
 pub use check::{Damage, Verified};
 pub use create::{Created, Home};
 pub use error::BackupError;
-pub use manifest::{BackupId, FORMAT_MAX, ListedBackup};
+pub use manifest::{BackupId, FORMAT_MAX, ListedBackup, ShardHeights};
 pub use place::{Destination, DestinationOptions};
-pub use restore::{Restored, Restoring};
+pub use restore::{Restored, RestoredShard, Restoring};
 pub use retain::RetentionResult;
 pub use work::{Progress, Work};
 

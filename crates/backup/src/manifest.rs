@@ -14,7 +14,7 @@ use crate::Backups;
 use crate::error::BackupError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::seal::{BACKUP_OVERHEAD, BackupKey, FreshSalt, ObjectRefused};
-use rustorium_types::{Certificate, ChainId, Header, Height, NEWEST_VERSION, PublicKey, decode, encode};
+use rustorium_types::{Certificate, ChainId, DecodeError, Header, Height, PublicKey, ShardId, decode, encode};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,14 +30,20 @@ const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
 /// The format of manifests of a home whose tip is of protocol version 1.
 const FORMAT: u32 = 1;
-/// The newest format of manifests that this release reads: that of a tip of the newest protocol version.
-pub const FORMAT_MAX: u32 = NEWEST_VERSION as u32;
+/// The newest format of manifests that this release reads: that of a home with several shards. Other manifests have the
+/// protocol version of the tip as their format.
+pub const FORMAT_MAX: u32 = 3;
 const KIND_PIECE: u8 = 1;
 const KIND_MANIFEST: u8 = 2;
 const KIND_HEAD: u8 = 3;
 
-/// Name of a file in a backup that is no file of the home.
+/// Name of a file in a backup that is no file of the home: the ends of epochs that lead to a shard's certificate.
 pub(crate) const EPOCHS: &str = "epochs";
+
+/// Returns the path, in a home and in a backup, of a file or folder of a shard.
+pub(crate) fn path_of(shard: ShardId, name: &str) -> String {
+    if shard == ShardId::ROOT { name.to_owned() } else { format!("shards/{shard}/{name}") }
+}
 
 /// A backup's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, BorshSerialize, BorshDeserialize)]
@@ -118,35 +124,87 @@ pub(crate) struct Manifest {
     pub program: String,
     /// Time of the backup, Unix ms.
     pub made_ms: u64,
+    /// The heights of the root shard that a certificate proves.
+    pub root: CertifiedRange,
+    pub files: Vec<StoredFile>,
+    /// The same of each other shard that the backup has.
+    #[borsh(skip)]
+    pub others: BTreeMap<ShardId, CertifiedRange>,
+}
+
+/// The encoded form of `Manifest::others`.
+type Others = Vec<(ShardId, CertifiedRange)>;
+
+/// The heights of a shard's store that a certificate proves.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub(crate) struct CertifiedRange {
     /// The newest header that a certificate in the store makes final, with that certificate; genesis has none.
     pub header: Header,
     pub certificate: Option<Certificate>,
-    /// Heights that the backup can be restored to: those that the header proves, from the oldest kept root on.
+    /// Heights that the shard can be restored to: those that the header proves, from the oldest kept root on.
     pub oldest: Height,
     pub newest: Height,
-    pub files: Vec<StoredFile>,
+}
+
+/// Heights of a shard in a backup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ShardHeights {
+    /// The shard.
+    pub shard: ShardId,
+    /// The newest height that it can be restored to.
+    pub height: Height,
+    /// The oldest height that it can be restored to.
+    pub from_height: Height,
 }
 
 impl Manifest {
+    /// Returns the shards of the backup, the root first.
+    pub fn shards(&self) -> impl Iterator<Item = (ShardId, &CertifiedRange)> {
+        [(ShardId::ROOT, &self.root)].into_iter().chain(self.others.iter().map(|(shard, range)| (*shard, range)))
+    }
+
+    /// Returns the heights of the shards besides the root.
+    pub fn other_heights(&self) -> Vec<ShardHeights> {
+        let heights = |(shard, range): (&ShardId, &CertifiedRange)| (*shard, range.newest, range.oldest);
+        let heights = self.others.iter().map(heights);
+        heights.map(|(shard, height, from_height)| ShardHeights { shard, height, from_height }).collect()
+    }
+
     /// Decodes an object's contents.
     pub fn from_bytes(contents: &[u8]) -> Opened<Self> {
         let decoded = decode::<Versioned>(contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
         if !(FORMAT..=FORMAT_MAX).contains(&decoded.format) {
             return Err(Fault::Format(decoded.format));
         }
-        let manifest: Self = decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
-        if manifest.format() == decoded.format { Ok(manifest) } else { Err(Fault::Malformed) }
+        let contents = &decoded.contents;
+        let several = decoded.format == FORMAT_MAX;
+        let read: Result<(Self, Others), DecodeError> = if several {
+            decode(contents, MANIFEST_BYTES_MAX)
+        } else {
+            decode(contents, MANIFEST_BYTES_MAX).map(|manifest| (manifest, Others::new()))
+        };
+        let (manifest, others) = read.map_err(|_| Fault::Malformed)?;
+        // One encoding alone: each shard once, in order, the root not among them.
+        let before = [ShardId::ROOT].into_iter().chain(others.iter().map(|(shard, _)| *shard));
+        let ascending = before.zip(&others).all(|(before, (shard, _))| before < *shard);
+        let manifest = Self { others: others.into_iter().collect(), ..manifest };
+        if ascending && manifest.format() == decoded.format { Ok(manifest) } else { Err(Fault::Malformed) }
     }
 
-    /// Returns the format, which names the protocol version of the tip: a release that doesn't know the version refuses
-    /// the backup by its format.
+    /// Returns the format: that of several shards, or the protocol version of the tip. A release that doesn't know them
+    /// refuses the backup by its format.
     fn format(&self) -> u32 {
-        u32::from(self.header.version)
+        if self.others.is_empty() { u32::from(self.root.header.version) } else { FORMAT_MAX }
     }
 
     /// Encodes the contents of the object.
     pub fn to_bytes(&self) -> Vec<u8> {
-        encode(&Versioned { format: self.format(), contents: encode(self) })
+        let mut contents = encode(self);
+        if !self.others.is_empty() {
+            let others: Others = self.others.iter().map(|(shard, range)| (*shard, range.clone())).collect();
+            contents.extend(encode(&others));
+        }
+        encode(&Versioned { format: self.format(), contents })
     }
 }
 
@@ -192,6 +250,9 @@ pub struct ListedBackup {
     pub bytes: u64,
     /// `good`, or a description of the fault.
     pub state: String,
+    /// The other shards that it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardHeights>,
 }
 
 /// An object's contents, or the reason why they can't be read.
@@ -330,6 +391,7 @@ pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeM
         program: String::new(),
         bytes: 0,
         state,
+        shards: Vec::new(),
     };
     let manifest = match manifest {
         Ok(manifest) => manifest,
@@ -340,8 +402,9 @@ pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeM
     let whole = manifest.files.iter().all(|file| file.sized().is_some_and(|mut pieces| pieces.all(there)));
     ListedBackup {
         made_ms: manifest.made_ms,
-        height: manifest.newest,
-        from_height: manifest.oldest,
+        height: manifest.root.newest,
+        from_height: manifest.root.oldest,
+        shards: manifest.other_heights(),
         node: manifest.node.clone(),
         chain: manifest.chain,
         program: manifest.program.clone(),
@@ -372,48 +435,4 @@ pub(crate) enum Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, Parameters, Rules, ShardId};
-
-    fn manifest(rules: Rules) -> Manifest {
-        let genesis = Genesis {
-            version: rules.version(),
-            name: BoundedBytes::default(),
-            time_ms: 0,
-            parameters: Parameters::of(rules),
-            validators: BoundedVec::default(),
-            accounts: BoundedVec::default(),
-            pools: BoundedVec::default(),
-            sponsors: BoundedVec::default(),
-            shards: BoundedVec::default(),
-        };
-        Manifest {
-            chain: ChainId::ZERO,
-            node_key: [0; 32],
-            node: String::new(),
-            validator: true,
-            program: String::new(),
-            made_ms: 0,
-            header: rustorium_execution::genesis(&genesis, ShardId::ROOT).header,
-            certificate: None,
-            oldest: Height(0),
-            newest: Height(0),
-            files: Vec::new(),
-        }
-    }
-
-    /// A release that knows version 1 alone reads format 1 alone.
-    #[test]
-    fn the_format_is_the_protocol_version_of_the_tip() {
-        for (rules, format) in [(Rules::V1, 1u32), (Rules::V2, 2)] {
-            let (manifest, bytes) = (manifest(rules), manifest(rules).to_bytes());
-            assert_eq!(&bytes[..4], format.to_le_bytes());
-            assert!(Manifest::from_bytes(&bytes).is_ok_and(|read| read == manifest));
-            let other = [&(3 - format).to_le_bytes(), &bytes[4..]].concat();
-            assert!(matches!(Manifest::from_bytes(&other), Err(Fault::Malformed)));
-        }
-        let newer = [&3u32.to_le_bytes(), &manifest(Rules::V2).to_bytes()[4..]].concat();
-        assert!(matches!(Manifest::from_bytes(&newer), Err(Fault::Format(3))));
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! The decoders of opened objects, as functions of bytes, for tests that feed them damaged data. No code of a node
 //! calls them.
 
-use crate::manifest::{BackupId, Manifest, StoredFile, head_of, ids_of_head, listed};
-use rustorium_types::{Certificate, ChainId, Header};
+use crate::manifest::{BackupId, CertifiedRange, Manifest, StoredFile, head_of, ids_of_head, listed};
+use rustorium_types::{Certificate, ChainId, Header, ShardId};
 use std::collections::BTreeMap;
 
 /// A decoded manifest.
@@ -23,8 +23,10 @@ pub fn manifest(contents: &[u8]) -> Option<ReadManifest> {
 }
 
 /// Returns the manifest of a backup with an empty file and a file of two pieces. The certificate makes the header
-/// final.
-pub fn made_manifest(header: Header, certificate: Option<Certificate>) -> Vec<u8> {
+/// final. Each of the other shards has the same header.
+pub fn made_manifest(header: Header, certificate: Option<Certificate>, others: &[u32]) -> Vec<u8> {
+    let (oldest, newest) = (header.result.height, header.result.height);
+    let range = CertifiedRange { header, certificate, oldest, newest };
     let file =
         |path: &str, bytes, pieces: &[[u8; 32]]| StoredFile { path: path.to_owned(), bytes, pieces: pieces.into() };
     let manifest = Manifest {
@@ -34,10 +36,8 @@ pub fn made_manifest(header: Header, certificate: Option<Certificate>) -> Vec<u8
         validator: true,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         made_ms: 1,
-        oldest: header.result.height,
-        newest: header.result.height,
-        header,
-        certificate,
+        others: others.iter().map(|shard| (ShardId(*shard), range.clone())).collect(),
+        root: range,
         files: vec![file("config.toml", 0, &[]), file("db/000009.sst", (4 << 20) + 1, &[[1; 32], [2; 32]])],
     };
     manifest.to_bytes()

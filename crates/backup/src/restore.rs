@@ -7,16 +7,20 @@ use crate::Backups;
 use crate::chain::{check_certificate, check_chain, read_genesis, unproven};
 use crate::create::STORE;
 use crate::error::BackupError;
-use crate::manifest::{BackupId, EPOCHS, Fault, Manifest, Opened, StoredFile, bytes_of, piece_object};
+use crate::manifest::{
+    BackupId, CertifiedRange, EPOCHS, Fault, Manifest, Opened, StoredFile, bytes_of, path_of, piece_object,
+};
 use crate::state::{StateProofKind, check_state};
 use crate::work::{Work, in_parallel};
 use rustix::fs::FlockOperation;
 use rustorium_crypto::seal::AtRest;
 use rustorium_stages::NodeError;
 use rustorium_stages::tables::open_tables;
+use rustorium_state::tables::Tables;
 use rustorium_storage::{Durability, Journal, RocksStore, Store, StoreConfig, retired};
-use rustorium_types::{Height, limits};
+use rustorium_types::{Height, ShardId, limits};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -35,7 +39,7 @@ pub struct Restoring {
     folder: PathBuf,
     id: BackupId,
     manifest: Manifest,
-    epochs: Vec<u8>,
+    epochs: BTreeMap<ShardId, Vec<u8>>,
     height: Height,
     work: Arc<Work>,
     _lock: File,
@@ -54,6 +58,22 @@ pub struct Restored {
     pub state: StateProofKind,
     /// True if the home is a validator's. Its key is retired now.
     pub key_retired: bool,
+    /// The other shards that were restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<RestoredShard>,
+}
+
+/// A restored shard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RestoredShard {
+    /// The shard.
+    pub shard: ShardId,
+    /// The height of the restored state.
+    pub height: Height,
+    /// The height of the certificate that proves it.
+    pub certified_by: Height,
+    /// The kind of proof for the state.
+    pub state: StateProofKind,
 }
 
 impl Backups {
@@ -67,8 +87,12 @@ impl Backups {
     ) -> Result<Restoring, BackupError> {
         self.work.begin("looking", 0);
         let (id, manifest) = self.choose(height, backup)?;
+        if height.is_some() && !manifest.others.is_empty() {
+            return Err(BackupError::HeightOfShards(id));
+        }
         let (folder, lock) = stage(home)?;
-        let files: Vec<&StoredFile> = manifest.files.iter().filter(|file| file.path != EPOCHS).collect();
+        let ends: BTreeSet<String> = manifest.shards().map(|(shard, _)| path_of(shard, EPOCHS)).collect();
+        let files: Vec<&StoredFile> = manifest.files.iter().filter(|file| !ends.contains(&file.path)).collect();
         self.work.begin("fetching", bytes_of(files.iter().copied()));
         let opened = files.iter().map(|file| open_new(&folder, file)).collect::<Result<Vec<_>, _>>()?;
         let pieces = files.iter().zip(&opened).flat_map(|(file, opened)| {
@@ -88,9 +112,13 @@ impl Backups {
         for (path, file) in &opened {
             file.sync_all().map_err(BackupError::io("written", path))?;
         }
-        let epochs = self.small_file(&manifest, EPOCHS)?;
-        let epochs = epochs.map_err(|fault| self.damaged(EPOCHS.to_owned(), fault.to_string()))?;
-        let height = height.unwrap_or(manifest.newest);
+        let mut epochs = BTreeMap::new();
+        for (shard, _) in manifest.shards() {
+            let path = path_of(shard, EPOCHS);
+            let found = self.small_file(&manifest, &path)?;
+            epochs.insert(shard, found.map_err(|fault| self.damaged(path, fault.to_string()))?);
+        }
+        let height = height.unwrap_or(manifest.root.newest);
         let (home, work) = (home.to_owned(), self.work.clone());
         Ok(Restoring { home, folder, id, manifest, epochs, height, work, _lock: lock })
     }
@@ -106,13 +134,13 @@ impl Backups {
             return Err(BackupError::Empty(place));
         }
         let good = || manifests.iter().filter_map(|(id, manifest)| Some((id, manifest.as_ref().ok()?)));
-        let reaches =
-            |manifest: &Manifest| height.is_none_or(|height| (manifest.oldest..=manifest.newest).contains(&height));
-        let fits = good().filter(|(id, manifest)| backup.is_none_or(|wanted| wanted == **id) && reaches(manifest));
+        let reaches = |root: &CertifiedRange| height.is_none_or(|height| (root.oldest..=root.newest).contains(&height));
+        let fits =
+            good().filter(|(id, manifest)| backup.is_none_or(|wanted| wanted == **id) && reaches(&manifest.root));
         // For a given height, take the backup that needs the least rollback; otherwise the newest.
         let chosen = match height {
-            Some(_) => fits.min_by_key(|(id, manifest)| (manifest.newest, manifest.made_ms, **id)),
-            None => fits.max_by_key(|(id, manifest)| (manifest.newest, manifest.made_ms, **id)),
+            Some(_) => fits.min_by_key(|(id, manifest)| (manifest.root.newest, manifest.made_ms, **id)),
+            None => fits.max_by_key(|(id, manifest)| (manifest.root.newest, manifest.made_ms, **id)),
         };
         if let Some((id, manifest)) = chosen {
             return Ok((*id, manifest.clone()));
@@ -127,7 +155,7 @@ impl Backups {
             let what = if manifests.contains_key(&id) { "it can't be read" } else { "there is no such backup" };
             return Err(self.damaged(id.to_string(), what.to_owned()));
         }
-        let ranges = good().map(|(_, manifest)| format!("{} to {}", manifest.oldest, manifest.newest));
+        let ranges = good().map(|(_, manifest)| format!("{} to {}", manifest.root.oldest, manifest.root.newest));
         let kept = ranges.collect::<Vec<_>>().join(", ");
         let kept = if kept.is_empty() { "none that can be read".to_owned() } else { kept };
         Err(BackupError::NoSuchHeight { place, height: height.unwrap_or_default(), kept })
@@ -140,40 +168,65 @@ impl Restoring {
         &self.folder
     }
 
-    /// Checks everything against the certificate, rolls the store back to the height, and retires a validator's key.
-    /// `at_rest` opens the store. Errors: data that isn't certified; then there is still no home.
+    /// Checks everything against the certificates, rolls the stores back to their heights, and retires a validator's key.
+    /// `at_rest` opens the stores. Errors: data that isn't certified; then there is still no home.
     pub fn prove(&self, at_rest: &AtRest) -> Result<Restored, BackupError> {
-        let manifest = &self.manifest;
         let genesis_file = self.folder.join("genesis.json");
         let genesis = fs::read(&genesis_file).map_err(BackupError::io("read", &genesis_file))?;
-        check_certificate(manifest, &genesis, &self.epochs).map_err(BackupError::Unproven)?;
-        let genesis = read_genesis(&genesis).map_err(BackupError::Unproven)?;
-        let store = RocksStore::open(&self.folder.join(STORE), &StoreConfig::default(), at_rest)?;
-        let claims = check_chain(&store, &manifest.header, &self.work)?;
-        self.work.begin("taking the store back", 0);
-        store.roll_back(self.height)?;
-        if store.tip().map(|tip| tip.height) != Some(self.height) {
-            return Err(unproven(self.height, "the store ends elsewhere"));
-        }
         let failed = |error: NodeError| BackupError::Unproven(error.sentence);
         let tables = open_tables(&self.folder).map_err(failed)?;
-        let state = check_state(&store, &genesis, &claims, &tables, &self.work)?;
-        store.sync()?;
-        drop(store);
+        let mut shards = Vec::new();
+        for (shard, range) in self.manifest.shards() {
+            let proven = self.prove_shard(shard, range, &genesis, &tables, at_rest);
+            shards.push(proven.map_err(|error| match error {
+                BackupError::Unproven(what) if shard != ShardId::ROOT => {
+                    BackupError::Unproven(format!("in shard {shard}: {what}"))
+                }
+                error => error,
+            })?);
+        }
         let key_retired = self.make_safe(at_rest)?;
-        let (id, height, certified_by) = (self.id, self.height, manifest.header.height);
-        Ok(Restored { id, height, certified_by, state, key_retired })
+        let RestoredShard { height, certified_by, state, .. } = shards.remove(0);
+        Ok(Restored { id: self.id, height, certified_by, state, key_retired, shards })
     }
 
-    /// Marks a validator's key as retired. A follower gets an empty journal, as at its first start.
+    fn prove_shard(
+        &self,
+        shard: ShardId,
+        range: &CertifiedRange,
+        genesis: &[u8],
+        tables: &Tables,
+        at_rest: &AtRest,
+    ) -> Result<RestoredShard, BackupError> {
+        let epochs = self.epochs.get(&shard).map(Vec::as_slice).unwrap_or_default();
+        check_certificate(self.manifest.chain, shard, range, genesis, epochs).map_err(BackupError::Unproven)?;
+        let genesis = read_genesis(genesis).map_err(BackupError::Unproven)?;
+        let folder = self.folder.join(path_of(shard, STORE));
+        let store = RocksStore::open(&folder, &StoreConfig::default(), at_rest)?;
+        let claims = check_chain(&store, &range.header, &self.work)?;
+        self.work.begin("taking the store back", 0);
+        let height = if shard == ShardId::ROOT { self.height } else { range.newest };
+        store.roll_back(height)?;
+        if store.tip().map(|tip| tip.height) != Some(height) {
+            return Err(unproven(height, "the store ends elsewhere"));
+        }
+        let state = check_state(&store, (&genesis, shard), &claims, tables, &self.work)?;
+        store.sync()?;
+        Ok(RestoredShard { shard, height, certified_by: range.header.height, state })
+    }
+
+    /// Marks a validator's key as retired. A follower gets empty journals, as at its first start.
     fn make_safe(&self, at_rest: &AtRest) -> Result<bool, BackupError> {
         for name in FOLDERS {
             private_folder(&self.folder.join(name))?;
         }
         let safety = self.folder.join(SAFETY);
         if !self.manifest.validator && !self.folder.join("validator.key").exists() {
-            let made = Journal::open(&safety, Durability::Vote, at_rest, Box::new(|_| {}));
-            made.map_err(|error| BackupError::Unproven(error.to_string()))?;
+            for (shard, _) in self.manifest.shards() {
+                let folder = self.folder.join(path_of(shard, SAFETY));
+                let made = Journal::open(&folder, Durability::Vote, at_rest, Box::new(|_| {}));
+                made.map_err(|error| BackupError::Unproven(error.to_string()))?;
+            }
             return Ok(false);
         }
         let reason = format!(

@@ -38,7 +38,7 @@ pub enum StateProofKind {
 /// Checks the state after the store's tip.
 pub(crate) fn check_state(
     store: &RocksStore,
-    genesis: &Genesis,
+    genesis: (&Genesis, ShardId),
     claims: &Claims,
     tables: &Tables,
     work: &Work,
@@ -78,8 +78,8 @@ pub(crate) fn check_state(
     Ok(shown)
 }
 
-fn check_genesis(store: &RocksStore, genesis: &Genesis) -> Result<(), BackupError> {
-    let first = genesis_state(genesis, ShardId::ROOT);
+fn check_genesis(store: &RocksStore, (genesis, shard): (&Genesis, ShardId)) -> Result<(), BackupError> {
+    let first = genesis_state(genesis, shard);
     let mut from = Some(FIRST_KEY);
     let mut right = first.diff.iter();
     while let Some(key) = from {

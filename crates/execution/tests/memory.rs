@@ -94,13 +94,7 @@ fn peak_of(world: &World, block: &[Transaction1], leaf_bytes: Option<usize>) -> 
     let block = listed(block);
     let transactions = with_ids(&world.header.chain, &block);
     let header = world.next_header();
-    let input = Input {
-        header: &header,
-        parameters: &world.genesis.parameters,
-        charter: &Charter::ONE_SHARD,
-        previous_root: world.root,
-        transactions,
-    };
+    let input = world.input(&header, transactions);
     let state = Filled(MemState(&world.state), leaf_bytes);
     let before = LIVE.get();
     PEAK.set(before);

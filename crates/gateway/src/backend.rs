@@ -31,6 +31,13 @@ pub struct ChainInfo {
     pub name: String,
 }
 
+impl ChainInfo {
+    /// Returns the error about an account of another shard, which names that shard (S17).
+    pub fn elsewhere(&self, account: &AccountId) -> BackendError {
+        BackendError::Elsewhere { account: *account, shard: self.genesis.shard_of(account), asked: self.shard }
+    }
+}
+
 /// The node behind the gateway. `block` and `final_block` can read a block before `subscribe` announces it.
 pub trait Backend: Send + Sync + 'static {
     /// The chain served.

@@ -1,4 +1,5 @@
-//! Refuses transactions of another chain or protocol version. The node judges everything else.
+//! Refuses transactions of another chain or protocol version and, where one shard is asked, of another shard. The node
+//! judges everything else.
 
 use crate::backend::Backend;
 use rustorium_api::{Refused, Submitted};
@@ -26,15 +27,31 @@ pub(crate) struct ScreenedItems {
     pub refused: Vec<(usize, Refused)>,
 }
 
+/// The senders whose transactions are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Senders {
+    /// Those of the backend's shard: a path names one shard.
+    OfItsShard,
+    /// All: a session is with the process, which passes each transaction to the sender's shard.
+    OfAllShards,
+}
+
 /// Splits decoded items.
 pub(crate) fn screen(
     backend: &dyn Backend,
+    senders: Senders,
     items: impl ExactSizeIterator<Item = Result<Transaction, Refused>>,
 ) -> ScreenedItems {
-    let chain = backend.chain().id;
+    let chain = backend.chain();
+    let charter = chain.genesis.charter(chain.shard);
+    let own = |transaction: Addressed| match transaction.sender() {
+        sender if senders == Senders::OfAllShards || charter.serves(sender) => Ok(transaction),
+        sender => Err(Refused::new("elsewhere", chain.elsewhere(sender).to_string())),
+    };
     let (mut good, mut places, mut refused) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
     for (place, item) in items.enumerate() {
-        match item.and_then(|transaction| Addressed::check(&chain, transaction).map_err(Refused::from)) {
+        let checked = item.and_then(|transaction| Addressed::check(&chain.id, transaction).map_err(Refused::from));
+        match checked.and_then(own) {
             Ok(transaction) => {
                 good.push(transaction);
                 places.push(place);

@@ -1,5 +1,6 @@
 // Asks the node that served this page. Every failure is a `Problem` that says what to do.
 
+import { placed } from "./shards.js";
 import { bearing } from "./token.js";
 
 /** Why there is no answer. */
@@ -20,10 +21,10 @@ const unreachable = () =>
     "It may be restarting, or the connection is down. The page continues by itself as soon as the node answers.",
   );
 
-async function ask(path, signal, options = {}) {
+async function ask(path, signal, options = {}, of = undefined) {
   let response;
   try {
-    response = await fetch(path, { signal, ...options, headers: { ...bearing(), ...options.headers } });
+    response = await fetch(placed(path, of), { signal, ...options, headers: { ...bearing(), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw unreachable();
@@ -69,8 +70,8 @@ export async function read(path, signal) {
   return (await answerOf(await ask(path, signal, options))).body;
 }
 
-/** Whether there is something at a path. */
-export const exists = async (path) => (await answerOf(await ask(path, undefined), 404)).status === 200;
+/** Whether there is something at a path, in the page's shard or another one. */
+export const exists = async (path, of) => (await answerOf(await ask(path, undefined, {}, of), 404)).status === 200;
 
 /** The answer to a question that needs a body. */
 export async function post(path, body, signal) {

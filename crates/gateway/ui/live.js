@@ -3,6 +3,7 @@
 // One stream for the whole page. What is kept is bounded; who draws is told a few times a second at most.
 
 import { clock, read } from "./api.js";
+import { placed } from "./shards.js";
 import { bearing, TokenStream, wantsToken } from "./token.js";
 
 const BLOCKS_MAX = 16_384;
@@ -12,6 +13,8 @@ const AGAIN_MS = 1500;
 const TELL_EVERY_MS = 250;
 /** Behind the last receipt of any block. */
 const AFTER = 4294967295;
+/** The net has no such shard, or this node doesn't host it. */
+const NOT_HERE = ["unknown-shard", "elsewhere"];
 /** Clocks that differ by more say nothing of latencies. */
 export const CLOCKS_DIFFER_MS = 2000;
 
@@ -73,11 +76,11 @@ async function open() {
   try {
     await refresh();
   } catch (error) {
-    if (!wantsToken(error)) {
+    if (!wantsToken(error) && !NOT_HERE.includes(error.code)) {
       again();
       return;
     }
-    // The page asks for a token and begins anew with it.
+    // The page asks for a token and begins anew with it, or says that this shard isn't shown here.
     live.denied = error;
     connected("offline");
     return;
@@ -85,7 +88,7 @@ async function open() {
   const tip = live.status.at.height;
   shown = Math.max(shown, tip);
   const seen = live.blocks.at(-1)?.height ?? Math.max(tip - BACKFILL, 0);
-  const path = `/v1/events?filter=blocks&last_event_id=${live.status.at.shard}.${seen}.${AFTER}`;
+  const path = placed(`/v1/events?filter=blocks&last_event_id=${live.status.at.shard}.${seen}.${AFTER}`);
   stream = bearing().authorization ? new TokenStream(path) : new EventSource(path);
   stream.addEventListener("open", () => connected("live"));
   stream.addEventListener("block", take);

@@ -24,6 +24,7 @@ import { help } from "./help.js";
 import { key } from "./key.js";
 import { height, live, start, watch } from "./live.js";
 import { overview } from "./overview.js";
+import { hrefIn, shard } from "./shards.js";
 import { tokenForm, wantsToken } from "./token.js";
 import { transaction } from "./transaction.js";
 import { validators } from "./validators.js";
@@ -47,10 +48,20 @@ const ROUTES = [
   [/^\/search\/(.*)$/, "search", found],
 ];
 
+/** The shards of the net, where it has several: number, and whether this node hosts it. */
+let shards = [];
+
 let current = new AbortController();
 let first = true;
 /** Whether what is shown is that the node wasn’t reached. */
 let unreached = false;
+
+/** The way to what is in another shard. */
+function elsewhere({ code, body }) {
+  if (code !== "elsewhere" || !Number.isInteger(body?.shard) || body.shard === shard) return null;
+  const href = hrefIn(body.shard, location.hash);
+  return h("p", {}, h("a", { class: "button", href }, `Open it in shard ${body.shard}`));
+}
 
 function failure(error, retry) {
   const problem =
@@ -72,6 +83,7 @@ function failure(error, retry) {
         { class: "card notice", role: "alert" },
         h("h1", {}, problem.title),
         h("p", {}, sentence(problem.detail)),
+        elsewhere(problem),
         wantsToken(problem) ? tokenForm() : null,
         h("p", {}, again, " ", h("a", { class: "button quiet", href: "#/" }, "Overview")),
       ),
@@ -141,8 +153,11 @@ async function target(text) {
   if (/^\d{1,19}$/.test(number)) return blockHref(number);
   if (/^[0-9a-fA-F]{64}$/.test(text)) {
     const id = text.toLowerCase();
-    if (await exists(`/v1/transactions/${id}`)) return transactionHref(id);
-    if (await exists(`/v1/blocks/${id}`)) return blockHref(id);
+    const others = shards.filter((one) => one.hosted && one.shard !== shard).map((one) => one.shard);
+    for (const of of [shard, ...others]) {
+      if (await exists(`/v1/transactions/${id}`, of)) return hrefIn(of, transactionHref(id));
+      if (await exists(`/v1/blocks/${id}`, of)) return hrefIn(of, blockHref(id));
+    }
     // Any other id may be an asset's: its balance is one of the account that is open.
     return here ? balanceHref(here[1], id) : null;
   }
@@ -199,7 +214,7 @@ function search() {
       return;
     }
     // Who has searched again meanwhile wants that.
-    if (mine === searches) location.hash = to ?? `#/search/${encodeURI(text)}`;
+    if (mine === searches) location.assign(to ?? `#/search/${encodeURI(text)}`);
   });
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof HTMLInputElement;
@@ -279,14 +294,31 @@ function connection() {
   });
 }
 
+/** Lets people choose a shard, where there are several. */
+async function choice() {
+  const found = (await read("/v1/shards")).shards;
+  if (found.length < 2) return;
+  shards = found;
+  const options = found.map(({ shard: number, hosted }) =>
+    h("option", { value: number, selected: number === shard, disabled: !hosted }, `Shard ${number}`),
+  );
+  const pick = h("select", { class: "pick", "aria-label": "Shard" }, options);
+  pick.addEventListener("change", () => location.assign(hrefIn(Number(pick.value), "#/")));
+  document.getElementById("theme").before(pick);
+}
+
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
 addEventListener("hashchange", show);
 setInterval(() => freshen(main), FRESHEN_EVERY_MS);
+// Seats govern in shard 0.
+document.querySelector('[data-nav="governance"]').hidden = shard !== 0;
 theme();
 search();
 connection();
 start();
 show();
+// A node of an earlier release has no list of shards, and a page that asks for a token has none yet.
+choice().catch(() => {});

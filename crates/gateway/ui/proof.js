@@ -4,6 +4,7 @@ import { Problem, post, read, readBytes } from "./api.js";
 import { blockHref, copied, count, duration, facts, h, hexOf, inDigits, sentence, short, when } from "./dom.js";
 import { live } from "./live.js";
 import { canBeFile, contentOf, save } from "./prooffile.js";
+import { shard } from "./shards.js";
 
 /** Changes of committees that are fetched at a time. */
 const CHANGES_AT_ONCE = 100;
@@ -23,7 +24,7 @@ async function load() {
     return JSON.parse(new TextDecoder().decode(new Uint8Array(memory.buffer, at, answerBytes())));
   };
   const genesis = await readBytes("/v1/genesis");
-  const { started, refused } = ask({ ask: "start", genesis_hex: hexOf(genesis) });
+  const { started, refused } = ask({ ask: "start", genesis_hex: hexOf(genesis), shard });
   if (refused) throw new Error(`the genesis can't be read: ${refused}`);
   return { ask, started };
 }

@@ -4,7 +4,7 @@ use rustorium_api::json::{FactsView, SignersView};
 use rustorium_execution::{Light, ProofRefused, Trust, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockProof, EpochTransition, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
+    Block, BlockProof, EpochTransition, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof, ShardId,
     Transaction, TransactionProof, decode,
 };
 use serde::Deserialize;
@@ -18,8 +18,15 @@ pub const QUESTION_BYTES_MAX: usize = 2 * PROOF_BYTES_MAX + 64 * 1024;
 #[derive(Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 enum Question {
-    /// Starts at a genesis or at a checkpoint. Without a trust period retired committees count for ever.
-    Start { genesis_hex: Option<String>, checkpoint_hex: Option<String>, trust_period_ms: Option<u64> },
+    /// Starts at a genesis or at a checkpoint. Without a trust period retired committees count for ever. A genesis is
+    /// followed in one shard, the root unless another one is named; a checkpoint names its shard.
+    Start {
+        genesis_hex: Option<String>,
+        checkpoint_hex: Option<String>,
+        trust_period_ms: Option<u64>,
+        #[serde(default)]
+        shard: Option<u32>,
+    },
     /// Takes the change that ended a known epoch.
     Follow { change_hex: String, now_ms: u64 },
     /// Checks a proof and returns its facts. A transaction's proof needs the transaction as well, a block's proof the
@@ -71,8 +78,8 @@ impl Session {
 
     fn dispatch(&mut self, question: Question) -> Result<Value, Refusal> {
         match question {
-            Question::Start { genesis_hex, checkpoint_hex, trust_period_ms } => {
-                self.start(genesis_hex.as_deref(), checkpoint_hex.as_deref(), trust_period_ms)
+            Question::Start { genesis_hex, checkpoint_hex, trust_period_ms, shard } => {
+                self.start(genesis_hex.as_deref(), checkpoint_hex.as_deref(), trust_period_ms, shard.map(ShardId))
             }
             Question::Follow { change_hex, now_ms } => {
                 let change: EpochTransition = read(&change_hex, PROOF_BYTES_MAX)?;
@@ -94,13 +101,22 @@ impl Session {
         genesis_hex: Option<&str>,
         checkpoint_hex: Option<&str>,
         trust_period_ms: Option<u64>,
+        shard: Option<ShardId>,
     ) -> Result<Value, Refusal> {
         let trust = match (genesis_hex, checkpoint_hex) {
-            (Some(digits), None) => Trust::genesis(&read::<Genesis>(digits, GENESIS_BYTES_MAX)?),
-            (None, Some(digits)) => Trust::from_checkpoint(&bytes_of(digits)?).map_err(Refusal::because)?,
+            (Some(digits), None) => {
+                let (genesis, shard) = (read::<Genesis>(digits, GENESIS_BYTES_MAX)?, shard.unwrap_or(ShardId::ROOT));
+                if !genesis.has_shard(shard) {
+                    return Err(Refusal::because(format!("the genesis has no shard {shard}")));
+                }
+                Trust::of_shard(&genesis, shard)
+            }
+            (None, Some(digits)) if shard.is_none() => {
+                Trust::from_checkpoint(&bytes_of(digits)?).map_err(Refusal::because)?
+            }
             _ => {
                 return Err(Refusal::because(
-                    "a light client starts at a genesis or at a checkpoint: give one of them",
+                    "a light client starts at a genesis, in one of its shards, or at a checkpoint: give one of them",
                 ));
             }
         };

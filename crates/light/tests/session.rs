@@ -129,9 +129,19 @@ fn a_start_is_at_a_genesis_or_a_checkpoint() {
     let file = vectors("light.json");
     let neither = json!({ "ask": "start" });
     let both = json!({ "ask": "start", "genesis_hex": file["genesis"], "checkpoint_hex": "00" });
-    for start in [neither, both] {
+    let shard_of_checkpoint = json!({ "ask": "start", "checkpoint_hex": "00", "shard": 0 });
+    for start in [neither, both, shard_of_checkpoint] {
         assert!(ask(&mut Session::default(), &start)["refused"].as_str().unwrap().contains("one of them"));
     }
+}
+
+#[test]
+fn a_start_is_in_a_shard_of_the_genesis() {
+    let file = vectors("light.json");
+    let start = |shard: u32| json!({ "ask": "start", "genesis_hex": file["genesis"], "shard": shard });
+    assert_eq!(ask(&mut Session::default(), &start(0))["started"]["shard"], 0);
+    let refused = ask(&mut Session::default(), &start(1));
+    assert_eq!(refused["refused"], "the genesis has no shard 1", "{refused}");
 }
 
 #[test]

@@ -13,8 +13,9 @@ use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey, SealError};
 use rustorium_stages::executor::store_code;
 use rustorium_storage::{RocksStore, StoreConfig};
-use rustorium_types::{ChainId, Height};
+use rustorium_types::{ChainId, Height, ShardId};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -97,13 +98,13 @@ impl Backups {
         Ok(Self { inner: Inner::new(place, key, work.clone()).with_older(older), work })
     }
 
-    /// Creates a backup. Returns its description as JSON.
+    /// Creates a backup from copies of the shards' stores. Returns its description as JSON.
     #[allow(clippy::too_many_arguments)]
     fn create(
         &self,
         py: Python<'_>,
         home: PathBuf,
-        store: PathBuf,
+        stores: BTreeMap<u32, PathBuf>,
         node: String,
         node_key: [u8; 32],
         validator: bool,
@@ -112,7 +113,8 @@ impl Backups {
     ) -> PyResult<String> {
         let at_rest = at_rest(key, chain)?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
-        let home = Home { folder: home, store, node, node_key, validator, program };
+        let stores = stores.into_iter().map(|(shard, store)| (ShardId(shard), store)).collect();
+        let home = Home { folder: home, stores, node, node_key, validator, program };
         json(&detached(py, || self.inner.create(&home, &at_rest))?.map_err(backup_error)?)
     }
 

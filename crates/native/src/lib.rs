@@ -89,7 +89,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::Host>()?;
     module.add_class::<node::Node>()?;
-    module.add_class::<node::Starting>()?;
     module.add_class::<tls::TlsAuthority>()?;
     module.add_function(wrap_pyfunction!(tls::check_tls, module)?)?;
     module.add_class::<backup::Backups>()?;

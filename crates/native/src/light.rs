@@ -28,6 +28,12 @@ fn malformed(error: impl std::fmt::Display) -> PyErr {
     native_error("proof-refused", format!("the proof is refused: {error}"))
 }
 
+/// Decodes a genesis. Errors: NativeError.
+pub(crate) fn usable_genesis(bytes: &[u8]) -> PyResult<Genesis> {
+    decode(bytes, GENESIS_BYTES_MAX)
+        .map_err(|error| native_error("genesis-invalid", format!("the genesis is not usable: {error}")))
+}
+
 fn proof_of(bytes: &[u8]) -> PyResult<Proof> {
     decode(bytes, PROOF_BYTES_MAX).map_err(malformed)
 }
@@ -52,9 +58,7 @@ impl Light {
     #[staticmethod]
     #[pyo3(signature = (genesis, trust_period_ms=None, shard=0))]
     fn from_genesis(py: Python<'_>, genesis: &[u8], trust_period_ms: Option<u64>, shard: u32) -> PyResult<Self> {
-        let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX)
-            .map_err(|error| native_error("genesis-invalid", format!("the genesis is not usable: {error}")))?;
-        let shard = ShardId(shard);
+        let (genesis, shard) = (usable_genesis(genesis)?, ShardId(shard));
         if !genesis.has_shard(shard) {
             let count = genesis.shard_ids().count();
             return Err(native_error(

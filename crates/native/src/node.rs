@@ -12,12 +12,12 @@ use rustorium_gateway::Backend;
 use rustorium_gateway::gate::TokenEntry;
 use rustorium_node::config::{NodeConfig, NodeKeys};
 use rustorium_node::statesync::OfferNote;
-use rustorium_node::{Host as RunningHost, HostEnd, Node as Inner, StartHandle};
+use rustorium_node::{Host as RunningHost, HostEnd, Node as Inner};
 use rustorium_stages::NodeError;
 use rustorium_storage::AuditSink;
 use rustorium_types::{Hash, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A node's data plane: links, gateway, and the shards that it hosts.
@@ -35,11 +35,14 @@ pub struct Host {
     vocabulary: Arc<Vocabulary>,
 }
 
-/// Returns a shard that runs. Errors: NativeError with the code that it ended with.
+/// Returns a shard that runs. Errors: NativeError with the code that it ended with; `not-ready` while it is filled.
 fn running(node: &Inner, shard: ShardId) -> PyResult<Arc<RunningHost>> {
-    node.host(shard).ok_or_else(|| match node.end_of(shard) {
+    node.host(shard).ok_or_else(|| match node.why_down(shard) {
         Some(HostEnd { code, sentence }) => native_error(&code, sentence),
-        None => native_error("not-hosted", format!("this node does not host shard {}", shard.0)),
+        None => {
+            let hosted = node.shards().iter().map(ShardId::to_string).collect::<Vec<_>>().join(", ");
+            native_error("not-hosted", format!("this node does not host shard {shard}: name one of {hosted}"))
+        }
     })
 }
 
@@ -49,68 +52,6 @@ fn node_error(error: NodeError) -> PyErr {
 
 fn snapshot_json(note: &OfferNote) -> serde_json::Value {
     serde_json::json!({ "height": note.height.0, "time_ms": note.time_ms })
-}
-
-/// The start of a node, which may fill an empty store and so take hours: `run` it on one thread, query and stop it on
-/// others.
-#[pyclass(frozen, module = "rustorium._native")]
-pub struct Starting {
-    handle: StartHandle,
-    /// Taken by `run`.
-    with: Mutex<Option<(NodeConfig, NodeKeys)>>,
-}
-
-fn not_yet() -> PyErr {
-    native_error("not-ready", "the node is only being opened; ask again in a moment")
-}
-
-#[pymethods]
-impl Starting {
-    #[new]
-    #[pyo3(signature = (config_json, storage_key, node_key, validator_key = None))]
-    fn new(
-        config_json: &str,
-        storage_key: &StorageKey,
-        node_key: &SigningKey,
-        validator_key: Option<&SigningKey>,
-    ) -> PyResult<Self> {
-        let config: NodeConfig = serde_json::from_str(config_json)
-            .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
-        let handle = StartHandle::new(config.gateway.clone());
-        let validator = validator_key.map(SigningKey::shared);
-        let keys = NodeKeys { storage: storage_key.shared(), node: node_key.shared(), validator };
-        Ok(Self { handle, with: Mutex::new(Some((config, keys))) })
-    }
-
-    /// Starts the node, once. Errors: NativeError, `stopped` if it was stopped before its store was filled.
-    fn run(&self, py: Python<'_>) -> PyResult<Node> {
-        let taken = self.with.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (config, keys) =
-            taken.ok_or_else(|| native_error("internal", "a node is started once; make another start"))?;
-        let vocabulary = Arc::new(Vocabulary::load(py)?);
-        let inner = detached(py, || Inner::start(config, keys, &self.handle))?.map_err(node_error)?;
-        Ok(Node { inner: Arc::new(inner), vocabulary })
-    }
-
-    /// Stops the filling of a store.
-    fn stop(&self) {
-        self.handle.stop();
-    }
-
-    /// Returns the same as a node's `status`, while its store is filled. Errors: NativeError `not-ready` before that.
-    fn status(&self) -> PyResult<String> {
-        Ok(status_json(self.handle.backend().ok_or_else(not_yet)?))
-    }
-
-    /// Does the same as a node's `set_tokens`.
-    fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
-        self.handle.gate().set(tokens(tokens_json)?);
-        Ok(())
-    }
-
-    fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
-        record(py, self.handle.audit().ok_or_else(not_yet)?, event, fields_json)
-    }
 }
 
 fn tokens(tokens_json: &str) -> PyResult<Vec<TokenEntry>> {
@@ -127,27 +68,13 @@ fn status_json(backend: &dyn Backend) -> String {
     status_of(backend).to_string()
 }
 
-/// Returns how another hosted shard than the root does, for the node's status.
-fn other_shard(node: &Inner, shard: ShardId) -> serde_json::Value {
-    let Some(host) = node.host(shard) else {
-        let mut status = serde_json::json!({ "shard": shard.0, "ready": false });
-        if let (Some(HostEnd { code, sentence }), Some(fields)) = (node.end_of(shard), status.as_object_mut()) {
-            let because = format!("it ended with {code}: {sentence}");
-            fields.insert("not_ready_because".to_owned(), because.into());
-            fields.insert("ended".to_owned(), serde_json::json!({ "code": code, "sentence": sentence }));
-        }
-        return status;
-    };
-    let status = host.backend().status();
-    serde_json::json!({
-        "shard": shard.0,
-        "height": status.height.0,
-        "view": status.view.0,
-        "epoch": status.epoch.0,
-        "ready": status.ready.is_ok(),
-        "not_ready_because": status.ready.err(),
-        "findings": status.findings,
-    })
+/// Returns the report about another hosted shard than the root, with the reason if it ended.
+fn other_shard(node: &Inner, shard: ShardId, served: &dyn Backend) -> serde_json::Value {
+    let mut status = status_of(served);
+    if let (Some(HostEnd { code, sentence }), Some(fields)) = (node.end_of(shard), status.as_object_mut()) {
+        fields.insert("ended".to_owned(), serde_json::json!({ "code": code, "sentence": sentence }));
+    }
+    status
 }
 
 fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> PyResult<()> {
@@ -159,6 +86,28 @@ fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> 
 
 #[pymethods]
 impl Node {
+    /// Opens everything and starts. A shard whose store is to be filled waits for `start` of its host. The tokens are those of
+    /// `set_tokens`. Errors: NativeError.
+    #[new]
+    #[pyo3(signature = (config_json, tokens_json, storage_key, node_key, validator_key = None))]
+    fn new(
+        py: Python<'_>,
+        config_json: &str,
+        tokens_json: &str,
+        storage_key: &StorageKey,
+        node_key: &SigningKey,
+        validator_key: Option<&SigningKey>,
+    ) -> PyResult<Self> {
+        let config: NodeConfig = serde_json::from_str(config_json)
+            .map_err(|error| native_error("config-invalid", format!("the node's settings are not usable: {error}")))?;
+        let validator = validator_key.map(SigningKey::shared);
+        let keys = NodeKeys { storage: storage_key.shared(), node: node_key.shared(), validator };
+        let vocabulary = Arc::new(Vocabulary::load(py)?);
+        let tokens = tokens(tokens_json)?;
+        let inner = detached(py, || Inner::start(config, keys, tokens))?.map_err(node_error)?;
+        Ok(Self { inner: Arc::new(inner), vocabulary })
+    }
+
     /// Returns the numbers of the hosted shards, in order.
     fn shards(&self) -> Vec<u32> {
         self.inner.shards().iter().map(|shard| shard.0).collect()
@@ -177,8 +126,8 @@ impl Node {
     fn status(&self, py: Python<'_>) -> PyResult<String> {
         detached(py, || {
             let mut status = status_of(self.inner.backend());
-            let others = self.inner.shards().into_iter().filter(|shard| *shard != ShardId::ROOT);
-            let others: Vec<_> = others.map(|shard| other_shard(&self.inner, shard)).collect();
+            let others = self.inner.backend().others();
+            let others: Vec<_> = others.iter().map(|(shard, of)| other_shard(&self.inner, *shard, &**of)).collect();
             if let (false, Some(fields)) = (others.is_empty(), status.as_object_mut()) {
                 fields.insert("shards".to_owned(), others.into());
             }
@@ -211,45 +160,43 @@ impl Node {
         Ok(())
     }
 
-    /// Requests that all rows are sealed anew, without waiting. Errors: NativeError `several-shards`.
+    /// Requests that the rows of all hosted shards are sealed anew, without waiting. Errors: NativeError.
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {
-        self.refuse_several()?;
-        let root = self.root()?;
-        detached(py, || root.rotator().rotate())?.map_err(node_error)
+        detached(py, || self.inner.rotate_keys())?.map_err(node_error)
     }
 
-    /// Requests a replacement of the storage key whose file this passphrase opens, without waiting.
+    /// Requests a replacement of the storage key whose file this passphrase opens, without waiting. Errors: NativeError.
     fn replace_storage_key(&self, py: Python<'_>, passphrase: &[u8]) -> PyResult<()> {
-        self.refuse_several()?;
-        let (root, passphrase) = (self.root()?, Passphrase::of(passphrase));
-        detached(py, || root.rotator().replace_master(passphrase))?.map_err(node_error)
+        let passphrase = Passphrase::of(passphrase);
+        detached(py, || self.inner.replace_storage_key(&passphrase))?.map_err(node_error)
     }
 
     fn rotation(&self) -> PyResult<String> {
-        Ok(serde_json::to_string(&self.root()?.rotator().status()).unwrap_or_default())
+        Ok(serde_json::to_string(&self.inner.rotation()).unwrap_or_default())
     }
 
-    /// Requests a copy of the store in the home's folder `checkpoint`, without waiting.
-    fn copy_store(&self, py: Python<'_>) -> PyResult<()> {
-        let root = self.root()?;
-        detached(py, || root.copier().copy())?.map_err(node_error)
+    /// Requests a copy of a shard's store in the folder `checkpoint` of the shard, without waiting.
+    fn copy_store(&self, py: Python<'_>, shard: u32) -> PyResult<()> {
+        let host = running(&self.inner, ShardId(shard))?;
+        detached(py, || host.copier().copy())?.map_err(node_error)
     }
 
-    /// Returns the state of the copy: JSON.
-    fn copying(&self) -> PyResult<String> {
-        Ok(serde_json::to_string(&self.root()?.copier().status()).unwrap_or_default())
+    /// Returns the state of the copy of a shard's store: JSON.
+    fn copying(&self, shard: u32) -> PyResult<String> {
+        let host = running(&self.inner, ShardId(shard))?;
+        Ok(serde_json::to_string(&host.copier().status()).unwrap_or_default())
     }
 
-    /// Returns the offered snapshots, newest first: JSON, heights and block times.
-    fn snapshots(&self) -> PyResult<String> {
-        let notes = self.root()?.offers().list();
+    /// Returns the offered snapshots of a shard, newest first: JSON, heights and block times.
+    fn snapshots(&self, shard: u32) -> PyResult<String> {
+        let notes = running(&self.inner, ShardId(shard))?.offers().list();
         Ok(serde_json::Value::Array(notes.iter().map(snapshot_json).collect()).to_string())
     }
 
-    /// Offers the newest certified state now. Returns JSON of its snapshot.
-    fn create_snapshot(&self, py: Python<'_>) -> PyResult<String> {
-        let root = self.root()?;
-        let made = detached(py, || root.offers().create())?;
+    /// Offers the newest certified state of a shard now. Returns JSON of its snapshot.
+    fn create_snapshot(&self, py: Python<'_>, shard: u32) -> PyResult<String> {
+        let host = running(&self.inner, ShardId(shard))?;
+        let made = detached(py, || host.offers().create())?;
         let made = made.map_err(|error| native_error("store-failed", error.to_string()))?;
         let none = "there is no certified state yet; make one transaction, wait until its state root is certified, and try again";
         made.map(|note| snapshot_json(&note).to_string()).ok_or_else(|| native_error("no-state-root", none.to_owned()))
@@ -257,19 +204,6 @@ impl Node {
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.inner.close())
-    }
-}
-
-impl Node {
-    fn root(&self) -> PyResult<Arc<RunningHost>> {
-        running(&self.inner, ShardId::ROOT)
-    }
-
-    /// Refuses what would be done for the root shard alone where the node hosts others.
-    fn refuse_several(&self) -> PyResult<()> {
-        let sentence = "this node hosts several shards, and only the rows of shard 0 would be sealed anew: stop the node and \
-                        remove the `db` folder of one shard after the other, which is filled again from the other validators";
-        if self.inner.shards().len() > 1 { Err(native_error("several-shards", sentence.to_owned())) } else { Ok(()) }
     }
 }
 
@@ -339,9 +273,9 @@ impl Host {
         Ok(())
     }
 
-    /// Returns code and sentence of the fault that the shard ended with; `None` while it runs.
-    fn ended(&self) -> Option<(String, String)> {
-        self.node.end_of(self.shard).map(|end| (end.code, end.sentence))
+    /// Tells if the shard runs.
+    fn runs(&self) -> bool {
+        self.node.host(self.shard).is_some()
     }
 
     /// Ends the shard, for this reason. The links and other shards go on.
@@ -349,7 +283,8 @@ impl Host {
         detached(py, || self.node.end_host(self.shard, HostEnd { code, sentence }))
     }
 
-    /// Starts the shard again. Errors: NativeError with the reason why it does not start.
+    /// Starts the shard if it does not run. If its store is empty, it is filled from peers first, which can take hours, and
+    /// ends when the node is closed. Errors: NativeError with the reason why it does not start.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.node.start_host(self.shard))?.map_err(node_error)
     }

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 32] = [
+const NODE: [&str; 31] = [
     "Backups",
     "Host",
     "Node",
@@ -14,7 +14,6 @@ const NODE: [&str; 32] = [
     "SimChain",
     "SimDisk",
     "SimNode",
-    "Starting",
     "TlsAuthority",
     "audit_record",
     "audit_record_by",

@@ -29,26 +29,27 @@ fn refused(error: NodeError) -> PyErr {
     native_error(error.code, error.sentence)
 }
 
-fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<Arc<RocksStore>> {
+fn opened(path: &str, (genesis, shard): (&Genesis, u32), key: &StorageKey) -> PyResult<Arc<RocksStore>> {
     let at_rest = at_rest(key, &chain_id(genesis).to_string())?;
     let store = RocksStore::open(Path::new(path), &StoreConfig::default(), &at_rest).map_err(|error| failed(&error))?;
-    journal_records::tip_of(&store, genesis, ShardId::ROOT).map_err(|error| failed(&error))?;
+    journal_records::tip_of(&store, genesis, ShardId(shard)).map_err(|error| failed(&error))?;
     Ok(Arc::new(store))
 }
 
 /// Plans the end of the epoch above the newest final block of the store at `path`.
 fn planned(
     (path, store): (&str, &Arc<RocksStore>),
-    genesis: &Genesis,
+    (genesis, shard): (&Genesis, u32),
     changes: (Vec<Transaction>, u64),
 ) -> PyResult<Plan> {
     let store: Arc<dyn Store> = store.clone();
-    Plan::new(genesis, &store, changes, || open_tables(home_of(path)).map(Arc::new)).map_err(refused)
+    Plan::new(genesis, &store, changes, || open_tables(home_of(path, shard)).map(Arc::new)).map_err(refused)
 }
 
-/// Returns the home of the store at `path`.
-fn home_of(path: &str) -> &Path {
-    Path::new(path).parent().unwrap_or(Path::new(path))
+/// Returns the home of a shard's store at `path`.
+fn home_of(path: &str, shard: u32) -> &Path {
+    let levels = if ShardId(shard) == ShardId::ROOT { 1 } else { 3 };
+    Path::new(path).ancestors().nth(levels).unwrap_or(Path::new(path))
 }
 
 fn transactions_of(raw: Vec<Vec<u8>>) -> PyResult<Vec<Transaction>> {
@@ -91,14 +92,16 @@ fn members(set: &[Validator], store: &RocksStore) -> PyResult<Vec<Value>> {
     set.iter().enumerate().map(|(place, validator)| member(place, validator, store)).collect()
 }
 
-/// Returns JSON of the newest final block of a stopped node's store, and of the committee above it.
+/// Returns JSON of the newest final block of a shard's store of a stopped node, and of the committee above it.
 #[pyfunction]
-fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -> PyResult<String> {
+#[pyo3(signature = (store, genesis, key, shard=0))]
+fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey, shard: u32) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
     let looked = || {
-        let (path, store) = (store, opened(store, &genesis, key)?);
+        let (path, store) = (store, opened(store, (&genesis, shard), key)?);
         let any: Arc<dyn Store> = store.clone();
-        let (tip, context) = base(&genesis, &any, || open_tables(home_of(path)).map(Arc::new)).map_err(refused)?;
+        let (tip, context) =
+            base(&genesis, &any, || open_tables(home_of(path, shard)).map(Arc::new)).map_err(refused)?;
         let (header, set) = (&tip.header, &context.validators);
         let facts = json!({
             "epoch": context.epoch().0,
@@ -138,6 +141,7 @@ fn facts(plan: &Plan, store: &RocksStore) -> PyResult<String> {
 
 /// Returns JSON of the plan that these changes make on the newest final block of a stopped node's store.
 #[pyfunction]
+#[pyo3(signature = (store, genesis, key, transactions, time_ms, shard=0))]
 fn restart_plan(
     py: Python<'_>,
     store: &str,
@@ -145,11 +149,12 @@ fn restart_plan(
     key: &StorageKey,
     transactions: Vec<Vec<u8>>,
     time_ms: u64,
+    shard: u32,
 ) -> PyResult<String> {
     let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
     let looked = || {
-        let opened = opened(store, &genesis, key)?;
-        facts(&planned((store, &opened), &genesis, (transactions, time_ms))?, &opened)
+        let opened = opened(store, (&genesis, shard), key)?;
+        facts(&planned((store, &opened), (&genesis, shard), (transactions, time_ms))?, &opened)
     };
     detached(py, looked)?
 }
@@ -172,6 +177,7 @@ fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str, shar
 /// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store. Returns JSON of the plan.
 /// `again`: an earlier call may have been interrupted; its first block is removed if the tip is a child of `base`.
 #[pyfunction]
+#[pyo3(signature = (store, genesis, key, transactions, time_ms, signatures, base, again, shard=0))]
 #[allow(clippy::too_many_arguments)]
 fn restart_apply(
     py: Python<'_>,
@@ -183,17 +189,18 @@ fn restart_apply(
     signatures: Vec<(u16, [u8; 64])>,
     base: &str,
     again: bool,
+    shard: u32,
 ) -> PyResult<String> {
     let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
     let signatures: Vec<(ValidatorIndex, Signature)> =
         signatures.into_iter().map(|(place, signature)| (ValidatorIndex(place), signature)).collect();
     let applied = || {
-        let (path, store) = (store, opened(store, &genesis, key)?);
+        let (path, store) = (store, opened(store, (&genesis, shard), key)?);
         let base = BlockDigest::from_hex(base).map_err(value_error)?;
         if let Some(tip) = store.tip().filter(|tip| again && tip.digest != base && tip.header.parent == base) {
             store.roll_back(Height(tip.height.0.saturating_sub(1))).map_err(|error| failed(&error))?;
         }
-        let plan = planned((path, &store), &genesis, (transactions, time_ms))?;
+        let plan = planned((path, &store), (&genesis, shard), (transactions, time_ms))?;
         let certificate = plan.certificate(signatures).map_err(refused)?;
         plan.apply(&*store, &certificate).map_err(refused)?;
         facts(&plan, &store)

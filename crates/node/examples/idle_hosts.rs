@@ -11,8 +11,8 @@ use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
+use rustorium_node::Node;
 use rustorium_node::config::NodeKeys;
-use rustorium_node::{Node, StartHandle};
 use rustorium_shard::port::Effect;
 use rustorium_types::{Parameters, ShardId, View};
 use std::path::Path;
@@ -40,9 +40,7 @@ fn start(home: &Path, place: u8, shards: u32, before: &[Node]) -> Node {
         node: SigningKey::from_seed(&[110 + place; 32]),
         validator: Some(made::validator_key(place)),
     };
-    Node::start(serde_json::from_value(config).unwrap(), keys, &StartHandle::default())
-        .map_err(|error| error.sentence)
-        .unwrap()
+    Node::start(serde_json::from_value(config).unwrap(), keys, Vec::new()).map_err(|error| error.sentence).unwrap()
 }
 
 /// Returns the process's CPU time in seconds and its own memory in MiB.

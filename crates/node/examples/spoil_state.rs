@@ -1,5 +1,5 @@
-//! Makes a liar of a stopped node, for tests: `spoil_state HOME PASSPHRASE_FILE` gives another value to a leaf in its store,
-//! so that what it serves of the state no longer fits the roots that it serves it under.
+//! Makes a liar of a stopped node, for tests: `spoil_state HOME PASSPHRASE_FILE STORE` gives another value to a leaf in that
+//! store of the home, such as `db`, so that what it serves of the state no longer fits the roots that it serves it under.
 //!
 //! It is the last leaf: what is asked for before is as it was.
 
@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<PathBuf> = std::env::args().skip(1).map(PathBuf::from).collect();
-    let [home, passphrase] = &arguments[..] else { return Err("give HOME and PASSPHRASE_FILE".into()) };
+    let [home, passphrase, store] = &arguments[..] else { return Err("give HOME, PASSPHRASE_FILE and STORE".into()) };
     let genesis = genesis_file::from_json(&std::fs::read_to_string(home.join("genesis.json"))?)?;
     let passphrase = std::fs::read_to_string(passphrase)?;
     let secret = keystore::open(&home.join("storage.key"), "storage", passphrase.trim_end().as_bytes())?;
     let at_rest = AtRest::new(Arc::new(MasterKey::from_secret(&secret)?), rustorium_crypto::chain_id(&genesis));
-    let store = RocksStore::open(&home.join("db"), &StoreConfig::default(), &at_rest)?;
+    let store = RocksStore::open(&home.join(store), &StoreConfig::default(), &at_rest)?;
     let tip = store.tip().ok_or("the store is empty")?.height;
     let walk = Walk {
         from: StateKey { account: SYSTEM_ACCOUNT, name: [0; 32] },

@@ -149,7 +149,7 @@ struct Hears(Arc<Queue<JoinEvent>>);
 impl Handler for Hears {
     fn frame(&self, frame: Frame) {
         if let Ok(Message::Response { id, response }) = Message::from_frame(frame.class, &frame.bytes) {
-            self.0.push(JoinEvent::Response { from: frame.from, id, response });
+            self.0.push(JoinEvent::Response { from: frame.from, id, response, credit: frame.credit });
         }
     }
 

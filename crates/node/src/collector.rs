@@ -57,7 +57,7 @@ pub(crate) struct OfProcess {
 
 /// The figures of the process that the shard knows which the gateway serves.
 #[derive(Debug)]
-pub(crate) struct OfServed(pub(crate) Arc<Scraped>);
+pub(crate) struct OfRoot(pub(crate) Arc<Scraped>);
 
 /// The figures of the shard.
 #[derive(Debug)]
@@ -70,12 +70,9 @@ impl Collector for OfProcess {
     }
 }
 
-impl Collector for OfServed {
+impl Collector for OfRoot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let e = &mut encoder;
-        self.0.build(e)?;
-        let help = "Client transactions whose outcome is awaited";
-        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.0.waiters.len() as u64))
+        self.0.build(&mut encoder)
     }
 }
 
@@ -86,7 +83,9 @@ impl Collector for OfShard {
         self.0.committee(e)?;
         self.0.pool(e)?;
         self.0.store(e)?;
-        self.0.journal(e)
+        self.0.journal(e)?;
+        let help = "Client transactions whose outcome is awaited";
+        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.0.waiters.len() as u64))
     }
 }
 
@@ -178,6 +177,10 @@ impl Scraped {
             "Number of validators in the committee",
             clamped(context.n() as u64),
         )?;
+        if let Some(me) = context.me() {
+            let help = "Place of this node in the committee: what others call it in the label `peer`";
+            whole(e, "rustorium_consensus_place", help, i64::from(me.0))?;
+        }
         let help = "Other validators with a link that is down, or not heard from for three heartbeats";
         whole(e, "rustorium_consensus_missing_validators", help, clamped(self.gauges.missing.load(Relaxed) as u64))?;
         let notes = self.notices.evidence_notes();

@@ -1,8 +1,9 @@
-//! The hosted shards of a process: which of them run, and why the others ended.
+//! The hosted shards of a process: which of them run, which are being filled, and why the others ended.
 //!
 //! *Invariants:* a shard has one host at a time; a shard that ended stays hosted, and can be started again.
 
 use crate::host::Host;
+use crate::statesync::FillProgress;
 use parking_lot::RwLock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -30,8 +31,19 @@ impl From<NodeError> for HostEnd {
     }
 }
 
+/// The state of a hosted shard.
+#[derive(Clone)]
+pub(crate) enum Standing {
+    /// The shard runs.
+    Runs(Arc<Host>),
+    /// The shard's store is empty. Peers fill it, or the node has not yet begun to ask them.
+    Fills(Arc<FillProgress>),
+    /// The shard ended, or did not start.
+    Ended(HostEnd),
+}
+
 struct Place {
-    host: Result<Arc<Host>, HostEnd>,
+    standing: Standing,
     /// Number of times that the shard ended, or did not start.
     ends: u64,
 }
@@ -43,12 +55,23 @@ pub(crate) struct Hosts(RwLock<BTreeMap<ShardId, Place>>);
 impl Hosts {
     /// Returns a hosted shard that runs.
     pub(crate) fn of(&self, shard: ShardId) -> Option<Arc<Host>> {
-        self.0.read().get(&shard)?.host.as_ref().ok().cloned()
+        match self.standing(shard)? {
+            Standing::Runs(host) => Some(host),
+            Standing::Fills(_) | Standing::Ended(_) => None,
+        }
     }
 
-    /// Returns the reason why a hosted shard does not run; `None` if it runs, or is not hosted.
+    /// Returns the state of a shard; `None` if it is not hosted.
+    pub(crate) fn standing(&self, shard: ShardId) -> Option<Standing> {
+        Some(self.0.read().get(&shard)?.standing.clone())
+    }
+
+    /// Returns the reason why a hosted shard does not run; `None` if it did not end, or is not hosted.
     pub(crate) fn end_of(&self, shard: ShardId) -> Option<HostEnd> {
-        self.0.read().get(&shard)?.host.as_ref().err().cloned()
+        match self.standing(shard)? {
+            Standing::Ended(end) => Some(end),
+            Standing::Runs(_) | Standing::Fills(_) => None,
+        }
     }
 
     /// Returns the hosted shards, in order.
@@ -59,23 +82,38 @@ impl Hosts {
     /// Returns the shards that run, in order.
     pub(crate) fn running(&self) -> Vec<(ShardId, Arc<Host>)> {
         let places = self.0.read();
-        places.iter().filter_map(|(shard, place)| Some((*shard, place.host.as_ref().ok()?.clone()))).collect()
+        let running = |(shard, place): (&ShardId, &Place)| match &place.standing {
+            Standing::Runs(host) => Some((*shard, host.clone())),
+            Standing::Fills(_) | Standing::Ended(_) => None,
+        };
+        places.iter().filter_map(running).collect()
     }
 
     /// Notes that a shard runs.
     pub(crate) fn began(&self, shard: ShardId, host: Host) {
-        let mut places = self.0.write();
-        let ends = places.get(&shard).map_or(0, |place| place.ends);
-        places.insert(shard, Place { host: Ok(Arc::new(host)), ends });
+        self.set(shard, Standing::Runs(Arc::new(host)), 0);
+    }
+
+    /// Notes that a shard's store is to be filled.
+    pub(crate) fn fills(&self, shard: ShardId, progress: Arc<FillProgress>) {
+        self.set(shard, Standing::Fills(progress), 0);
     }
 
     /// Notes that a shard ended, or did not start. Returns its host if it ran.
     pub(crate) fn ended(&self, shard: ShardId, end: HostEnd) -> Option<Arc<Host>> {
+        match self.set(shard, Standing::Ended(end), 1)? {
+            Standing::Runs(host) => Some(host),
+            Standing::Fills(_) | Standing::Ended(_) => None,
+        }
+    }
+
+    /// Returns the shard's state before.
+    fn set(&self, shard: ShardId, standing: Standing, more_ends: u64) -> Option<Standing> {
         let mut places = self.0.write();
         let before = places.remove(&shard);
-        let ends = before.as_ref().map_or(0, |place| place.ends) + 1;
-        places.insert(shard, Place { host: Err(end), ends });
-        before.and_then(|place| place.host.ok())
+        let ends = before.as_ref().map_or(0, |place| place.ends) + more_ends;
+        places.insert(shard, Place { standing, ends });
+        before.map(|place| place.standing)
     }
 }
 
@@ -90,9 +128,12 @@ impl fmt::Debug for OfHosts {
 
 impl Collector for OfHosts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let figure = |(shard, place): (&ShardId, &Place)| (shard.to_string(), place.host.is_ok(), place.ends);
+        let figure = |(shard, place): (&ShardId, &Place)| {
+            let runs = matches!(place.standing, Standing::Runs(_));
+            (shard.to_string(), runs, place.ends)
+        };
         let figures: Vec<_> = self.0.0.read().iter().map(figure).collect();
-        let help = "1 for each hosted shard that runs, 0 for one that ended and is started again";
+        let help = "1 for each hosted shard that runs, 0 for one that is filled, or that ended and is started again";
         let mut family = encoder.encode_descriptor("rustorium_node_shard_running", help, None, MetricType::Gauge)?;
         for (shard, running, _) in &figures {
             let labels = [("shard", shard.as_str())];

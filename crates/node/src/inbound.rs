@@ -4,6 +4,7 @@ use crate::guarded;
 use crate::links::Links;
 use crate::outside::Question;
 use crate::outside::routing::{Route, SenderRights, route};
+use crate::statesync::filling::Filling;
 use parking_lot::{Mutex, RwLock};
 use rustorium_shard::Event;
 use rustorium_shard::senders::Credit;
@@ -23,9 +24,15 @@ pub(crate) struct Inlet {
     pub(crate) inbox: Arc<Inbox>,
 }
 
+/// The way in of a hosted shard that runs, or whose store is being filled.
+enum WayIn {
+    Runs(Inlet),
+    Fills(Arc<Filling>),
+}
+
 /// The transport's handler, which all shards of a process share. Shards come and go while the links stay.
 pub(crate) struct Inbound {
-    inlets: RwLock<BTreeMap<ShardId, Inlet>>,
+    ways: RwLock<BTreeMap<ShardId, WayIn>>,
     /// Node keys whose links are up.
     up: Mutex<BTreeSet<PublicKey>>,
     /// True if anybody may submit transactions.
@@ -37,21 +44,39 @@ pub(crate) struct Inbound {
 impl Inbound {
     /// Creates a handler without shards. `open`: anybody may submit transactions.
     pub(crate) fn new(open: bool) -> Self {
-        Self { inlets: RwLock::default(), up: Mutex::default(), open, panicked: OnceLock::new() }
+        Self { ways: RwLock::default(), up: Mutex::default(), open, panicked: OnceLock::new() }
     }
 
     /// Passes frames and links on to a shard from now on, and first the links that are up.
     pub(crate) fn attach(&self, shard: ShardId, inlet: Inlet) {
-        let mut inlets = self.inlets.write();
+        self.begin(shard, WayIn::Runs(inlet));
+    }
+
+    /// Passes frames and links on to the filling of a shard's store from now on, and first the links that are up.
+    pub(crate) fn attach_filling(&self, shard: ShardId, filling: Arc<Filling>) {
+        self.begin(shard, WayIn::Fills(filling));
+    }
+
+    fn begin(&self, shard: ShardId, way: WayIn) {
+        let mut ways = self.ways.write();
         for node_key in &*self.up.lock() {
-            inlet.link(node_key, true);
+            way.link(node_key, true);
         }
-        inlets.insert(shard, inlet);
+        ways.insert(shard, way);
     }
 
     /// Drops a shard's frames from now on. Its peers send again what it must know.
     pub(crate) fn detach(&self, shard: ShardId) {
-        self.inlets.write().remove(&shard);
+        self.ways.write().remove(&shard);
+    }
+
+    /// Ends the filling of all stores that are being filled.
+    pub(crate) fn stop_fillings(&self) {
+        for way in self.ways.read().values() {
+            if let WayIn::Fills(filling) = way {
+                filling.stop();
+            }
+        }
     }
 
     /// Returns the shared part that panicked. `None` if none did.
@@ -60,18 +85,34 @@ impl Inbound {
     }
 }
 
-impl Inlet {
+impl WayIn {
     fn link(&self, node_key: &PublicKey, up: bool) {
-        self.links.set(node_key, up);
-        self.events.push(Event::Link { node_key: *node_key, up });
+        match self {
+            Self::Runs(inlet) => {
+                inlet.links.set(node_key, up);
+                inlet.events.push(Event::Link { node_key: *node_key, up });
+            }
+            Self::Fills(filling) => filling.link(node_key, up),
+        }
+    }
+
+    fn inlet(&self) -> Option<&Inlet> {
+        match self {
+            Self::Runs(inlet) => Some(inlet),
+            Self::Fills(_) => None,
+        }
     }
 }
 
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
-        let inlets = self.inlets.read();
-        // The shard ended, and is started again: the transport refuses streams of shards that aren't hosted.
-        let Some(inlet) = inlets.get(&frame.shard) else { return };
+        let ways = self.ways.read();
+        let inlet = match ways.get(&frame.shard) {
+            Some(WayIn::Runs(inlet)) => inlet,
+            Some(WayIn::Fills(filling)) => return filling.frame(frame),
+            // The shard ended, and is started again: the transport refuses streams of shards that aren't hosted.
+            None => return,
+        };
         let Frame { from, bytes, credit, .. } = frame;
         let credit = Credit::of(credit);
         let message = match Message::from_frame(frame.class, &bytes) {
@@ -91,9 +132,9 @@ impl Handler for Inbound {
     }
 
     fn link(&self, node_key: &PublicKey, up: bool) {
-        let inlets = self.inlets.read();
+        let ways = self.ways.read();
         let event = if up { "link_up" } else { "link_down" };
-        let places = inlets.values().filter_map(|inlet| inlet.links.place(node_key));
+        let places = ways.values().filter_map(|way| way.inlet()?.links.place(node_key));
         match places.min() {
             Some(peer) => tracing::info!(event, peer = peer.0),
             None => tracing::info!(event, follower = %Hash(*node_key)),
@@ -104,19 +145,22 @@ impl Handler for Inbound {
         } else {
             links.remove(node_key);
         }
-        inlets.values().for_each(|inlet| inlet.link(node_key, up));
+        ways.values().for_each(|way| way.link(node_key, up));
     }
 
     fn replaced(&self, node_key: &PublicKey) {
         tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
         let told = || Event::Replaced { node_key: *node_key };
-        self.inlets.read().values().for_each(|inlet| inlet.events.push(told()));
+        self.ways.read().values().filter_map(WayIn::inlet).for_each(|inlet| inlet.events.push(told()));
     }
 
     fn panicked(&self, part: &'static str) {
         // No shard can go on without its links.
         self.panicked.get_or_init(|| part);
-        self.inlets.read().values().for_each(|inlet| guarded::stop_process(&inlet.inbox, part));
+        self.ways.read().values().for_each(|way| match way {
+            WayIn::Runs(inlet) => guarded::stop_process(&inlet.inbox, part),
+            WayIn::Fills(filling) => filling.panicked(),
+        });
     }
 }
 
@@ -168,7 +212,7 @@ mod tests {
     }
 
     fn root(inbound: &Inbound) -> MappedRwLockReadGuard<'_, Inlet> {
-        RwLockReadGuard::map(inbound.inlets.read(), |inlets| &inlets[&ShardId::ROOT])
+        RwLockReadGuard::map(inbound.ways.read(), |ways| ways[&ShardId::ROOT].inlet().unwrap())
     }
 
     /// Returns how many of a peer's frames reach the shard.
@@ -210,7 +254,10 @@ mod tests {
         inbound.link(&MEMBER, true);
         inbound.link(&STRANGER, true);
         inbound.link(&STRANGER, false);
-        let Inlet { events, links, questions, inbox } = inbound.inlets.write().remove(&ShardId::ROOT).unwrap();
+        let Some(WayIn::Runs(Inlet { events, links, questions, inbox })) = inbound.ways.write().remove(&ShardId::ROOT)
+        else {
+            unreachable!("it runs")
+        };
         assert_eq!(events.len(), 3);
         let frame = Message::Report(Report::default());
         let (class, bytes) = (frame.class(), frame.to_frame().into());

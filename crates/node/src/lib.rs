@@ -35,4 +35,4 @@ pub use codes::journal_code;
 
 pub use host::Host;
 pub use hosts::HostEnd;
-pub use node::{Node, StartHandle};
+pub use node::Node;

@@ -4,12 +4,14 @@
 
 use crate::config::{NodeConfig, NodeKeys};
 use crate::opening::{Folders, open_tls, read_genesis};
+use crate::rotator::Master;
 use crate::shared_key::SharedKey;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::AtRest;
 use rustorium_gateway::Tls;
+use rustorium_signer::protocol::{Session, new_session};
 use rustorium_stages::NodeError;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::tables::open_tables;
@@ -29,10 +31,13 @@ pub(crate) struct Process {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) node_key: SigningKey,
     pub(crate) validator_key: Option<SigningKey>,
-    pub(crate) at_rest: AtRest,
+    /// The storage key, which its replacement changes while the node runs.
+    pub(crate) master: Arc<Master>,
     pub(crate) audit: Arc<AuditSink>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) start: Instant,
+    /// The process' name for its signer, if several shards ask it.
+    pub(crate) session: Option<Session>,
     pub(crate) shared_key: Arc<SharedKey>,
     tables: Mutex<Option<Arc<Tables>>>,
 }
@@ -58,7 +63,12 @@ impl Process {
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
         let (audit, start, tables) = (Arc::new(audit), Instant::now(), Mutex::default());
         let shared_key = Arc::default();
-        let found = Self { config, genesis, node_key, validator_key, at_rest, audit, tls, start, shared_key, tables };
+        let session = (!alone && config.signer.is_some()).then(new_session).transpose();
+        let session = session.map_err(|error| NodeError::new("system", error.to_string()))?;
+        let hosted = config.shards.iter().copied().map(ShardId).collect();
+        let master = Arc::new(Master::new(&config.home, at_rest, hosted));
+        let found =
+            Self { config, genesis, node_key, validator_key, master, audit, tls, start, session, shared_key, tables };
         Ok((found, root_store))
     }
 
@@ -74,7 +84,7 @@ impl Process {
 
     /// Opens a shard's store. Errors: a code and a sentence.
     pub(crate) fn open_store(&self, shard: ShardId) -> Result<Arc<RocksStore>, NodeError> {
-        open_store(&self.config, &self.at_rest, shard)
+        open_store(&self.config, &self.master.at_rest(), shard)
     }
 
     /// Returns the tables of the state tree. Errors: they can't be made or mapped.
@@ -101,9 +111,6 @@ fn hosted(config: &NodeConfig, genesis: &Genesis, own: Option<PublicKey>) -> Res
     };
     if !shards.contains(&ShardId::ROOT.0) || shards.len() > HOSTS_MAX {
         return refuse(format!("a node hosts shard 0 and up to {} others; name shard 0 and those", HOSTS_MAX - 1));
-    }
-    if shards.len() > 1 && config.signer.is_some() {
-        return refuse("a signer process signs for one shard; host shard 0 alone, or keep the key in this node".into());
     }
     Ok(shards)
 }

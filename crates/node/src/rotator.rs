@@ -6,12 +6,14 @@
 mod master;
 
 use crate::guarded::PANICKED;
-use master::Master;
+use master::ShardKeys;
+pub(crate) use master::{Master, not_hosted};
 use parking_lot::Mutex;
 use rustorium_crypto::keystore::Passphrase;
 use rustorium_stages::NodeError;
 use rustorium_stages::contained::contained;
 use rustorium_storage::{AuditSink, RocksStore, Rotation};
+use rustorium_types::ShardId;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +25,8 @@ const PAUSE_TIMES: u32 = 9;
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Stage of a rotation.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
+/// Stage of a rotation, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RotationStep {
     /// Rows are sealed anew.
@@ -59,13 +61,48 @@ pub struct RotationStatus {
     pub failed: Option<String>,
 }
 
+impl RotationStatus {
+    /// Returns the status of the rotations of several shards as one: it runs while any of them does, at the stage of the one
+    /// that is furthest behind.
+    pub(crate) fn of_all(statuses: &[(ShardId, Self)]) -> Self {
+        if let [(_, only)] = statuses {
+            return only.clone();
+        }
+        let mut all = Self::default();
+        let mut step = None;
+        for (shard, status) in statuses {
+            if status.running {
+                step = Some(step.map_or(status.step, |step: RotationStep| step.min(status.step)));
+            }
+            all.running |= status.running;
+            all.master |= status.master;
+            (all.rows, all.rows_about) = (all.rows + status.rows, all.rows_about + status.rows_about);
+            (all.files, all.files_all) = (all.files + status.files, all.files_all + status.files_all);
+            let failed = status.failed.as_ref().map(|why| format!("shard {shard}: {why}"));
+            all.failed = all.failed.or(failed);
+        }
+        Self { step: step.unwrap_or_default(), ..all }
+    }
+}
+
 /// Runs rotations.
 pub struct Rotator {
     store: Arc<RocksStore>,
     audit: Arc<AuditSink>,
     stopping: Arc<AtomicBool>,
-    master: Option<Master>,
+    keys: Option<ShardKeys>,
     state: Mutex<State>,
+}
+
+/// The end of a rotation that didn't fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The node is stopping.
+    Stopped,
+    /// The shard's part is done.
+    Rows,
+    /// All is done, and the previous storage key is destroyed.
+    Key,
 }
 
 #[derive(Default)]
@@ -85,7 +122,7 @@ enum RotationOrder {
 
 impl Rotator {
     pub(crate) fn new(store: Arc<RocksStore>, audit: Arc<AuditSink>, stopping: Arc<AtomicBool>) -> Self {
-        Self { store, audit, stopping, master: None, state: Mutex::default() }
+        Self { store, audit, stopping, keys: None, state: Mutex::default() }
     }
 
     /// Has a new key version drawn and all older ones replaced, without waiting: `status` tells what becomes of it. Errors:
@@ -102,24 +139,22 @@ impl Rotator {
 
     fn begin(self: &Arc<Self>, wanted: RotationOrder) -> Result<(), NodeError> {
         let mut state = self.state.lock();
-        if state.status.running {
-            let RotationStatus { rows, rows_about, .. } = state.status;
-            let said = format!(
-                "a rotation is under way ({rows} rows of about {rows_about}): wait for its end, which `rustorium-node keys \
-                 rotation` shows, then try again"
-            );
-            return Err(NodeError::new("rotation-running", said));
-        }
-        let unfinished = self.master.as_ref().is_some_and(Master::unfinished);
-        if !matches!(wanted, RotationOrder::Master(_)) || !unfinished {
+        refuse_second(&state.status)?;
+        let begun = self.keys.as_ref().is_some_and(ShardKeys::begun);
+        if !matches!(wanted, RotationOrder::Master(_)) || !begun {
             state.wanted = Some(wanted);
         }
         self.run(&mut state)
     }
 
+    /// Errors: a rotation is under way.
+    pub(crate) fn refuse_second(&self) -> Result<(), NodeError> {
+        refuse_second(&self.state.lock().status)
+    }
+
     /// Returns true if a rotation of an earlier start, or one that stopped early, is unfinished.
     fn left(&self) -> bool {
-        self.store.rotation().is_some() || self.master.as_ref().is_some_and(Master::unfinished)
+        self.store.rotation().is_some() || self.keys.as_ref().is_some_and(ShardKeys::unfinished)
     }
 
     /// Returns the progress.
@@ -150,7 +185,7 @@ impl Rotator {
         let failed = |error| NodeError::new("system", format!("can't start the rotation's thread: {error}"));
         state.thread = Some(spawned.map_err(failed)?);
         let master = matches!(state.wanted, Some(RotationOrder::Master(_)))
-            || self.master.as_ref().is_some_and(Master::unfinished);
+            || self.keys.as_ref().is_some_and(ShardKeys::unfinished);
         state.status = RotationStatus { running: true, master, ..RotationStatus::default() };
         Ok(())
     }
@@ -160,9 +195,9 @@ impl Rotator {
         let mut state = self.state.lock();
         state.status.running = false;
         let event = match &ended {
-            Ok(false) => return,
-            Ok(true) if state.status.master => "storage key replaced",
-            Ok(true) => "keys rotated",
+            Ok(Ended::Stopped) => return,
+            Ok(Ended::Key) => "storage key replaced",
+            Ok(Ended::Rows) => "keys rotated",
             Err(_) => "key rotation failed",
         };
         state.status.failed = ended.err();
@@ -171,8 +206,7 @@ impl Rotator {
         self.note(event, reason.as_deref());
     }
 
-    /// Returns true if it is finished, false if the node is stopping.
-    fn rotate_all(&self) -> Result<bool, String> {
+    fn rotate_all(&self) -> Result<Ended, String> {
         let wanted = self.state.lock().wanted.take();
         match wanted {
             Some(RotationOrder::Rows) => self.show(&self.store.rotate().map_err(|error| error.to_string())?),
@@ -187,7 +221,7 @@ impl Rotator {
             self.show(&rotation);
             std::thread::park_timeout((PAUSE_TIMES * start.elapsed()).clamp(PAUSE_MIN, PAUSE_MAX));
         }
-        Ok(false)
+        Ok(Ended::Stopped)
     }
 
     fn show(&self, rotation: &Rotation) {
@@ -197,10 +231,26 @@ impl Rotator {
 
     fn note(&self, event: &str, reason: Option<&str>) {
         tracing::info!(event, reason);
-        if let Err(error) = self.audit.record(event, serde_json::json!({ "reason": reason })) {
+        let mut fields = serde_json::json!({ "reason": reason });
+        if let Some(shard) = self.keys.as_ref().and_then(ShardKeys::numbered) {
+            fields["shard"] = shard.into();
+        }
+        if let Err(error) = self.audit.record(event, fields) {
             tracing::error!(event = "audit_failed", reason = %error);
         }
     }
+}
+
+fn refuse_second(status: &RotationStatus) -> Result<(), NodeError> {
+    if !status.running {
+        return Ok(());
+    }
+    let RotationStatus { rows, rows_about, .. } = status;
+    let said = format!(
+        "a rotation is under way ({rows} rows of about {rows_about}): wait for its end, which `rustorium-node keys rotation` \
+         shows, then try again"
+    );
+    Err(NodeError::new("rotation-running", said))
 }
 
 #[cfg(test)]

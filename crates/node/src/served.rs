@@ -6,7 +6,7 @@
 use crate::backend::stateless::{NoState, StatelessBackend};
 use crate::collector::OfProcess;
 use crate::host::{Host, chain_info};
-use crate::hosts::{HostEnd, Hosts, OfHosts};
+use crate::hosts::{HostEnd, Hosts, OfHosts, Standing};
 use crate::inbound::Inbound;
 use crate::process::Process;
 use crate::scrape::joined;
@@ -48,19 +48,23 @@ pub(crate) struct Served {
 impl Served {
     /// The root shard of a process, and with it the others.
     pub(crate) fn new(process: &Process, hosts: Arc<Hosts>, inbound: Arc<Inbound>) -> Self {
-        let others = process.shards().filter(|shard| *shard != ShardId::ROOT);
-        let others = others.map(|shard| Arc::new(Self::of(process, shard, hosts.clone(), inbound.clone()))).collect();
-        Self { others, ..Self::of(process, ShardId::ROOT, hosts, inbound) }
+        let chain = chain_info(&process.genesis, ShardId::ROOT);
+        let of = |shard| {
+            let chain = ChainInfo { shard, ..chain.clone() };
+            Self::of(process, chain, hosts.clone(), inbound.clone())
+        };
+        let others = process.shards().filter(|shard| *shard != ShardId::ROOT).map(|shard| Arc::new(of(shard)));
+        Self { others: others.collect(), ..of(ShardId::ROOT) }
     }
 
-    fn of(process: &Process, shard: ShardId, hosts: Arc<Hosts>, inbound: Arc<Inbound>) -> Self {
+    fn of(process: &Process, chain: ChainInfo, hosts: Arc<Hosts>, inbound: Arc<Inbound>) -> Self {
         let mut registry = Registry::default();
         let of_process = OfProcess { home: process.config.home.clone(), started: SystemTime::now() };
         registry.register_collector(Box::new(of_process));
         registry.register_collector(Box::new(OfHosts(hosts.clone())));
         Self {
-            chain: chain_info(&process.genesis, shard),
-            charter: process.genesis.charter(shard),
+            charter: chain.genesis.charter(chain.shard),
+            chain,
             others: Vec::new(),
             name: process.config.name.clone(),
             durability: process.config.durability.name(),
@@ -73,7 +77,7 @@ impl Served {
     /// S17: checks that this shard has the accounts.
     fn check(&self, accounts: impl IntoIterator<Item = AccountId>) -> Result<(), BackendError> {
         match accounts.into_iter().find(|account| !self.charter.serves(account)) {
-            Some(account) => Err(self.elsewhere(&account)),
+            Some(account) => Err(self.chain.elsewhere(&account)),
             None => Ok(()),
         }
     }
@@ -83,42 +87,24 @@ impl Served {
         std::iter::once(self).chain(others).find(|served| served.chain.shard == shard)
     }
 
-    fn elsewhere(&self, account: &AccountId) -> BackendError {
-        let shard = self.chain.genesis.shard_of(account);
-        BackendError::Elsewhere { account: *account, shard, asked: self.chain.shard }
-    }
-
-    /// Splits transactions into those whose senders this shard has, with their places, and the refusals of the others.
-    fn split(&self, transactions: Vec<Addressed>) -> (Vec<usize>, Vec<Addressed>, Vec<(usize, Refused)>) {
-        let (mut places, mut own, mut refused) = (Vec::new(), Vec::with_capacity(transactions.len()), Vec::new());
-        for (place, transaction) in transactions.into_iter().enumerate() {
-            let sender = transaction.sender();
-            if self.charter.serves(sender) {
-                places.push(place);
-                own.push(transaction);
-            } else {
-                refused.push((place, Refused::new("elsewhere", self.elsewhere(sender).to_string())));
-            }
-        }
-        (places, own, refused)
-    }
-
     /// Lets another crate register its figures of the process.
     pub(crate) fn with_registry(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.lock());
     }
 
     fn host(&self) -> Serving {
-        let stateless = |end| StatelessBackend {
+        let why = match self.hosts.standing(self.chain.shard) {
+            Some(Standing::Runs(host)) => return Serving::Running(host),
+            Some(Standing::Fills(progress)) => NoState::Filling(progress),
+            Some(Standing::Ended(end)) => NoState::Ended(end),
+            None => NoState::Ended(starting()),
+        };
+        Serving::Stateless(Box::new(StatelessBackend {
             chain: self.chain.clone(),
             name: self.name.clone(),
             durability: self.durability,
-            why: NoState::Ended(end),
-        };
-        self.hosts.of(self.chain.shard).map_or_else(
-            || Serving::Ended(Box::new(stateless(self.hosts.end_of(self.chain.shard).unwrap_or_else(starting)))),
-            Serving::Running,
-        )
+            why,
+        }))
     }
 }
 
@@ -129,14 +115,14 @@ fn starting() -> HostEnd {
 /// A shard at the time of a question.
 enum Serving {
     Running(Arc<Host>),
-    Ended(Box<StatelessBackend>),
+    Stateless(Box<StatelessBackend>),
 }
 
 impl Serving {
     fn backend(&self) -> &dyn Backend {
         match self {
             Self::Running(host) => host.backend(),
-            Self::Ended(stateless) => &**stateless,
+            Self::Stateless(stateless) => &**stateless,
         }
     }
 }
@@ -165,19 +151,7 @@ impl Backend for Served {
         deadline: Instant,
         visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
-        if self.charter.is_whole() {
-            return self.host().backend().submit(transactions, wait, deadline, visit);
-        }
-        let (places, own, refused) = self.split(transactions);
-        let answers = self.host().backend().submit(own, wait, deadline, visit);
-        let merged = answers.map(|answers| {
-            let answered = places.into_iter().zip(answers);
-            let mut all: Vec<_> =
-                answered.chain(refused.into_iter().map(|(place, why)| (place, Submitted::Refused(why)))).collect();
-            all.sort_unstable_by_key(|(place, _)| *place);
-            all.into_iter().map(|(_, answer)| answer).collect()
-        });
-        merged.boxed()
+        self.host().backend().submit(transactions, wait, deadline, visit)
     }
 
     fn submit_streaming(
@@ -204,7 +178,7 @@ impl Backend for Served {
                     served.host().backend().submit_streaming(own, wait, visit, done);
                 }
                 None => places.into_iter().zip(own).for_each(|(place, transaction)| {
-                    let why = self.elsewhere(transaction.sender()).to_string();
+                    let why = self.chain.elsewhere(transaction.sender()).to_string();
                     done(place, Submitted::Refused(Refused::new("elsewhere", why)));
                 }),
             }

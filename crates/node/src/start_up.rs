@@ -1,28 +1,29 @@
 //! A node's start: opens the process and its shards, joins the peers, opens the gateway, starts the threads.
 //!
-//! *Invariants:* a shard that can't be opened keeps no other one from starting, unless it is the only one.
+//! *Invariants:* a shard that can't be opened keeps no other one from starting, unless it is the only one; nor does one whose
+//! store is empty and has to be filled, which `Node::start_host` does.
 
 use crate::codes::{start_code, transport_code};
 use crate::config::{NodeConfig, NodeKeys};
 use crate::host::Opened;
 use crate::hosts::Hosts;
 use crate::inbound::Inbound;
-use crate::node::{Node, Running, StartHandle};
+use crate::node::{Node, Running};
 use crate::opening::{network_threads, shaper};
 use crate::process::Process;
 use crate::served::Served;
-use crate::statesync::early::Early;
+use crate::statesync::filling::{is_fillable, peers_of};
 use rustorium_crypto::locked;
-use rustorium_gateway::gate::Access;
+use rustorium_gateway::gate::{Access, TokenEntry};
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_stages::NodeError;
 use rustorium_storage::RocksStore;
-use rustorium_transport::{FollowerLimits, Transport, TransportError};
-use rustorium_types::ShardId;
-use std::collections::BTreeMap;
+use rustorium_transport::{FollowerLimits, Peer, Transport, TransportError};
+use rustorium_types::{PublicKey, ShardId, ValidatorIndex};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -30,15 +31,14 @@ use tokio::runtime::Runtime;
 const READ_THREADS_MAX: usize = 32;
 
 type Shards = BTreeMap<ShardId, Opened>;
+type Stores = BTreeMap<ShardId, Result<Arc<RocksStore>, NodeError>>;
 
 /// Opens everything and starts. Errors: a stable code and one sentence.
-pub(crate) fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Node, NodeError> {
+pub(crate) fn start(config: NodeConfig, keys: NodeKeys, tokens: Vec<TokenEntry>) -> Result<Node, NodeError> {
     let (process, root_store) = Process::open(config, keys)?;
-    if let Ok(store) = &root_store {
-        Early { process: &process, store: store.clone(), handle }.run()?;
-    }
     let hosts = Arc::<Hosts>::default();
-    let opened = open_shards(&process, root_store, &hosts)?;
+    let stores = open_stores(&process, root_store);
+    let opened = open_shards(&process, stores, &hosts)?;
     if locked::refused() {
         let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
         tracing::warn!(event = "memory_not_locked", advice);
@@ -50,7 +50,8 @@ pub(crate) fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) ->
         inbound.attach(*shard, opened.inlet());
     }
     let transport = start_transport(&process, &opened, inbound.clone(), &runtime)?;
-    let gate = handle.gate().clone();
+    let gate = Gate::with(process.config.gateway.clone());
+    gate.set(tokens);
     let served = Arc::new(Served::new(&process, hosts.clone(), inbound.clone()));
     served.with_registry(|registry| transport.metrics().register(registry));
     for (shard, opened) in opened {
@@ -73,19 +74,24 @@ pub(crate) fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) ->
     Ok(Node::of(process, hosts, (inbound, served), gate, addresses, running))
 }
 
-/// Opens the shards, the root first. Those that can't be opened are noted as ended.
-fn open_shards(
-    process: &Process,
-    root_store: Result<Arc<RocksStore>, NodeError>,
-    hosts: &Hosts,
-) -> Result<Shards, NodeError> {
-    let mut root_store = Some(root_store);
+/// Opens the stores of all shards.
+fn open_stores(process: &Process, root_store: Result<Arc<RocksStore>, NodeError>) -> Stores {
+    let others = process.shards().filter(|shard| *shard != ShardId::ROOT);
+    let others = others.map(|shard| (shard, process.open_store(shard)));
+    [(ShardId::ROOT, root_store)].into_iter().chain(others).collect()
+}
+
+/// Opens the shards that have a state, the root first. Those that can't be opened are noted as ended.
+fn open_shards(process: &Process, stores: Stores, hosts: &Hosts) -> Result<Shards, NodeError> {
     let mut all = Shards::new();
-    for shard in process.shards() {
-        let store = root_store.take().filter(|_| shard == ShardId::ROOT);
-        let store = store.unwrap_or_else(|| process.open_store(shard));
-        match store.and_then(|store| Opened::open(process, shard, store)) {
-            Ok(opened) => _ = all.insert(shard, opened),
+    for (shard, store) in stores {
+        let opened = store.and_then(|store| match is_fillable(process, &*store) {
+            true => Ok(None),
+            false => Opened::open(process, shard, store).map(Some),
+        });
+        match opened {
+            Ok(Some(opened)) => _ = all.insert(shard, opened),
+            Ok(None) => hosts.fills(shard, Arc::default()),
             Err(error) if process.hosts_one() => return Err(error),
             Err(error) => not_started(hosts, shard, error),
         }
@@ -100,9 +106,17 @@ fn not_started(hosts: &Hosts, shard: ShardId, error: NodeError) {
 
 /// Tells the transport of a shard's committee and guests. Errors: the committee can't be linked.
 pub(crate) fn link_shard(transport: &Transport, opened: &Opened) -> Result<(), NodeError> {
-    transport.set_guests(opened.links.guests().keys());
-    let linked = transport.set_peers(opened.replica.context.me(), &opened.links.to_dial());
-    linked.map_err(transport_failed)
+    link(transport, opened.replica.context.me(), &opened.links.to_dial(), opened.links.guests().keys())
+}
+
+fn link(
+    transport: &Transport,
+    me: Option<ValidatorIndex>,
+    peers: &[Peer],
+    guests: BTreeSet<PublicKey>,
+) -> Result<(), NodeError> {
+    transport.set_guests(guests);
+    transport.set_peers(me, peers).map_err(transport_failed)
 }
 
 fn transport_failed(error: TransportError) -> NodeError {
@@ -117,29 +131,37 @@ fn start_transport(
 ) -> Result<Transport, NodeError> {
     let shaper = process.config.shaper.as_ref().map(shaper).transpose()?;
     let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
-    let root = opened.get(&ShardId::ROOT);
+    let links_of = |shard| match opened.get(&shard) {
+        Some(opened) => (opened.replica.context.me(), opened.links.to_dial(), opened.links.guests().keys()),
+        None => {
+            let (me, peers) = peers_of(process, shard);
+            (me, peers, BTreeSet::new())
+        }
+    };
+    let (me, peers, guests) = links_of(ShardId::ROOT);
     let config = rustorium_transport::Config {
-        me: root.and_then(|root| root.replica.context.me()),
+        me,
         listen: process.config.p2p_listen,
         identity: process.node_key.clone(),
         shards: process.shards().collect(),
         chain: rustorium_crypto::chain_id(&process.genesis),
         versions: rustorium_transport::SPOKEN,
-        peers: root.map(|root| root.links.to_dial()).unwrap_or_default(),
+        peers,
         queue_frames,
         queue_bytes,
-        guests: root.map(|root| root.links.guests().keys()).unwrap_or_default(),
+        guests,
         followers: FollowerLimits::open(process.config.strangers_max),
         shaper,
     };
     let transport = Transport::start(config, inbound, runtime.handle()).map_err(transport_failed)?;
-    for (shard, opened) in opened.iter().filter(|(shard, _)| **shard != ShardId::ROOT) {
-        link_shard(&transport.for_shard(*shard), opened)?;
+    for shard in process.shards().filter(|shard| *shard != ShardId::ROOT) {
+        let (me, peers, guests) = links_of(shard);
+        link(&transport.for_shard(shard), me, &peers, guests)?;
     }
     Ok(transport)
 }
 
-/// Starts the servers for clients. They serve the root shard.
+/// Starts the servers for clients.
 fn start_gateway(
     process: &Process,
     served: &Arc<Served>,

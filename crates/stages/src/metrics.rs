@@ -1,8 +1,9 @@
 //! The node's metrics registries and the figures of the data plane.
 //!
 //! *Invariants:* a series is either of the process or of one shard, which its label `shard` names; the areas `consensus`,
-//! `txpool`, `execution`, `state` and `python` are of a shard, and so is `storage` except for the file system; of the
-//! area `node`, `synced` and `queue_length` are. The area `governance` is of the root shard, and so of the process.
+//! `txpool`, `execution`, `state`, `python` and `proofs` are of a shard, and so is `storage` except for the file system; of
+//! the area `node`, `synced`, `queue_length` and `peer_suspicion` are, and of `gateway` what happens to clients' transactions.
+//! The area `governance` is of the root shard, and so of the process.
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -213,7 +214,7 @@ impl NodeMetrics {
         self.add("rustorium_node_finding", "1 for each open finding, by code", &self.findings);
         let help =
             "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
-        self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
+        self.add_of_shard("rustorium_node_peer_suspicion", help, &self.suspicion);
         for ((name, help), gauge) in GOVERNANCE.iter().zip(&self.governance) {
             self.add(name, help, gauge);
         }
@@ -221,8 +222,8 @@ impl NodeMetrics {
         self.add_of_shard("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
         let help = "Transactions in the pool that lack neither a nonce before them nor quota";
         self.add_of_shard("rustorium_txpool_able", help, &self.pool_able);
-        self.add("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
-        self.add(
+        self.add_of_shard("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
+        self.add_of_shard(
             "rustorium_gateway_notify_seconds",
             "Time to notify all clients that wait for the outcome of a block",
             &self.notify,
@@ -411,7 +412,9 @@ mod tests {
         let mut seen = BTreeSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let area = line.split('_').nth(1).unwrap();
-            let of_shard = ["consensus", "txpool", "execution", "storage", "state", "python"].contains(&area);
+            // Here the gateway's are all about what happens to clients' transactions.
+            let of_shard =
+                ["consensus", "txpool", "execution", "storage", "state", "python", "gateway"].contains(&area);
             assert_eq!(line.contains("shard=\"3\""), of_shard, "{line}");
             seen.insert(area);
         }

@@ -45,7 +45,8 @@ pub struct Frame {
 pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] Option<OwnedSemaphorePermit>);
 
 impl Credit {
-    pub(crate) fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+    /// Returns the permit's bytes when it is dropped.
+    pub fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
         Self(permit)
     }
 }

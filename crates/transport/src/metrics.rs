@@ -45,9 +45,9 @@ impl TransportMetrics {
     ) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             for class in CLASSES {
-                let labels: Labels = [("peer", peer.to_string()), ("class", name_of(class).into())];
+                let labels: Labels = [("peer", peer.clone()), ("class", name_of(class).into())];
                 let value = read(&link.counters[class as usize]).load(Relaxed);
                 ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
             }
@@ -59,9 +59,9 @@ impl TransportMetrics {
         let kind = ConstGauge::new(0i64).metric_type();
         let help = "Bytes of frames waiting to be sent";
         let mut family = encoder.encode_descriptor("rustorium_transport_queue", help, Some(&Unit::Bytes), kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             for class in CLASSES {
-                let labels: Labels = [("peer", peer.to_string()), ("class", name_of(class).into())];
+                let labels: Labels = [("peer", peer.clone()), ("class", name_of(class).into())];
                 let (_, bytes) = link.depth(class);
                 gauge(i64::try_from(bytes).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
             }
@@ -73,32 +73,32 @@ impl TransportMetrics {
         let kind = ConstGauge::new(0i64).metric_type();
         let help = "1 if the link to a peer is up, otherwise 0";
         let mut family = encoder.encode_descriptor("rustorium_transport_link_up", help, None, kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             let up = i64::from(link.rtt_us().is_some());
-            gauge(up, family.encode_family(&[("peer", peer.to_string())])?)?;
+            gauge(up, family.encode_family(&[("peer", peer)])?)?;
         }
         let help = "Link protocol version used with a peer";
         let mut family = encoder.encode_descriptor("rustorium_transport_protocol_version", help, None, kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             if let Some(version) = link.version() {
-                gauge(i64::from(version), family.encode_family(&[("peer", peer.to_string())])?)?;
+                gauge(i64::from(version), family.encode_family(&[("peer", peer)])?)?;
             }
         }
         let help = "Smoothed round-trip time of the link to a peer";
         let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&Unit::Seconds), kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             if let Some(rtt_us) = link.rtt_us() {
-                let labels = [("peer", peer.to_string())];
+                let labels = [("peer", peer)];
                 ConstGauge::new(Duration::from_micros(rtt_us).as_secs_f64()).encode(family.encode_family(&labels)?)?;
             }
         }
         let help = "QUIC congestion window in bytes of the link to a peer";
         let name = "rustorium_transport_congestion_window";
         let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             if let Some(path) = link.path() {
                 let window = i64::try_from(path.cwnd).unwrap_or(i64::MAX);
-                gauge(window, family.encode_family(&[("peer", peer.to_string())])?)?;
+                gauge(window, family.encode_family(&[("peer", peer)])?)?;
             }
         }
         Ok(())
@@ -115,9 +115,9 @@ impl TransportMetrics {
         for (what, help, read) in packets {
             let name = format!("rustorium_transport_{what}");
             let mut family = encoder.encode_descriptor(&name, help, None, kind)?;
-            for (peer, link) in self.roster.numbered() {
+            for (peer, link) in self.roster.named() {
                 if let Some(path) = link.path() {
-                    let labels = [("peer", peer.to_string())];
+                    let labels = [("peer", peer)];
                     ConstCounter::new(read(&path)).encode(family.encode_family(&labels)?)?;
                 }
             }
@@ -136,9 +136,9 @@ impl TransportMetrics {
         let kind = ConstCounter::new(0u64).metric_type();
         let help = "Times that the link to a peer was re-established";
         let mut family = encoder.encode_descriptor("rustorium_transport_reconnects", help, None, kind)?;
-        for (peer, link) in self.roster.numbered() {
+        for (peer, link) in self.roster.named() {
             let again = link.ups.load(Relaxed).saturating_sub(1);
-            ConstCounter::new(again).encode(family.encode_family(&[("peer", peer.to_string())])?)?;
+            ConstCounter::new(again).encode(family.encode_family(&[("peer", peer)])?)?;
         }
         Ok(())
     }

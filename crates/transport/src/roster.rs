@@ -175,11 +175,21 @@ impl Roster {
         self.members.read().followers.links().cloned().collect()
     }
 
-    /// Returns the links of the root shard's members with their places.
-    pub fn numbered(&self) -> Vec<(ValidatorIndex, Arc<Link>)> {
+    /// Returns the links of all committees' members, each once, with names for figures: the place in the root shard's
+    /// committee, or `SHARD/PLACE` of the lowest other shard that has the member.
+    pub fn named(&self) -> Vec<(String, Arc<Link>)> {
         let members = self.members.read();
-        let by_index = members.committee(ShardId::ROOT).map(|committee| &committee.by_index);
-        by_index.into_iter().flatten().map(|(index, link)| (*index, link.clone())).collect()
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        for (shard, committee) in &members.committees {
+            for (place, link) in &committee.by_index {
+                if seen.insert(Arc::as_ptr(link)) {
+                    let name = if *shard == ShardId::ROOT { place.to_string() } else { format!("{shard}/{place}") };
+                    all.push((name, link.clone()));
+                }
+            }
+        }
+        all
     }
 
     /// Tells if a member is known to be at this address.

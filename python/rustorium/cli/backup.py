@@ -103,7 +103,6 @@ def create(
     from rustorium.node.admin import backups
 
     found = home_of(home)
-    backups.refuse_several(found)
     opener, place = _opener(passphrase_file, found), _place(to, endpoint, region, allow_http)
     file = _make_key(found, key, opener)
     with progress("backup") as advance:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import CoresOption, PassphraseOption, PresetOption, SetOption, home_of, parameters_of
+from rustorium.cli.options import (
+    CommitteesOption,
+    CoresOption,
+    PassphraseOption,
+    PresetOption,
+    SetOption,
+    ShardsOption,
+    home_of,
+    parameters_of,
+)
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
@@ -48,6 +57,8 @@ def new(
     parameter: SetOption = None,
     preset: PresetOption = "consortium",
     cores: CoresOption = 2,
+    shards: ShardsOption = 1,
+    committees: CommitteesOption = False,
     output: Output = Format.table,
 ) -> None:
     """Make a genesis from the files of several parties. It reads public keys only.
@@ -65,7 +76,7 @@ def new(
     operators = _operators(operator or [], accounts)
     _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
     changes = parameters_of(parameter or [])
-    text = new_genesis(name, parties, operators, quorum, accounts, changes, preset, cores)
+    text = new_genesis(name, parties, operators, quorum, accounts, changes, preset, cores, shards, apart=committees)
     path = out.expanduser()
     write_new(path, text.encode())
     emit_one(_row(path), output)
@@ -93,6 +104,8 @@ def show(
     emit_one(_row(file), output)
     rows = [one | {"region": region_name(int(one["region"]))} for one in described["validators"]]
     emit(rows, output, ["name", "region", "address", "validator_key"])
+    if described.get("shards"):
+        emit(_shards(content), output)
     parameters: dict[str, Any] = described["parameters"]
     holders = {one["owner_key"]: f"owner of {one['name']}" for one in described["validators"]}
     holders |= dict.fromkeys(parameters["operators"], "operator")
@@ -152,8 +165,20 @@ def _row(file: Path) -> dict[str, object]:
         "operators": len(parameters["operators"]),
         "operator_quorum": parameters["operator_quorum"],
         "accounts": len(described["accounts"]),
+        "shards": len(described.get("shards") or [None]),
         "file": str(file),
     }
+
+
+def _shards(genesis: bytes) -> list[dict[str, object]]:
+    """Returns the shards that the chain begins with as rows."""
+    from rustorium import _native
+
+    listed = _native.Shards(genesis).list()
+    return [
+        {"shard": number, "from_account": lowest, "members": ", ".join(members)}
+        for number, (lowest, members) in enumerate(listed)
+    ]
 
 
 def _account(one: dict[str, Any], holders: dict[str, str]) -> dict[str, object]:

@@ -56,6 +56,7 @@ PresetOption = Annotated[
         "open for strangers' accounts.",
     ),
 ]
+ShardOption = Annotated[int, typer.Option("--shard", min=0, help="The shard's number, as `shard list` shows it.")]
 ShardsOption = Annotated[
     int,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import HomeOption, OwnerPassphraseOption, PassphraseOption, home_of
+from rustorium.cli.options import HomeOption, OwnerPassphraseOption, PassphraseOption, ShardOption, home_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ def _stopped(
 
 @group.command()
 def begin(
-    plan: PlanArgument, home: HomeOption = None, passphrase_file: PassphraseOption = None,
+    plan: PlanArgument, home: HomeOption = None, shard: ShardOption = 0, passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:  # fmt: skip
     """Write a restart plan that continues from the newest final block of a stopped home. All homes must have that
-    block."""
+    block. Each shard that lost its quorum needs a plan of its own."""
     from rustorium.home import owners_end as restarting
 
     with _stopped(home, passphrase_file) as (found, opener):
-        made = restarting.begin(found, opener)
+        made = restarting.begin(found, opener, shard)
         restarting.write(plan, made, new=True)
     emit_one({"file": str(plan), "epoch": made.epoch, "height": made.height, "base": made.base}, output)
     note("Next: `recover committee replace` with the home of each member whose key is retired.")
@@ -143,4 +143,8 @@ def apply(
     with _stopped(home, passphrase_file) as (found, opener):
         done = restarting.apply(found, opener, restarting.read(plan))
     emit_one({"home": str(found.path), **done}, output)
+    if done["waits_for"]:
+        shards = ", ".join(map(str, done["waits_for"]))
+        note(f"Next: `recover committee apply` with the plan of shard {shards}, which the home's new key waits for.")
+        return
     note(f"Next: `rustorium-node start --home {found.path}`")

@@ -84,23 +84,23 @@ def check(
     plane = plane_of(home, admin_url, token_file) if admin_url is not None else None
     look = _looker(plane or home, net, node or [], timeout_s, token_of(token_file, admin_url))
     while True:
-        statuses, verdicts = look()
-        _print(statuses, verdicts, output, again=watch)
+        statuses, nets, nodes = look()
+        _print(statuses, nets, nodes, output, again=watch)
         if not watch:
-            raise typer.Exit(int(worst(verdicts)))
+            raise typer.Exit(int(worst((*nets, *nodes))))
         wait(every_s)
 
 
-Look = Callable[[], "tuple[list[NodeStatus], list[Verdict]]"]
+Look = Callable[[], "tuple[list[NodeStatus], list[Verdict], list[Verdict]]"]
 
 
 def _looker(
     home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: "Tokens | None"
 ) -> Look:
-    """Returns the function that checks. Its verdicts begin with the net, then each node in order. Errors: UsageError,
-    HomeMissing."""
+    """Returns the function that checks. It returns the reports, the verdicts on the net and on its shards besides shard
+    0, and those on the nodes in order. Errors: UsageError, HomeMissing."""
     from rustorium.errors import HomeMissing
-    from rustorium.health.verdict import of_net, of_node
+    from rustorium.health.verdict import of_net, of_node, of_shards
     from rustorium.home.paths import default_home
     from rustorium.net.probe import ask
 
@@ -117,13 +117,14 @@ def _looker(
     else:
         own = home
 
-    def look() -> "tuple[list[NodeStatus], list[Verdict]]":
+    def look() -> "tuple[list[NodeStatus], list[Verdict], list[Verdict]]":
         mine, advice = _own(own, timeout_s) if own is not None else (None, "")
         others = [_named(one, found) for one in ask(endpoints, timeout_s, token, tls)] if endpoints else []
         statuses = [mine] if mine is not None else []
         statuses += [one for one in others if mine is None or one.node != mine.node]
-        verdicts = [of_net(statuses, all_asked=found is not None)]
-        return statuses, verdicts + [of_node(one, advice if one is mine else "") for one in statuses]
+        asked = found is not None
+        nets = [of_net(statuses, all_asked=asked), *of_shards(statuses, all_asked=asked)]
+        return statuses, nets, [of_node(one, advice if one is mine else "") for one in statuses]
 
     return look
 
@@ -189,7 +190,9 @@ def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
     return said, f"start it with `rustorium-node start --home {home.path}`, or under `recover auto`"
 
 
-def _print(statuses: "list[NodeStatus]", verdicts: "list[Verdict]", output: Format, *, again: bool) -> None:
+def _print(
+    statuses: "list[NodeStatus]", nets: "list[Verdict]", nodes: "list[Verdict]", output: Format, *, again: bool
+) -> None:
     # A node that didn't answer has no height; 0 would look like a height.
     rows = [
         {name: getattr(one, name) if one.chain or name in ("node", "ready") else None for name in COLUMNS}
@@ -198,15 +201,17 @@ def _print(statuses: "list[NodeStatus]", verdicts: "list[Verdict]", output: Form
     if output is Format.table:
         if again:
             clear()
-        show(_screen(verdicts))
+        show(_screen([*nets, *nodes]))
         print()
         emit(rows, output, COLUMNS)
         return
     seen = {"at_ms": time.time_ns() // 1_000_000} if again else {}
-    net, *nodes = verdicts
+    network = nets[0].as_json()
+    if others := nets[1:]:
+        network["shards"] = [{"shard": int(one.subject.split()[1]), **one.as_json()} for one in others]
     emit(
         [
-            seen | (one.raw or row) | verdict.as_json() | {"network": net.as_json()}
+            seen | (one.raw or row) | verdict.as_json() | {"network": network}
             for one, row, verdict in zip(statuses, rows, nodes, strict=True)
         ],
         output,

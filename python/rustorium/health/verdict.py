@@ -4,8 +4,8 @@ Invariants: PURE; a node's report is trusted only as far as it makes a sentence 
 once, with its node or with the net.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 
@@ -117,6 +117,24 @@ def _not_ready(status: NodeStatus) -> Problem:
         )
     do = "wait a moment and check again; if it stays so, read its log (`logs aggregate --level warn`)"
     return Problem("not-ready", Level.NOT_READY, status.reason or "the node doesn't say why", do)
+
+
+def of_shards(statuses: Sequence[NodeStatus], *, all_asked: bool) -> list[Verdict]:
+    """Judges each shard besides shard 0 by the reports about it. A node that doesn't answer counts in each."""
+    numbers = sorted({one.shard for status in statuses for one in status.shards})
+    verdicts = []
+    for number in numbers:
+        reports = [one for status in statuses for one in _of_shard(status, number)]
+        found = of_net(reports, all_asked=all_asked)
+        verdicts.append(replace(found, subject=f"shard {number}"))
+    return verdicts
+
+
+def _of_shard(status: NodeStatus, number: int) -> Iterator[NodeStatus]:
+    if not status.chain:
+        yield status
+    # Seats govern in shard 0, where what waits for them is told.
+    yield from (replace(one, governance=None) for one in status.shards if one.shard == number)
 
 
 def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:

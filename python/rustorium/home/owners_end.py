@@ -1,8 +1,8 @@
 """Restarts a committee with so many retired keys that it has no quorum: its owners end the epoch.
 
 Rule R33 of the specification. The plan is a file that goes from home to home: `begin` writes it at the newest final
-block, `replace` adds a new key for each retired one, `sign` adds an owner's signature, `apply` writes the plan into a
-store.
+block of a shard, `replace` adds a new key for each retired one, `sign` adds an owner's signature, `apply` writes the
+plan into that shard's store.
 
 Invariants: SYNC, on homes that are `stopped`; each owner's home recomputes the plan from its own store before signing;
 a home whose owner has signed can't start until the plan is in its store; a change of the plan voids its signatures.
@@ -37,8 +37,8 @@ BODY = struct.Struct("<32sIQQB32s")
 NULLIFY, FINALIZE = 1, 2
 
 
-class Plan(msgspec.Struct, forbid_unknown_fields=True):
-    """The plan file. Strings are hexadecimal digits."""
+class Plan(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The plan file. Strings are hexadecimal digits. A field with its default isn't written."""
 
     format: int
     chain: str
@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     view: int = 0
     signatures: dict[str, str] = {}
     """Signatures by index in the committee."""
+    shard: int = 0
+    """The shard whose committee is restarted."""
 
     def raw(self) -> list[bytes]:
         """Returns the transactions' bytes."""
@@ -93,11 +95,11 @@ def write(path: Path, plan: Plan, *, new: bool = False) -> None:
         raise UsageError(f"{path} can't be written ({error.strerror}): name a place where it can") from None
 
 
-def begin(home: Home, opener: Opener) -> Plan:
-    """Makes a plan without changes, above the home's newest final block. Errors: NativeError, HomeError."""
-    base = _base(home, _storage_key(home, opener))
+def begin(home: Home, opener: Opener, shard: int = 0) -> Plan:
+    """Makes a plan without changes, above the home's newest final block of a shard. Errors: NativeError, HomeError."""
+    base = _base(home, _storage_key(home, opener), shard)
     time_ms = max(time.time_ns() // 1_000_000, base["time_ms"] + 1)
-    return Plan(FORMAT, _chain(home), base["epoch"], base["base"], base["height"], time_ms)
+    return Plan(FORMAT, _chain(home), base["epoch"], base["base"], base["height"], time_ms, shard=shard)
 
 
 def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, str]:
@@ -133,7 +135,7 @@ def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
     key = _storage_key(home, opener)
     _check_base(home, key, plan)
     facts: dict[str, Any] = json.loads(
-        _native.restart_plan(str(home.db), home.genesis_bytes(), key, plan.raw(), plan.time_ms)
+        _native.restart_plan(_store(home, plan), home.genesis_bytes(), key, plan.raw(), plan.time_ms, plan.shard)
     )
     if plan.end and plan.end != facts["end"]:
         raise UsageError(
@@ -146,7 +148,7 @@ def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
 def refuse_open(home: Home, opener: Opener, plan: Plan) -> None:
     """Opens the journal and refuses the plan if a quorum voted for a block above it. Errors: HomeError."""
     key = _storage_key(home, opener)
-    view = _open_view(home, key, plan.epoch, _base(home, key)["view"])
+    view = _open_view(home, key, plan, _base(home, key, plan.shard)["view"])
     if view is not None:
         raise HomeError(
             f"the journal of {home.path} shows that a quorum voted for a block of view {view}, above the plan: it may "
@@ -162,53 +164,72 @@ def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
     facts = show(home, opener, plan)
     member, signer = _member(facts["members"], home, owner, opener)
     _check_time(plan, int(facts["clock_ahead_ms_max"]))
-    _hold(home, {"epoch": plan.epoch, "end": facts["end"]})
-    signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"])
+    _hold(home, plan.shard, {"epoch": plan.epoch, "end": facts["end"]})
+    signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"], plan.shard)
     plan.end, plan.view = facts["end"], facts["view"]
     plan.signatures[str(member["place"])] = signature.hex()
-    _note(home, opener, "restart signed", {"epoch": plan.epoch, "end": plan.end})
+    _note(home, opener, "restart signed", plan, {"end": plan.end})
     return int(member["place"])
 
 
 def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
-    """Writes the plan into the home's store and installs the home's new key, if it has one; continues an interrupted
-    call. Returns the store's new state. Errors: UsageError, NativeError, HomeError."""
+    """Writes the plan into the home's store and installs the home's new key, if it has one that all of its shards know;
+    continues an interrupted call. Returns the store's new state, and the shards whose plans the new key waits for.
+
+    Errors: UsageError, NativeError, HomeError."""
     if not plan.end:
         raise UsageError("nobody has signed the plan yet: have the owners sign it with `recover committee sign`")
     key = _storage_key(home, opener)
-    base = _base(home, key)
+    base = _base(home, key, plan.shard)
     if base["base"] != plan.end and base["epoch"] <= plan.epoch:
         # If the owner has signed, no node has run since, so a block above the base is from an earlier call.
-        again = _held(home).get("end") == plan.end and base["parent"] == plan.base
+        again = _held(home, plan.shard).get("end") == plan.end and base["parent"] == plan.base
         if not again:
             _check_base(home, key, plan)
         signatures = [(int(place), bytes.fromhex(text)) for place, text in plan.signatures.items()]
         genesis, raw = home.genesis_bytes(), plan.raw()
-        _native.restart_apply(str(home.db), genesis, key, raw, plan.time_ms, signatures, plan.base, again)
-        base = _base(home, key)
+        _native.restart_apply(
+            _store(home, plan), genesis, key, raw, plan.time_ms, signatures, plan.base, again, plan.shard
+        )
+        base = _base(home, key, plan.shard)
         signed_by = sorted(map(int, plan.signatures))
-        _note(home, opener, "restart applied", {"epoch": plan.epoch, "end": plan.end, "signed_by": signed_by})
-    keys = {str(one["validator_key"]) for one in base["members"]}
-    rekeyed = None
+        _note(home, opener, "restart applied", plan, {"end": plan.end, "signed_by": signed_by})
+    rekeyed, waits_for = None, []
     new = home.rekey / "validator.key"
-    if home.key_change_begun or (new.is_file() and public_part(new)[1] in keys):
+    known = new.is_file() and public_part(new)[1] in _members(base)
+    if known and not home.key_change_begun:
+        old = public_part(home.validator_key)[1]
+        others = [shard for shard in home.shards() if shard != plan.shard and home.db_of(shard).is_dir()]
+        waits_for = [shard for shard in others if old in _members(_base(home, key, shard))]
+    if home.key_change_begun or (known and not waits_for):
         rekeyed = install(home).new_key
-    homeformat.remove_file(home.restart)
-    return {"epoch": base["epoch"], "height": base["height"], "new_validator_key": rekeyed}
+    homeformat.remove_file(home.restart_of(plan.shard))
+    return {
+        "epoch": base["epoch"], "height": base["height"], "new_validator_key": rekeyed, "waits_for": waits_for,
+    }  # fmt: skip
 
 
-def _held(home: Home) -> dict[str, Any]:
-    """Returns the epoch end that the home's owner has signed; empty if none. Errors: HomeError."""
+def _members(base: dict[str, Any]) -> set[str]:
+    return {str(one["validator_key"]) for one in base["members"]}
+
+
+def _store(home: Home, plan: Plan) -> str:
+    return str(home.db_of(plan.shard))
+
+
+def _held(home: Home, shard: int) -> dict[str, Any]:
+    """Returns the epoch end of a shard that the home's owner has signed; empty if none. Errors: HomeError."""
+    place = home.restart_of(shard)
     try:
-        return dict(json.loads(home.restart.read_bytes())) if home.restart.exists() else {}
+        return dict(json.loads(place.read_bytes())) if place.exists() else {}
     except (OSError, ValueError, TypeError) as error:
-        raise HomeError(f"{home.restart} can't be read ({error}): what its owner has signed is not known") from None
+        raise HomeError(f"{place} can't be read ({error}): what its owner has signed is not known") from None
 
 
-def _hold(home: Home, why: dict[str, Any]) -> None:
+def _hold(home: Home, shard: int, why: dict[str, Any]) -> None:
     """Keeps the node from starting; on disk when this returns. Errors: HomeError if the owner has signed another end,
     because two signed ends could fork the chain."""
-    before = _held(home)
+    before = _held(home, shard)
     if before:
         if before != why:
             raise HomeError(
@@ -218,7 +239,7 @@ def _hold(home: Home, why: dict[str, Any]) -> None:
                 code="restart-begun",
             )
         return
-    homeformat.replace_file(home.restart, json.dumps(why).encode())
+    homeformat.replace_file(home.restart_of(shard), json.dumps(why).encode())
 
 
 def _chain(home: Home) -> str:
@@ -229,16 +250,17 @@ def _storage_key(home: Home, opener: Opener) -> _native.StorageKey:
     return open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
 
 
-def _base(home: Home, key: _native.StorageKey) -> dict[str, Any]:
-    if not home.db.is_dir():
-        raise HomeError(f"{home.path} has no store: start its node until its peers have filled it, then stop it")
-    facts: dict[str, Any] = json.loads(_native.restart_base(str(home.db), home.genesis_bytes(), key))
+def _base(home: Home, key: _native.StorageKey, shard: int) -> dict[str, Any]:
+    if not home.db_of(shard).is_dir():
+        which = f" of shard {shard}" if shard else ""
+        raise HomeError(f"{home.path} has no store{which}: start its node until its peers have filled it, then stop it")
+    facts: dict[str, Any] = json.loads(_native.restart_base(str(home.db_of(shard)), home.genesis_bytes(), key, shard))
     return facts
 
 
 def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, Any]:
     """Returns the home's newest final block and committee, if the plan is based on them. Errors: UsageError."""
-    base, chain = _base(home, key), _chain(home)
+    base, chain = _base(home, key, plan.shard), _chain(home)
     if chain != plan.chain:
         raise UsageError(f"the plan is of the chain {plan.chain}, and {home.path} is of {chain}: name another --home")
     if base["base"] != plan.base:
@@ -268,17 +290,18 @@ def _check_time(plan: Plan, ahead_ms: int) -> None:
         raise UsageError("the plan's time is ahead of this machine's clock: correct the clocks, then begin again")
 
 
-def _open_view(home: Home, key: _native.StorageKey, epoch: int, base_view: int) -> int | None:
+def _open_view(home: Home, key: _native.StorageKey, plan: Plan, base_view: int) -> int | None:
     """Returns the highest view above the base for whose block the journal has a quorum of votes or its own finalize
     vote, and no quorum that gave the view up."""
-    if not any(home.safety.glob("segment-*")):
+    journal = home.safety_of(plan.shard)
+    if not any(journal.glob("segment-*")):
         return None
     voted, given_up = set[int](), set[int]()
-    for _, kind, payload in _native.read_journal(str(home.safety), _chain(home), key):
+    for _, kind, payload in _native.read_journal(str(journal), _chain(home), key):
         if kind not in (VOTE, CERTIFICATE):
             continue
         _, _, of, view, vote, _ = BODY.unpack_from(payload)
-        if of != epoch or view <= base_view:
+        if of != plan.epoch or view <= base_view:
             continue
         if kind == CERTIFICATE and vote == NULLIFY:
             given_up.add(view)
@@ -292,5 +315,7 @@ def _replaces(transaction: dict[str, Any], old: str, new: str) -> bool:
     return any(wanted == {name: one.get(name) for name in wanted} for one in transaction["operations"])
 
 
-def _note(home: Home, opener: Opener, event: str, fields: dict[str, Any]) -> None:
+def _note(home: Home, opener: Opener, event: str, plan: Plan, fields: dict[str, Any]) -> None:
+    of_shard = {"shard": plan.shard} if plan.shard else {}
+    fields = {"epoch": plan.epoch, **of_shard, **fields}
     note_by_operator(home, event, fields, opener.passphrase_file, opener.environment)

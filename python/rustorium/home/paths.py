@@ -57,6 +57,14 @@ class Home:
         """Returns the store of a hosted shard. The root shard has that of a home without shards."""
         return self.db if shard == 0 else self.path / "shards" / str(shard) / "db"
 
+    def shards(self) -> list[int]:
+        """Returns the numbers of the shards that the home has data of, the root's first. A store may be missing."""
+        return [0, *self.other_shards()]
+
+    def copy_of(self, shard: int) -> Path:
+        """Returns the folder of a shard's copied store, while a backup is made."""
+        return self.db_of(shard).with_name("checkpoint")
+
     def other_shards(self) -> list[int]:
         """Returns the numbers of the shards, besides the root's, that the home has data of."""
         folder = self.path / "shards"
@@ -98,6 +106,10 @@ class Home:
         """The folder of the validator key's safety journal."""
         return self.path / "safety"
 
+    def safety_of(self, shard: int) -> Path:
+        """Returns the folder of a shard's safety journal."""
+        return self.db_of(shard).with_name("safety")
+
     @property
     def rekey(self) -> Path:
         """The next validator key and journal, while they are being replaced."""
@@ -108,10 +120,10 @@ class Home:
         """`True` if the old validator key has been moved away for good."""
         return (self.rekey / "old" / "validator.key").exists()
 
-    @property
-    def restart(self) -> Path:
-        """Record that the validator's owner has signed an epoch's end (R33) which is not in the store yet."""
-        return self.path / "restart.json"
+    def restart_of(self, shard: int) -> Path:
+        """Returns the record that the validator's owner has signed an epoch's end of a shard (R33) which is not in the
+        shard's store yet."""
+        return self.db_of(shard).with_name("restart.json")
 
     @property
     def admin_socket(self) -> Path:

@@ -1,9 +1,10 @@
-"""Replaces the key of a stopped home's validator: asks the chain for the change, then replaces key and journal
+"""Replaces the key of a stopped home's validator: asks each shard for the change, then replaces key and journals
 together.
 
-Invariants: SYNC; nothing in the home changes before a quorum's certificate, checked here, proves that the chain made
-the change; the home has no `validator.key` while its journal changes, so a key never meets another key's journal, even
-after a crash; the old key's files are kept in `retired/KEY` and never read again.
+Invariants: SYNC; nothing in the home changes before a quorum's certificate of each shard that the validator is a member
+of, checked here, proves that the shard made the change; the home has no `validator.key` while its journals change, so a
+key never meets another key's journal, even after a crash; the old key's files are kept in `retired/KEY` and never read
+again.
 """
 
 import json
@@ -101,15 +102,34 @@ def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Ke
     if not home.key_change_begun:
         old, new = prepare(home, opener)
         node_seed = opener.seed(home.node_key, "node")
-        _ask(client, home, (old, new), owner, opener)
+        for part in _of_members(client, home, (old, new)):
+            _ask(part, home, (old, new), owner, opener)
         # Written before the change, which may be interrupted: a second line is better than a missing one.
         fields = json.dumps({"by": "operator", "old": old, "new": new})
         _native.audit_record(str(home.path / "audit"), node_seed, "key replaced", fields)
     return install(home)
 
 
+def _of_members(client: "Client", home: Home, keys: tuple[str, str]) -> "list[Client]":
+    """Returns the client of each shard whose next committee has the validator. Errors: NotFound if none has it."""
+    from rustorium import _native
+
+    shards = range(1, len(_native.Shards(home.genesis_bytes())))
+    members, absent = [], None
+    for part in (client, *(client.in_shard(shard) for shard in shards)):
+        try:
+            _named(part, keys)
+        except NotFound as error:
+            absent = absent or error
+        else:
+            members.append(part)
+    if absent is not None and not members:
+        raise absent
+    return members
+
+
 def prepare(home: Home, opener: Opener) -> tuple[str, str]:
-    """Makes the new key and its empty journal beside the old ones, unless an earlier call did; returns the old and the
+    """Makes the new key and its empty journals beside the old ones, unless an earlier call did; returns the old and the
     new public key. Errors: KeyFileMissing, KeyFileError, HomeError, NativeError."""
     from rustorium import _native
 
@@ -133,16 +153,17 @@ def prepare(home: Home, opener: Opener) -> tuple[str, str]:
     if not new_file.exists():
         _native.seal_key(str(new_file), _native.generate_seed(), "validator", passphrase)
         sync_paths(home.rekey, home.path)
-    _make_journal(home, opener)
+    for shard in home.shards():
+        _make_journal(home, shard, opener)
     return public(home.validator_key), public(new_file)
 
 
-def _make_journal(home: Home, opener: Opener) -> None:
-    """Makes an empty journal on disk. One of an earlier call may be incomplete, and nobody signed with it, so it is
-    made again."""
+def _make_journal(home: Home, shard: int, opener: Opener) -> None:
+    """Makes an empty journal of a shard on disk. One of an earlier call may be incomplete, and nobody signed with it,
+    so it is made again."""
     from rustorium import _native
 
-    folder = home.rekey / "safety"
+    folder = home.rekey / _journal_name(shard)
     key = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
     try:
         if folder.exists():
@@ -152,6 +173,11 @@ def _make_journal(home: Home, opener: Opener) -> None:
         sync_paths(*folder.iterdir(), folder, home.rekey)
     except OSError as error:
         raise HomeError(f"{folder} can't be made ({error.strerror}): fix that, then run this again") from None
+
+
+def _journal_name(shard: int) -> str:
+    """Returns the name of a shard's journal beside the key that it is of."""
+    return "safety" if shard == 0 else f"safety-{shard}"
 
 
 def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener, version: int) -> "Operation":
@@ -267,18 +293,20 @@ def opened_owner(path: Path, region: int, opener: Opener) -> "Key":
 
 
 def install(home: Home) -> KeyReplacement:
-    """Moves the old key and journal away and installs the new ones. Each step is on disk before the next, and skipped
+    """Moves the old key and journals away and installs the new ones. Each step is on disk before the next, and skipped
     if an earlier call did it."""
     aside = home.rekey / "old"
     make_folder(aside)
     sync_paths(home.rekey)
     if not home.key_change_begun:
         _move(home.validator_key, aside / "validator.key")
-    if (home.rekey / "safety").exists():
-        # The old journal may have the mark that its key is retired.
-        if home.safety.exists():
-            _move(home.safety, aside / "safety")
-        _move(home.rekey / "safety", home.safety)
+    for shard in home.shards():
+        made, journal = home.rekey / _journal_name(shard), home.safety_of(shard)
+        if made.exists():
+            # The old journal of shard 0 may have the mark that its key is retired.
+            if journal.exists():
+                _move(journal, aside / _journal_name(shard))
+            _move(made, journal)
     if (home.rekey / "validator.key").exists():
         _move(home.rekey / "validator.key", home.validator_key)
     old, new = public_part(aside / "validator.key")[1], public_part(home.validator_key)[1]

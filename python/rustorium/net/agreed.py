@@ -40,6 +40,7 @@ def examine(
     found = [
         _chain(_native.genesis_hash(genesis), chain, compared=compared),
         _size(described),
+        *_shards(described),
         *_validators(described, parties),
     ]
     if own is not None:
@@ -64,6 +65,21 @@ def _size(described: dict[str, Any]) -> Check:
     if faults:
         return Check("committee", "ok", seen)
     return Check("committee", "warn", seen, "take four validators or more, so that the net goes on without one")
+
+
+def _shards(described: dict[str, Any]) -> list[Check]:
+    """Shows who signs for which accounts. A shard with few members of its own is as safe as those few are."""
+    names, checks = [str(one["name"]) for one in described["validators"]], []
+    for number, shard in enumerate(described.get("shards") or []):
+        members = [names[place] for place in shard["members"]]
+        faults = faults_tolerated(len(members))
+        who = "all validators" if len(members) == len(names) else ", ".join(members)
+        range_ = f"accounts from {shard['from']}" if number else "the accounts below those of shard 1"
+        seen = f"{range_}; signed for by {who}, and {faults or 'none'} of them may lie or fail"
+        whole = len(members) == len(names)
+        do = "" if whole else "did all agree on that? These validators alone decide what those accounts hold"
+        checks.append(Check(f"shard {number}", "ok" if whole else "warn", seen, do))
+    return checks
 
 
 def _validators(described: dict[str, Any], parties: Sequence[Party]) -> list[Check]:

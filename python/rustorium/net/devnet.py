@@ -79,12 +79,14 @@ class Devnet:
         tls: bool = False,
         shards: int = 1,
         apart: bool = False,
+        committees: tuple[tuple[int, ...], ...] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Makes the files of a new net. `pool_key`: canonical bytes of the verifying key of its pool; `None` uses the
         devnet key, for tests. `tls`: gateways use TLS, with certificates of a new authority. `shards`: all nodes host
-        all of them; with `apart` each has validators of its own, which host shard 0, too. Errors: UsageError,
-        HomeError, DevnetError."""
+        all of them; with `apart` each has validators of its own, which host shard 0, too. `committees`: the validators
+        of each shard instead, of which the first, the root, then has no account. Errors: UsageError, HomeError,
+        DevnetError."""
         from rustorium import _native
 
         root = root.absolute()
@@ -112,6 +114,7 @@ class Devnet:
                 tls=certified,
                 shards=shards,
                 apart=apart,
+                committees=committees,
                 parameters=(AGES if version > 1 else {}) | (parameters or {}),
             )
             files = generate(root, plan, passphrase, progress)

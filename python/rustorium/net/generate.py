@@ -32,7 +32,7 @@ from rustorium.config import (
 from rustorium.errors import UsageError
 from rustorium.home.paths import Home
 from rustorium.net.presets import CORES, PRESETS, PresetName, parameters_with
-from rustorium.ranges import cuts
+from rustorium.ranges import cuts, listed
 from rustorium.regions import OWN_MAX, own_labels, region_byte
 
 OWNER_STORAGE_BYTES = 1 << 16
@@ -99,6 +99,9 @@ class NetPlan:
     """Number of shards. Each has about as many of the accounts."""
     apart: bool = False
     """`True` if each shard has validators of its own; otherwise each has all."""
+    committees: tuple[tuple[int, ...], ...] = ()
+    """The validators of each shard, by number, in place of `shards` and `apart`. The root shard, which is the first,
+    then has none of the accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,16 +271,11 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
     if plan.version > 1:
         holders = [_native.account_id(region, one.public) for region, one in (*keys.accounts, *keys.operators)]
         genesis["sponsors"] = preset.sponsors_of(holders[:SPONSORS_MAX])
-    if plan.shards > 1:
-        ids = [_native.parse_address(_native.account_id(region, one.public)) for region, one in keys.accounts]
-        count, shards = len(names), plan.shards
-        everybody = range(count)
-        parts = [range(shard * count // shards, (shard + 1) * count // shards) for shard in range(shards)]
-        committees = [list(part if plan.apart else everybody) for part in parts]
-        lowest = [_native.format_address(cut) for cut in cuts(ids, shards)]
-        genesis["shards"] = [{"members": committees[0]}] + [
-            {"from": cut, "members": members} for cut, members in zip(lowest, committees[1:], strict=True)
-        ]
+    addresses = [_native.account_id(region, one.public) for region, one in keys.accounts]
+    if plan.committees:
+        genesis["shards"] = _beside_root(addresses, plan.committees)
+    elif plan.shards > 1:
+        genesis["shards"] = shards_section(addresses, len(names), plan.shards, apart=plan.apart)
     try:
         encoded = _native.genesis_encode(json.dumps(genesis))
     except ValueError as error:
@@ -295,6 +293,32 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
     wished = parameters_with(plan.preset, plan.parameters, plan.cores) if plan.version > 1 else plan.parameters
     genesis["parameters"] = defaults | operators | wished
     return json.dumps(genesis, indent=1)
+
+
+def shards_section(addresses: Sequence[str], validators: int, shards: int, *, apart: bool) -> list[dict[str, object]]:
+    """Returns the shards of a genesis, which divide these accounts evenly. `apart`: each has validators of its own, in
+    place of all. Errors: UsageError."""
+    from rustorium import _native
+
+    if not 1 <= shards <= SHARDS_MAX:
+        raise UsageError(f"a net begins with 1 to {SHARDS_MAX} shards, not {shards}: change --shards")
+    if shards > max(len(addresses), 1):
+        raise UsageError(f"{shards} shards need as many accounts to divide: name {shards} or more")
+    if apart and shards > validators:
+        raise UsageError(f"{shards} committees that are apart need as many validators: name {shards} or more")
+    parts = [range(shard * validators // shards, (shard + 1) * validators // shards) for shard in range(shards)]
+    lowest = cuts([_native.parse_address(one) for one in addresses], shards)
+    committees = [part if apart else range(validators) for part in parts]
+    return listed([*map(_native.format_address, lowest)], committees)
+
+
+def _beside_root(addresses: Sequence[str], committees: Sequence[Sequence[int]]) -> list[dict[str, object]]:
+    """Returns the shards of a genesis, of which all but the first one, the root, divide these accounts evenly."""
+    from rustorium import _native
+
+    ids = [_native.parse_address(one) for one in addresses]
+    lowest = [min(ids), *cuts(ids, len(committees) - 1)]
+    return listed([*map(_native.format_address, lowest)], committees)
 
 
 def matrix_regions(matrix: Path) -> list[str]:
@@ -334,7 +358,9 @@ def _check(plan: NetPlan) -> None:
         raise UsageError(f"{plan.shards} shards need as many accounts to divide: give --accounts {plan.shards} or more")
     if plan.apart and plan.shards > len(plan.listen):
         raise UsageError(f"{plan.shards} committees that are apart need as many validators: give --nodes {plan.shards}")
-    if plan.shards > 1 and plan.version < NEWEST_VERSION:
+    if plan.committees and not 1 < len(plan.committees) <= min(SHARDS_MAX, plan.accounts + 1):
+        raise UsageError(f"{len(plan.committees)} committees: name the root's and 1 to 15 others, each with an account")
+    if max(plan.shards, len(plan.committees)) > 1 and plan.version < NEWEST_VERSION:
         raise UsageError(f"a chain of protocol version {plan.version} has one shard: leave --shards out")
     least, most = quorum_bounds(plan.operators)
     if plan.operators and not least <= plan.operator_quorum <= most:

@@ -16,7 +16,7 @@ from rustorium.api import Operation
 from rustorium.config import nearest, split_address
 from rustorium.errors import UsageError, VerificationFailed
 from rustorium.home.setup import NO_CHAIN
-from rustorium.net.generate import NEWEST_VERSION, OWNER_STORAGE_BYTES, SPONSORS_MAX
+from rustorium.net.generate import NEWEST_VERSION, OWNER_STORAGE_BYTES, SPONSORS_MAX, shards_section
 from rustorium.net.presets import CORES, PRESETS, PresetName, parameters_with
 
 FILE_BYTES_MAX = 64 * 1024
@@ -111,9 +111,13 @@ def new_genesis(
     parameters: dict[str, Any] | None = None,
     preset: PresetName = "consortium",
     cores: int = CORES,
+    shards: int = 1,
+    *,
+    apart: bool = False,
 ) -> str:
     """Returns the genesis as JSON. The accounts of operators and `accounts` get storage, owners' accounts a little. The
-    preset's quotas are for validators with so many cores. Errors: UsageError."""
+    preset's quotas are for validators with so many cores. With several shards, those accounts are divided evenly;
+    `apart`: each shard has validators of its own, in the order of `parties`. Errors: UsageError."""
     from rustorium import _native
 
     quotas = PRESETS[preset]
@@ -145,6 +149,8 @@ def new_genesis(
     genesis["parameters"] = defaults | governing | parameters_with(preset, wished, cores)
     holders = list(dict.fromkeys(one.address for one in [*operators, *accounts]))
     genesis["sponsors"] = quotas.sponsors_of(holders[:SPONSORS_MAX])
+    if shards > 1:
+        genesis["shards"] = shards_section(holders, len(parties), shards, apart=apart)
     text = json.dumps(genesis, indent=1)
     # The text is decoded and described again, so that it equals what a check expects.
     return json.dumps(json.loads(_native.genesis_describe(_encoded(json.loads(text)))), indent=1) + "\n"

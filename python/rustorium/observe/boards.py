@@ -11,7 +11,7 @@ NODES = '{instance=~"$node"}'
 SHARDS = '{instance=~"$node",shard=~"$shard"}'
 OF_SHARD = re.compile(
     r"rustorium_(consensus|txpool|execution|state|python|storage_(?!free_bytes|disk_bytes)|"
-    r"node_(synced|queue_length|shard))"
+    r"proofs|gateway_(finality|notify|busy(?!_transactions)|waiting)|node_(synced|queue_length|shard|peer_suspicion))"
 )
 """Metrics whose series name a shard; all others are of the whole process."""
 SCHEMA = 39

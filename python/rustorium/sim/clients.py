@@ -97,8 +97,10 @@ class Clients:
         return tag in self._waits
 
     def own(self, operation: dict[str, Any]) -> None:
-        """Submits the next transaction of the owner of a validator."""
-        self._submit(self.operators.start - 1, [operation])
+        """Submits the next transaction of the owner of a validator, in the shard that has its account."""
+        owner = self.operators.start - 1
+        if self.world.net.is_here(self.world.net.accounts[owner].address):
+            self._submit(owner, [operation])
 
     def waiting(self) -> int:
         """Returns the number of transactions whose end no client has heard of."""

@@ -61,6 +61,9 @@ class Mode(Enum):
     """LIVENESS with clocks that jump by up to an hour, and a final block soon after the last jump."""
     HOSTS = "hosts"
     """LIVENESS of two shards that share processes and links. A host also ends by itself, and is started again."""
+    SHARDS = "shards"
+    """A run of one of `SHARED`, every one in turn, of two shards. Their committees are the same, overlap, or have no
+    node in common. Nodes host the root shard and the shards of whose committees they are members."""
     QUOTA = "quota"
     """LIVENESS on a chain whose accounts, and all of them together, have less quota than clients want. Nobody uses more
     than V59 allows in any window, and what waits becomes final."""
@@ -93,11 +96,13 @@ class Mode(Enum):
 
 OF_SEATS = (Mode.GOVERNANCE, Mode.PAUSE)
 """Modes in which seats act."""
-OF_VERSION_2 = (Mode.QUOTA, Mode.AUTHORITY, *OF_SEATS)
+OF_VERSION_2 = (Mode.SHARDS, Mode.QUOTA, Mode.AUTHORITY, *OF_SEATS)
 """Modes of what version 1 doesn't have."""
 ACTIVATED = tuple(mode for mode in Mode if not mode.value.startswith("activate") and mode not in OF_VERSION_2)
 """Modes that a run of ACTIVATE has, each in turn."""
 SECOND = (Mode.LIVENESS, Mode.EPOCHS, Mode.TRAITORS, Mode.PARTITIONS, Mode.CLOCKS, Mode.HOSTS)
 """Modes that a run of AUTHORITY has, each in turn."""
+SHARED = (Mode.HOSTS, Mode.SAFETY, Mode.TRAITORS, Mode.PARTITIONS, Mode.CLOCKS, Mode.ATTACKS, Mode.BAD_HOURS)
+"""Modes that a run of SHARDS has, each in turn."""
 SEATED = (Mode.LIVENESS, Mode.TRAITORS, Mode.PARTITIONS, Mode.CLOCKS)
 """Modes that runs with seats have, each in turn. Only the root shard has seats."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rustorium import _native
-from rustorium.ranges import cuts
+from rustorium import _native, ranges
 
 START_MS = 1_800_000_000_000
 """The genesis' time."""
@@ -49,7 +48,7 @@ class Net:
     """A chain and its nodes' keys."""
 
     n: int
-    """Size of the first committee, which has the first nodes."""
+    """Size of the first committee."""
     genesis: bytes
     chain: str
     accounts: tuple[Account, ...]
@@ -68,6 +67,14 @@ class Net:
     """The number of accounts before the owner's and the operators' whose keys change."""
     shards: _native.Shards | None = None
     """The shards that divide the accounts; `None` if each shard has all."""
+    members: tuple[int, ...] = ()
+    """The numbers of the first committee's nodes, by their places."""
+    hosts: frozenset[int] | None = None
+    """The numbers of the nodes that host the shard; `None` if all do."""
+
+    def is_hosted_by(self, node: int) -> bool:
+        """Tells whether a node hosts the shard."""
+        return self.hosts is None or node in self.hosts
 
     def is_here(self, address: str) -> bool:
         """Tells whether the shard has an account."""
@@ -124,12 +131,14 @@ def make_net(
     quorum: int = 1,
     custodians: int = 0,
     shards: int = 1,
+    placed: tuple[tuple[int, ...], ...] = (),
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
     from the default; those of a group are pairs of their names and values. The owner of node `owner` has an account
     too; epochs then have their default minimum age. The last `operators` accounts are operators', `quorum` of whom
     decide. The keys of the `custodians` accounts before them change. `shards`: the accounts are divided among so
-    many, if the version has charters."""
+    many, if the version has charters. `placed`: the members of each shard, by their numbers, if not all shards have the
+    first `n`; a node hosts the root shard and the shards that it is a member of."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
@@ -140,7 +149,7 @@ def make_net(
         "version": version,
         "name": "simulated",
         "time_ms": START_MS,
-        "validators": [Net.validator(index) for index in range(n)],
+        "validators": [Net.validator(index) for index in range(max(map(max, placed), default=n - 1) + 1)],
         "accounts": [
             {
                 "region": REGION,
@@ -161,12 +170,28 @@ def make_net(
     genesis["parameters"] = defaults | governors | ages | changed
     divided = shards > 1 and version > 1
     if divided:
-        members = list(range(n))
-        lowest = cuts([_native.parse_address(person.address) for person in people], shards)
-        first = [{"members": members}]
-        genesis["shards"] = first + [{"from": _native.format_address(cut), "members": members} for cut in lowest]
+        lowest = ranges.cuts([_native.parse_address(person.address) for person in people], shards)
+        firsts = [*map(_native.format_address, lowest)]
+        genesis["shards"] = ranges.listed(firsts, placed or (range(n),) * shards)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
     native = _native.SimChain(raw, node_keys, shard)
     listed = _native.Shards(raw) if divided else None
-    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators, custodians, listed)
+    members = placed[shard] if placed else tuple(range(n))
+    hosts = frozenset(members) if placed and shard > 0 else None
+    return Net(
+        len(members),
+        raw,
+        chain,
+        tuple(people),
+        owner,
+        asset,
+        native,
+        version,
+        shard,
+        operators,
+        custodians,
+        listed,
+        members,
+        hosts,
+    )

@@ -190,7 +190,8 @@ def _begin(world: World, plan: Plan, clients: list[Clients], operators: list[Ope
         story.begin()
     world.start_all()
     for each in world.worlds:
-        each.checkers.conserved(0, each.nodes[0].disk.leaves())
+        first = each.hosts[0]
+        each.checkers.conserved(first, each.nodes[first].disk.leaves())
     if plan.twins is not None:
         _play_twins(world, plan.twins, clients[0])
         return
@@ -352,7 +353,8 @@ def _judge(world: World) -> None:
         # A node whose disk is lost may contradict what too few nodes heard to tell it (R26). Its votes are judged when
         # they leave.
         known = world.honest - {other.index for other in world.nodes if other.wiped}
-        world.checkers.blamed(node.index, node.offenders(), retired, known)
+        offenders = [world.number_at(place) for place in node.offenders()]
+        world.checkers.blamed(node.index, offenders, retired, known)
 
 
 def _judge_usage(clients: Clients) -> None:

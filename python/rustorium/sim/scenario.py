@@ -19,7 +19,7 @@ from rustorium.sim.custodians import CUSTODIANS
 from rustorium.sim.faults import DiskFault, schedule
 from rustorium.sim.governors import OPERATORS, QUORUM, Governing, draw_governing
 from rustorium.sim.links import CALM, LinkFaults
-from rustorium.sim.modes import ACTIVATED, OF_SEATS, OF_VERSION_2, SEATED, SECOND, Mode
+from rustorium.sim.modes import ACTIVATED, OF_SEATS, OF_VERSION_2, SEATED, SECOND, SHARED, Mode
 from rustorium.sim.net import make_net
 from rustorium.sim.partitions import set_partitions
 from rustorium.sim.port import SLOW, Pace
@@ -33,6 +33,8 @@ from rustorium.sim.world import World
 ACCOUNTS = 7
 """The last account is the operator's."""
 PARTED_AT_MS, PARTED_MS = 60.0, 700.0
+PARTED_NODES_MAX = 8
+"""Number of nodes up to which each partition has its turn; beyond it, one is drawn."""
 CLOCKS_MS = 2_000.0
 """Time within which clocks jump."""
 ATTACKS_MS = 3_000.0
@@ -119,6 +121,8 @@ class Plan:
     """What operators' seats do; `None` if nothing."""
     boundary_faults: tuple[BoundaryFault, ...] = ()
     """Faults at ends of epochs, besides those of `terms`."""
+    placed: tuple[tuple[int, ...], ...] = ()
+    """The members of each shard's committee, if they differ."""
 
     @property
     def kind(self) -> Mode:
@@ -127,13 +131,14 @@ class Plan:
 
     @property
     def shards(self) -> tuple[int, ...]:
-        """The shards that each process hosts."""
-        return (0, SECOND_SHARD) if self.kind is Mode.HOSTS else (0,)
+        """The shards of the run."""
+        return (0, SECOND_SHARD) if self.kind is Mode.HOSTS or self.mode is Mode.SHARDS else (0,)
 
     @property
     def nodes(self) -> int:
         """The number of all nodes, in the first committee or not: strangers are the last ones."""
-        return self.shape.nodes + (EXTRA if self.terms is not None else 0) + self.traitors.count(STRANGER)
+        validators = max(map(max, self.placed), default=self.shape.nodes - 1) + 1
+        return validators + (EXTRA if self.terms is not None else 0) + self.traitors.count(STRANGER)
 
 
 def kinds_of(number: int, faulty: int) -> tuple[str, ...]:
@@ -172,6 +177,8 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return _activated_plan(seed, shape)
     if mode is Mode.AUTHORITY or mode in OF_SEATS:
         return _second_plan(seed, mode, shape)
+    if mode is Mode.SHARDS:
+        return _shards_plan(seed, shape)
     if mode in STORIES:
         return _story_plan(seed, mode, shape)
     plan = _faulty_plan(seed, mode, shape)
@@ -202,6 +209,24 @@ def _second_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         # After clocks are set back, header time stands, and with it a pause, until they have caught up with it.
         plan = replace(plan, jumps=tuple(jump for jump in plan.jumps if jump.ms > 0))
     return replace(plan, governing=governing, boundary_faults=faults)
+
+
+def placed(layout: int, nodes: int) -> tuple[tuple[int, ...], ...]:
+    """Returns two committees of so many nodes each: 0, the same one (empty); 1, they overlap by half; 2, they have no
+    node in common."""
+    if layout == 0:
+        return ()
+    first = nodes if layout > 1 else (nodes + 1) // 2
+    return tuple(range(nodes)), tuple(range(first, first + nodes))
+
+
+def _shards_plan(seed: int, shape: Shape) -> Plan:
+    within, rest = SHARED[seed % len(SHARED)], seed // len(SHARED)
+    # A bad hour is one of a committee.
+    committees = () if within is Mode.BAD_HOURS else placed(rest % 3, shape.nodes)
+    every = max(map(max, committees), default=shape.nodes - 1) + 1
+    plan = draw_plan(rest // 3, within, replace(shape, nodes=every))
+    return replace(plan, mode=Mode.SHARDS, within=within, shape=shape, placed=committees)
 
 
 def _story_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
@@ -244,9 +269,14 @@ def _twins_plan(seed: int, shape: Shape) -> Plan:
 
 def _partition_plan(seed: int, shape: Shape) -> Plan:
     rng = random.Random(f"release partition {seed} {shape.nodes}")
-    every = set_partitions(shape.nodes)
-    cut = (PARTED_AT_MS, PARTED_MS, every[seed % len(every)])
-    most = (shape.nodes - 1) // 3 if seed >= len(every) else 0
+    if shape.nodes <= PARTED_NODES_MAX:
+        every = set_partitions(shape.nodes)
+        islands, again = every[seed % len(every)], seed >= len(every)
+    else:
+        # There are too many to count: 190 million for 14 nodes.
+        islands, again = tuple(rng.randrange(3) for _ in range(shape.nodes)), seed % 2 == 1
+    cut = (PARTED_AT_MS, PARTED_MS, islands)
+    most = (shape.nodes - 1) // 3 if again else 0
     traitors = tuple(rng.choice(KINDS) for _ in range(most))
     quiet = quiet_plan(Mode.PARTITIONS, shape)
     return replace(quiet, traitors=traitors, partitions=(cut,), calm_ms=PARTED_AT_MS + PARTED_MS)
@@ -340,13 +370,15 @@ def _faulty_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
     )
 
 
-def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
-    """Draws the traitors, by their numbers."""
+def _draw_actors(rng: random.Random, plan: Plan, shard: int = 0) -> dict[int, Actor]:
+    """Draws the traitors of a shard, by their numbers."""
     if plan.twins is not None:
         return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
     kinds = plan.traitors
     if kinds and plan.kind not in FIXED_KINDS:
         kinds = kinds[: rng.randint(1, len(kinds))]
+    if plan.placed:
+        return _draw_apart(rng, plan, shard, kinds)
     members, strangers = [kind for kind in kinds if kind != STRANGER], kinds.count(STRANGER)
     places = rng.sample(range(plan.nodes - strangers), len(members))
     if members and set(members) == {MUTE} and rng.random() < 0.5:
@@ -354,6 +386,24 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     drawn = {place: make_actor(kind, rng, plan.calm_ms) for place, kind in zip(places, members, strict=True)}
     beside = range(plan.nodes - strangers, plan.nodes)
     return drawn | {place: make_actor(STRANGER, rng, plan.calm_ms) for place in beside}
+
+
+def _draw_apart(rng: random.Random, plan: Plan, shard: int, kinds: tuple[str, ...]) -> dict[int, Actor]:
+    """Draws the traitors of one of several committees: at most f of each. A node that is a member of two is a traitor
+    of the same kind in both, or in none."""
+    drawn, earlier = dict[int, str](), set[int]()
+    for members in plan.placed[: shard + 1]:
+        faulty = (len(members) - 1) // 3 - sum(number in drawn for number in members)
+        # Nobody runs twice but members of the root's committee.
+        fresh = [kind for kind in kinds if not earlier or kind != "twin"]
+        free = [number for number in members if number not in earlier]
+        more = rng.sample(free, min(len(free), len(fresh), faulty))
+        drawn |= dict(zip(more, fresh, strict=False))
+        earlier |= set(members)
+    here = {number: kind for number, kind in drawn.items() if number in plan.placed[shard]}
+    beside = range(plan.nodes - kinds.count(STRANGER), plan.nodes)
+    made = here | dict.fromkeys(beside, STRANGER)
+    return {number: make_actor(kind, rng, plan.calm_ms) for number, kind in made.items()}
 
 
 AGES_MS = (1_000, 1_150, 1_000)
@@ -416,15 +466,16 @@ def build_world(seed: int, plan: Plan) -> World:
                 operators,
                 quorum,
                 custodians,
-                # The stories of version 2 follow all accounts, so there each shard has all.
-                len(plan.shards) if plan.mode is Mode.HOSTS else 1,
+                # Other stories of version 2 follow all accounts, so there each shard has all.
+                len(plan.shards) if plan.mode in (Mode.HOSTS, Mode.SHARDS) else 1,
+                plan.placed,
             ),
             nodes,
             config,
             base_ms=plan.base_ms,
             faults=plan.links,
             # The same nodes are traitors in all shards.
-            actors=actors if first is None else _draw_actors(random.Random(faults_of(seed, plan)), plan),
+            actors=actors if first is None else _draw_actors(random.Random(faults_of(seed, plan)), plan, shard),
             paces=paces,
             skews_ms=plan.skews_ms,
             twins=doubled,

@@ -108,7 +108,9 @@ class World(Engine[Node]):
         self.rng = random.Random(seed if beside is None else f"{seed} shard {self.shard}")
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
         self.actors = actors or {}
-        self.honest = frozenset(range(nodes)) - frozenset(self.actors)
+        self.hosts = [number for number in range(nodes) if net.is_hosted_by(number)]
+        """The numbers of the nodes that host the shard."""
+        self.honest = frozenset(self.hosts) - frozenset(self.actors)
         self.checkers = Checkers(len(self.nodes), net.version)
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
         here = net.is_here
@@ -160,6 +162,8 @@ class World(Engine[Node]):
     def _begin(self, index: int) -> None:
         """Starts a process' host of this shard, on the links that are up."""
         node = self.nodes[index]
+        if not self.net.is_hosted_by(node.number):
+            return
         node.crash_after_effects = None
         node.incarnation += 1
         node.tick_at, node.waking = None, False
@@ -174,6 +178,21 @@ class World(Engine[Node]):
         port.begin()
         for number in sorted(self.processes[index].linked):
             port.link(number, up=True, version=self._link_version(index, number))
+
+    def place_of(self, number: int) -> int:
+        """Returns a node's place in the first committee; the number itself for a node that is no member."""
+        members = self.net.members
+        return members.index(number) if number in members else number
+
+    def number_at(self, place: int) -> int:
+        """Returns the number of the node with a place in the first committee; the place itself if there is none."""
+        members = self.net.members
+        return members[place] if place < len(members) else place
+
+    def member_after(self, number: int, steps: int) -> int:
+        """Returns the number of the first committee's member so many places after a node."""
+        members = self.net.members
+        return members[(self.place_of(number) + steps) % len(members)]
 
     def seed_of(self, index: int) -> bytes:
         """Returns the seed of a node's validator key."""

@@ -74,6 +74,10 @@ pub struct StatusAnswer {
     pub governance: Option<GovernanceNote>,
     /// The node's newest state: executed height and root.
     pub at: AtView,
+    /// The other shards that the node hosts, each with the same report about itself. Only in the report about shard 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    pub shards: Vec<StatusAnswer>,
 }
 
 /// Progress of a node that fills its empty store from a snapshot.
@@ -166,6 +170,12 @@ impl StatusAnswer {
             evidence: status.evidence.into_iter().map(EvidenceView::from).collect(),
             governance: status.governance,
             at: AtView::new(shard, status.executed),
+            shards: Vec::new(),
         }
+    }
+
+    /// Adds the reports about the other shards that the node hosts.
+    pub fn with_shards(self, shards: Vec<Self>) -> Self {
+        Self { shards, ..self }
     }
 }

@@ -50,9 +50,7 @@ fn a_home_is_restored_without_its_journal_and_with_its_key_retired() {
 
 #[test]
 fn a_follower_gets_an_empty_journal_and_no_mark() {
-    let mut world = World::new();
-    world.validator = false;
-    fs::remove_file(world.home().join("validator.key")).unwrap();
+    let world = World::new().without_validator();
     world.create().unwrap();
     let home = world.root.path().join("restored");
     assert!(!world.restore_to(&home, None).unwrap().key_retired);

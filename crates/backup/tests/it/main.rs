@@ -5,4 +5,5 @@
 mod cycle;
 mod damage;
 mod forged;
+mod shards;
 mod world;

@@ -8,7 +8,9 @@ use rustorium_crypto::chain_id;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey};
 use rustorium_stages::journal_records::tip_of;
 use rustorium_storage::{AuditSink, RocksStore, Store, StoreConfig};
-use rustorium_types::{BoundedBytes, BoundedVec, Genesis, GenesisAccount, Height, ShardId, Validator};
+use rustorium_types::{
+    AccountId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisShard, Height, ShardId, Validator,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,10 +47,18 @@ pub fn genesis() -> Genesis {
 /// Files of a home that no backup may contain, each with a known string.
 pub const NEVER: [&str; 5] = ["safety/segment-00000001.log", "passphrase", "log/node.jsonl", "run/admin", "backup.key"];
 
+/// The same with two shards.
+pub fn genesis_of_two() -> Genesis {
+    let shard = |from| GenesisShard { from, members: BoundedVec::new(vec![0]).unwrap() };
+    let shards = vec![shard(AccountId::default()), shard(AccountId([128; 32]))];
+    Genesis { shards: BoundedVec::new(shards).unwrap(), ..genesis() }
+}
+
 pub struct World {
     pub root: TempDir,
     pub at_rest: AtRest,
     pub validator: bool,
+    genesis: Genesis,
     copies: std::cell::Cell<u32>,
 }
 
@@ -61,7 +71,7 @@ impl World {
     pub fn of(genesis: &Genesis, fill: impl FnOnce(&RocksStore)) -> Self {
         let root = TempDir::new().unwrap();
         let at_rest = AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32]).unwrap()), chain_id(genesis));
-        let world = Self { root, at_rest, validator: true, copies: Default::default() };
+        let world = Self { root, at_rest, validator: true, genesis: genesis.clone(), copies: Default::default() };
         let home = world.home();
         for name in NEVER.iter().chain(&["node.key", "validator.key", "storage.key", "config.toml"]) {
             fs::create_dir_all(home.join(name).parent().unwrap()).unwrap();
@@ -74,6 +84,13 @@ impl World {
         world
     }
 
+    /// Makes the home a follower's.
+    pub fn without_validator(mut self) -> Self {
+        self.validator = false;
+        fs::remove_file(self.home().join("validator.key")).unwrap();
+        self
+    }
+
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
@@ -83,9 +100,15 @@ impl World {
     }
 
     pub fn store(&self) -> RocksStore {
-        let store = RocksStore::open(&self.home().join("db"), &StoreConfig::default(), &self.at_rest).unwrap();
+        self.store_of(ShardId::ROOT)
+    }
+
+    pub fn store_of(&self, shard: ShardId) -> RocksStore {
+        let folder = if shard == ShardId::ROOT { "db".to_owned() } else { format!("shards/{shard}/db") };
+        fs::create_dir_all(self.home().join(&folder).parent().unwrap()).unwrap();
+        let store = RocksStore::open(&self.home().join(folder), &StoreConfig::default(), &self.at_rest).unwrap();
         if store.tip().is_none() {
-            tip_of(&store, &genesis(), ShardId::ROOT).unwrap();
+            tip_of(&store, &self.genesis, shard).unwrap();
         }
         store
     }
@@ -102,12 +125,15 @@ impl World {
 
     /// The home from which `create` makes a backup.
     pub fn source(&self) -> Home {
-        self.copies.set(self.copies.get() + 1);
-        let store = self.root.path().join(format!("copy-{}", self.copies.get()));
-        self.store().checkpoint(&store).unwrap();
+        let copied = |shard: ShardId| {
+            self.copies.set(self.copies.get() + 1);
+            let copy = self.root.path().join(format!("copy-{}", self.copies.get()));
+            self.store_of(shard).checkpoint(&copy).unwrap();
+            (shard, copy)
+        };
         Home {
             folder: self.home(),
-            store,
+            stores: self.genesis.shard_ids().map(copied).collect(),
             node: "one".to_owned(),
             node_key: SigningKey::from_seed(&[2; 32]).public(),
             validator: self.validator,

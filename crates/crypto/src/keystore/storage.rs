@@ -19,6 +19,7 @@ const STORAGE: &str = "storage";
 const BACKUP: &str = "backup";
 
 /// A passphrase in memory, wiped when dropped.
+#[derive(Clone)]
 pub struct Passphrase(Zeroizing<Vec<u8>>);
 
 impl Passphrase {

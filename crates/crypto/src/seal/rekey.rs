@@ -37,6 +37,11 @@ impl AtRest {
         self.before.clone().map(|before| Self::new(before, self.chain))
     }
 
+    /// Returns the keys without the previous master key.
+    pub fn newest(&self) -> Self {
+        Self { before: None, ..self.clone() }
+    }
+
     /// Seals the key that hashes names, for storage.
     pub fn carry(&self, names: &KeyedHash) -> Result<[u8; CARRIED_BYTES], SealError> {
         let fresh = FreshSalt::draw()?;

@@ -118,8 +118,7 @@ impl Trust {
     pub fn to_checkpoint(&self) -> Vec<u8> {
         if self.has_term() {
             let known = (self, self.operators, self.leaders, self.epoch_ms.unwrap_or_default());
-            let charter = if self.charter == Charter::ONE_SHARD { Vec::new() } else { encode(&self.charter) };
-            return [CHECKPOINT_2, &encode(&known), &charter].concat();
+            return [CHECKPOINT_2, &with_charter(encode(&known), &self.charter)].concat();
         }
         let mut bytes = encode(self);
         self.epoch_ms.into_iter().for_each(|epoch_ms| bytes.extend(encode(&epoch_ms)));
@@ -129,15 +128,10 @@ impl Trust {
     /// Decodes a checkpoint, also one of an earlier release.
     ///
     /// # Errors
-    /// [`DecodeError`]: the bytes are no checkpoint, its committee is not the one that it names, or its chain has more
-    /// shards than this release knows.
+    /// [`DecodeError`]: the bytes are no checkpoint, or its committee or charter is not the one that it names.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
         if let Some(second) = bytes.strip_prefix(CHECKPOINT_2) {
-            type Known = (Trust, Hash, Hash, u64);
-            let (known, charter) = match decode::<(Known, Charter)>(second, Self::BYTES_MAX) {
-                Ok(both) => both,
-                Err(_) => (decode::<Known>(second, Self::BYTES_MAX)?, Charter::ONE_SHARD),
-            };
+            let (known, charter) = split_charter::<(Self, Hash, Hash, u64)>(second, Self::BYTES_MAX)?;
             let (trust, operators, leaders, epoch_ms) = known;
             return Self { epoch_ms: Some(epoch_ms), operators, leaders, charter, ..trust }.checked(true);
         }
@@ -290,6 +284,22 @@ impl Trust {
             return Err(ProofRefused::OtherSettings);
         }
         Ok(())
+    }
+}
+
+/// Puts a charter behind the encoding of other fields: nothing for that of a chain's only shard.
+pub(super) fn with_charter(mut fields: Vec<u8>, charter: &Charter) -> Vec<u8> {
+    if *charter != Charter::ONE_SHARD {
+        fields.extend(encode(charter));
+    }
+    fields
+}
+
+/// Reads fields with the charter behind them.
+pub(super) fn split_charter<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<(T, Charter), DecodeError> {
+    match decode::<(T, Charter)>(bytes, limit) {
+        Ok(both) => Ok(both),
+        Err(_) => Ok((decode(bytes, limit)?, Charter::ONE_SHARD)),
     }
 }
 

@@ -4,11 +4,11 @@
 //! encoding; headers that were checked are not stored.
 
 use super::committees::{COMMITTEES_MAX, Committees, ENDS_MAX, EpochEnd};
-use super::final_header::Trust;
+use super::final_header::{Trust, split_charter, with_charter};
 use super::light::Light;
 use borsh::io::{Read, Result, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{BoundedVec, Charter, DecodeError, Epoch, decode, encode};
+use rustorium_types::{BoundedVec, Charter, DecodeError, Epoch, encode};
 
 /// A committee, and the length of its epoch. The charter of a shard that isn't the only one follows the whole state.
 ///
@@ -67,8 +67,7 @@ impl Light {
             passed_ms: self.passed_ms,
         });
         // All committees are of one shard.
-        let charter = if charter == Charter::ONE_SHARD { Vec::new() } else { encode(&charter) };
-        [state, charter].concat()
+        with_charter(state, &charter)
     }
 
     /// Decodes a state and continues from it.
@@ -76,10 +75,7 @@ impl Light {
     /// # Errors
     /// [`DecodeError`]: the bytes are no state, or its parts don't fit together.
     pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> std::result::Result<Self, DecodeError> {
-        let (state, charter) = match decode::<(SavedState, Charter)>(bytes, Self::BYTES_MAX) {
-            Ok(both) => both,
-            Err(_) => (decode(bytes, Self::BYTES_MAX)?, Charter::ONE_SHARD),
-        };
+        let (state, charter) = split_charter::<SavedState>(bytes, Self::BYTES_MAX)?;
         let SavedState { anchor, trusts, ends, passed_ms } = state;
         let ascending = trusts.is_sorted_by(|a, b| a.0.epoch < b.0.epoch) && ends.is_sorted_by(|a, b| a.0 < b.0);
         let mut committees = Committees::new(trust(anchor, charter)?);

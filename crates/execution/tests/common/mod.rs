@@ -73,6 +73,7 @@ pub struct World {
     pub state: State,
     pub header: Header,
     pub root: Hash,
+    pub charter: Charter,
 }
 
 impl World {
@@ -92,7 +93,8 @@ impl World {
         let start = genesis(&made, shard);
         let state = start.diff.into_iter().map(|write| (write.key, write.value.unwrap())).collect();
         let header = Header { chain: hashes(&made, shard).chain, ..start.header };
-        Self { genesis: made, state, header, root: start.result_root }
+        let charter = made.charter(shard);
+        Self { genesis: made, state, header, root: start.result_root, charter }
     }
 
     /// A transaction with the sender's next nonce.
@@ -124,6 +126,12 @@ impl World {
         Header { height, view, time_ms: header.time_ms + 10, ..header.clone() }
     }
 
+    /// The input of a block above the state.
+    pub fn input<'a>(&'a self, header: &'a Header, transactions: Vec<(TxId, &'a Transaction)>) -> Input<'a> {
+        let (parameters, charter) = (&self.genesis.parameters, &self.charter);
+        Input { header, parameters, charter, previous_root: self.root, transactions }
+    }
+
     /// Executes a block without changing the state.
     pub fn look(&self, header: &Header, transactions: &[Transaction1]) -> Execution {
         self.look_at(header, &listed(transactions))
@@ -131,14 +139,7 @@ impl World {
 
     /// Does the same with transactions in any form.
     pub fn look_at(&self, header: &Header, transactions: &[Transaction]) -> Execution {
-        let transactions = with_ids(&header.chain, transactions);
-        let input = Input {
-            header,
-            parameters: &self.genesis.parameters,
-            charter: &self.genesis.charter(header.shard),
-            previous_root: self.root,
-            transactions,
-        };
+        let input = self.input(header, with_ids(&header.chain, transactions));
         execute(&input, &MemState(&self.state)).expect("the state can be read")
     }
 

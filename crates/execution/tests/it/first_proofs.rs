@@ -52,13 +52,7 @@ fn run(world: &World, block: &[Transaction1]) -> Ran {
 fn run_listed(world: &World, block: &[Transaction]) -> Ran {
     let transactions = with_ids(&world.header.chain, block);
     let header = world.next_header();
-    let input = Input {
-        header: &header,
-        parameters: &world.genesis.parameters,
-        charter: &Charter::ONE_SHARD,
-        previous_root: world.root,
-        transactions,
-    };
+    let input = world.input(&header, transactions);
     let state = Counting(MemState(&world.state), RefCell::default());
     let prover = Prover(AtomicUsize::new(0));
     let execution = execute_with(&input, &state, &Keys::default(), &prover).unwrap();

@@ -158,8 +158,7 @@ proptest! {
         let shuffled = order.iter().map(|at| (*leaves[*at].0, leaves[*at].1.clone())).collect();
         let listed = listed(&transactions);
         let transactions = with_ids(&header.chain, &listed);
-        let parameters = &world.genesis.parameters;
-        let input = Input { header: &header, parameters, charter: &Charter::ONE_SHARD, previous_root: world.root, transactions };
+        let input = world.input(&header, transactions);
         let read = execute(&input, &Shuffled(shuffled)).unwrap();
         prop_assert_eq!(read, expected);
     }

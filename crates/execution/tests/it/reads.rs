@@ -114,13 +114,7 @@ fn the_state_is_asked_for_no_more_than_the_limit_pays_for() {
     let listed = listed(&[transaction]);
     let transactions = with_ids(&world.header.chain, &listed);
     let header = world.next_header();
-    let input = Input {
-        header: &header,
-        parameters: &world.genesis.parameters,
-        charter: &Charter::ONE_SHARD,
-        previous_root: world.root,
-        transactions,
-    };
+    let input = world.input(&header, transactions);
     let state = Noting(MemState(&world.state), RefCell::default());
     let receipt = execute_with(&input, &state, &Keys::default(), &Serial).unwrap().receipts.remove(0);
     assert_eq!(receipt.outcome, Outcome::Failed { code: LIMIT, operation: 0 });

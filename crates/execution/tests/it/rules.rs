@@ -348,13 +348,7 @@ fn a_state_that_cannot_be_read_or_decoded_is_an_error_not_a_result() {
     let world = World::new();
     let header = world.next_header();
     let transaction = world.sign(0, vec![transfer(1, 1)]).into();
-    let input = |transaction| Input {
-        header: &header,
-        parameters: &world.genesis.parameters,
-        charter: &Charter::ONE_SHARD,
-        previous_root: world.root,
-        transactions: vec![(TxId::ZERO, transaction)],
-    };
+    let input = |transaction| world.input(&header, vec![(TxId::ZERO, transaction)]);
     assert!(execute(&input(&transaction), &Broken).is_err());
     for key in [account_key(account(0)), balance_key(account(1), gold())] {
         let mut state = world.state.clone();

@@ -234,6 +234,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
             genesis: world.genesis.clone(),
             header: world.header.clone(),
             root: world.root,
+            charter: world.charter,
         };
         let one = |transaction: &Transaction1| world_step(&mut world, &header, transaction);
         transactions.iter().map(one).collect::<Vec<Outcome>>()
@@ -242,14 +243,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
     assert_eq!((ok, expected.len() - ok), (6, 7), "{expected:?}");
     let listed = listed(&transactions);
     let ids = with_ids(&header.chain, &listed);
-    let parameters = &world.genesis.parameters;
-    let input = Input {
-        header: &header,
-        parameters,
-        charter: &Charter::ONE_SHARD,
-        previous_root: world.root,
-        transactions: ids,
-    };
+    let input = world.input(&header, ids);
     let keys = Keys::default();
     let serial = execute(&input, &MemState(&world.state)).unwrap();
     let outcomes: Vec<Outcome> = serial.receipts.iter().map(|receipt| receipt.outcome).collect();

@@ -4,6 +4,7 @@ use super::answers::AlreadyCounted;
 use super::app::Shared;
 use super::params::{Segments, none_match};
 use super::problem::Problem;
+use crate::backend::Backend;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,8 +19,12 @@ use serde_json::json;
 /// Returns the node's report about itself.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
 pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
-    let chain = app.backend.chain();
-    Json(StatusAnswer::new(chain.id, chain.shard, app.backend.status()))
+    let of = |backend: &dyn Backend| {
+        let chain = backend.chain();
+        StatusAnswer::new(chain.id, chain.shard, backend.status())
+    };
+    let others = app.backend.others();
+    Json(of(&*app.backend).with_shards(others.iter().map(|(_, other)| of(&**other)).collect()))
 }
 
 /// Returns the chain's name, first committee and parameters, and the parameters in force.

@@ -6,7 +6,7 @@ use super::bodies::{Media, read_body, reserve, too_large};
 use super::params::{Caller, Params};
 use super::problem::Problem;
 use crate::metrics::HTTP;
-use crate::screen::{ScreenedItems, decode_transaction, merge, screen};
+use crate::screen::{ScreenedItems, Senders, decode_transaction, merge, screen};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -94,7 +94,7 @@ pub async fn submit(
     let each = if matches!(params.wait, WaitParam::Certified) { CERTIFIED_BYTES } else { RESULT_BYTES };
     let room = app.answers.take_for_results(caller, items.len() * each)?;
     app.metrics.submitted(HTTP, items.len());
-    let ScreenedItems { good, places, refused } = screen(app.backend.as_ref(), items.into_iter());
+    let ScreenedItems { good, places, refused } = screen(app.backend.as_ref(), Senders::OfItsShard, items.into_iter());
     let wait = match params.wait {
         WaitParam::Accepted => Wait::Accepted,
         WaitParam::Final => Wait::Final,

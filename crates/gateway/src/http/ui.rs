@@ -64,6 +64,7 @@ const FILES: &[File] = &[
     file("prooffile.js", SCRIPT, include_bytes!("../../ui/prooffile.js")),
     file("regions.js", SCRIPT, include_bytes!("../../ui/regions.js")),
     file("settings.js", SCRIPT, include_bytes!("../../ui/settings.js")),
+    file("shards.js", SCRIPT, include_bytes!("../../ui/shards.js")),
     file("theme.js", SCRIPT, include_bytes!("../../ui/theme.js")),
     file("token.js", SCRIPT, include_bytes!("../../ui/token.js")),
     file("transaction.js", SCRIPT, include_bytes!("../../ui/transaction.js")),

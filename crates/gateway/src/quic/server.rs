@@ -8,7 +8,7 @@ use crate::http::server::StartError;
 use crate::limit::ConnectionsBySite;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::panic_alarm::PanicAlarm;
-use crate::screen::{ScreenedItems, screen};
+use crate::screen::{ScreenedItems, Senders, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
@@ -295,7 +295,7 @@ fn submit(
     };
     context.metrics.submitted(QUIC, transactions.len());
     let ScreenedItems { good, places, refused } =
-        screen(context.backend.as_ref(), transactions.into_vec().into_iter().map(Ok));
+        screen(context.backend.as_ref(), Senders::OfAllShards, transactions.into_vec().into_iter().map(Ok));
     for (place, why) in refused {
         session.push(number, place, Submitted::Refused(why));
     }

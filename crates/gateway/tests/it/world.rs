@@ -469,7 +469,7 @@ impl Backend for World {
             unreachable,
             protocol: 1,
             older: Vec::new(),
-            pool_transactions: 0,
+            pool_transactions: self.inner.lock().pending.len(),
             pool_bytes: 0,
             durability: "vote",
             ready,

@@ -288,9 +288,10 @@ fn findings_are_shown_and_make_a_node_not_ready() {
     assert_eq!(status.ready, Err("store-corrupt: it was seen; do this".to_owned()));
     assert_eq!(status.findings, found);
     let metrics = backend.metrics();
-    for line in
-        [r#"rustorium_node_finding{code="store-corrupt"} 1"#, r#"rustorium_node_peer_suspicion{peer="node-1"} 0.5"#]
-    {
+    for line in [
+        r#"rustorium_node_finding{code="store-corrupt"} 1"#,
+        r#"rustorium_node_peer_suspicion{shard="0",peer="node-1"} 0.5"#,
+    ] {
         assert!(metrics.lines().any(|known| known == line), "{line} is missing in {metrics}");
     }
     backend.tell_health(Vec::new(), &BTreeMap::new());

@@ -6,7 +6,7 @@ use super::{Host, Running};
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::codes::journal_code;
-use crate::collector::{OfServed, OfShard, Scraped};
+use crate::collector::{OfRoot, OfShard, Scraped};
 use crate::config::DurabilitySetting;
 use crate::copier::Copier;
 use crate::guarded::Threads;
@@ -39,7 +39,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_stages::room::Room;
 use rustorium_stages::verifier::Verifier;
 use rustorium_stages::{NodeError, Replica};
-use rustorium_storage::{Durability, Journal, JournalError, JournalRecord, Lsn, RocksStore};
+use rustorium_storage::{Durability, Journal, JournalError, JournalRecord, Lsn, RocksStore, StoreError, SyncStore};
 use rustorium_transport::Transport;
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Genesis, Rules, ShardId, encode};
@@ -80,6 +80,14 @@ impl Opened {
     /// Opens a shard on its store. Errors: a code and a sentence.
     pub(crate) fn open(process: &Process, shard: ShardId, store: Arc<RocksStore>) -> Result<Self, NodeError> {
         let (config, genesis) = (&process.config, &process.genesis);
+        let unreadable = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
+        if store.syncing().map_err(unreadable)?.is_some() {
+            let sentence = format!(
+                "the store of shard {shard} is half filled from a snapshot, and no peer is named that could fill it: name \
+                 peers or seeds in config.toml"
+            );
+            return Err(NodeError::new("sync-unfinished", sentence));
+        }
         let folders = Folders::of(&config.home, shard);
         let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
         let keys = (process.validator_key.clone(), elsewhere);
@@ -90,20 +98,17 @@ impl Opened {
         let notices = open_notices(config, process.audit.clone(), process.shared_key.clone())?;
         notices.begin_epoch(&context.validators);
         let guests = Guests::named(config.followers.iter().map(|key| key.0).collect()).with_validators_of(genesis);
-        guests
-            .read_former(&*store, &genesis.committee(shard), context.epoch())
-            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        guests.read_former(&*store, &genesis.committee(shard), context.epoch()).map_err(unreadable)?;
         let book = address_book(config, genesis);
         let links = Links::new(context.clone(), process.node_key.public(), book).with_seeds(seed_book(config));
         let links = Arc::new(links.with_guests(guests));
         let proofs = context.parameters.state_roots.then(|| {
-            let figures = replica.metrics.with_registry(|registry| ProofMetrics::default().register(registry));
+            let figures = replica.metrics.with_shard(|registry| ProofMetrics::default().register(registry));
             Arc::new(ProofPool::new(store.clone(), ProofLimits::default(), figures))
         });
         let offers = Arc::new(Offers::new(store.clone(), config.snapshot_interval_ms));
         let rotator = Rotator::new(store.clone(), process.audit.clone(), replica.stopping.clone());
-        // One storage key seals the whole home, and a replacement reaches the store and journal of one shard only.
-        let rotator = if process.hosts_one() { rotator.at(&config.home, &process.at_rest) } else { rotator };
+        let rotator = rotator.at(&process.master, shard);
         let (journal, records) = open_journal(process, &folders, &replica, notices.retired().is_some())?;
         let journaled = replica.journaled(records, notices.retired().is_some())?;
         let verifier = replica.verifier(replica.events.clone());
@@ -158,7 +163,8 @@ impl Opened {
         let (events, jobs) = (self.replica.events.clone(), Arc::<Queue<ExecutionJob>>::default());
         let certificates = Arc::new(CertificateServer::new(self.journal.reader().clone(), transport.clone()));
         let signer = process.config.signer.as_ref();
-        let signer = signer.map(|setting| RemoteSigner::of(setting, events.clone(), &self.replica.metrics));
+        let signer =
+            signer.map(|setting| RemoteSigner::of(setting, process.session, events.clone(), &self.replica.metrics));
         let ports = ThreadPorts {
             transport: transport.clone(),
             journal: self.journal.clone(),
@@ -231,13 +237,12 @@ impl Opened {
             rotator: self.rotator.clone(),
         };
         let scraped = Arc::new(scraped);
-        self.replica.metrics.with_registry(|registry| {
-            if self.backend.chain.shard == ShardId::ROOT {
-                registry.register_collector(Box::new(OfServed(scraped.clone())));
-            }
-            self.replica.waiters.register_metrics(registry);
-        });
+        if self.backend.chain.shard == ShardId::ROOT {
+            let of_root = Box::new(OfRoot(scraped.clone()));
+            self.replica.metrics.with_registry(|registry| registry.register_collector(of_root));
+        }
         self.replica.metrics.with_shard(|registry| {
+            self.replica.waiters.register_metrics(registry);
             registry.register_collector(Box::new(OfShard(scraped)));
             self.verifier.register_metrics(registry);
         });
@@ -338,7 +343,7 @@ fn open_journal(
     if !retired {
         refuse_missing_journal(folders, replica.tip.height.0, config.signer.is_some())?;
     }
-    let (journal, records) = Journal::open(&folders.journal, durability, &process.at_rest, done)
+    let (journal, records) = Journal::open(&folders.journal, durability, &process.master.at_rest(), done)
         .map_err(|error| NodeError::new(journal_code(&error), error.to_string()))?;
     Ok((Arc::new(journal), records))
 }

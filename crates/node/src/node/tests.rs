@@ -11,9 +11,14 @@ use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_stages::inbox::monotonic_ns;
-use rustorium_types::{AccountId, BoundedVec, Epoch, Genesis, GenesisShard, Parameters, Subject, ValidatorIndex, View};
+use rustorium_transport::{Credit, Frame};
+use rustorium_types::{
+    AccountId, BoundedVec, Epoch, Genesis, GenesisShard, Message, Parameters, Response, Subject, ValidatorIndex, View,
+};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 const SHARD: ShardId = ShardId(7);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +50,7 @@ fn start_on(
         node: SigningKey::from_seed(&[110 + place.unwrap_or(90); 32]),
         validator: place.map(made::validator_key),
     };
-    Node::start(serde_json::from_value(config).unwrap(), keys, &StartHandle::default())
+    Node::start(serde_json::from_value(config).unwrap(), keys, Vec::new())
 }
 
 fn start(home: &Path, place: u8, first: Option<&str>) -> Node {
@@ -264,4 +269,28 @@ fn a_damaged_store_keeps_its_shard_from_starting_until_it_is_moved_aside() {
     std::fs::rename(&store, home.path().join("aside")).unwrap();
     node.start_host(SHARD).unwrap();
     assert_eq!(code(), None);
+}
+
+#[test]
+fn a_filling_hears_only_the_peers_that_it_asks() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = start(homes[0].path(), 0, None);
+    let node = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));
+    let transport = node.running.lock().as_ref().unwrap().transport.for_shard(ShardId::ROOT);
+    let filling = Filling::new(&node.process, ShardId::ROOT, transport, Arc::default());
+    let answer = Message::Response { id: 5, response: Response::NotHeld };
+    for (from, heard) in [([9; 32], 0), (node.process.node_key.public(), 0), (first.process.node_key.public(), 2)] {
+        filling.link(&from, true);
+        let (class, bytes) = (answer.class(), answer.to_frame().into());
+        filling.frame(Frame { from, shard: ShardId::ROOT, class, bytes, credit: Credit::default() });
+        assert_eq!(filling.events.len(), heard);
+    }
+    // A frame that waits counts in what may be read from its sender.
+    let room = Arc::new(Semaphore::new(1));
+    let permit = room.clone().try_acquire_owned().unwrap();
+    let (from, class, bytes) = (first.process.node_key.public(), answer.class(), answer.to_frame().into());
+    filling.frame(Frame { from, shard: ShardId::ROOT, class, bytes, credit: Credit::of(Some(permit)) });
+    assert_eq!(room.available_permits(), 0);
+    filling.events.take(Some(Duration::ZERO), &mut VecDeque::new());
+    assert_eq!(room.available_permits(), 1);
 }

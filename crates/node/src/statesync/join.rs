@@ -17,7 +17,7 @@ use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
     Ban, CheckedPart, CheckedSnapshot, Progress, RefusedPart, Standing, StateSync, StateSyncConfig, Target,
 };
-use rustorium_transport::Transport;
+use rustorium_transport::{Credit, Transport};
 use rustorium_types::{Class, Height, Message, PublicKey, Request, Response, Snapshot, decode, encode, limits};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub enum JoinEvent {
         id: u64,
         /// The answer.
         response: Response,
+        /// Returned when the answer is handled: until then less is read from the sender.
+        credit: Credit,
     },
     /// A part was checked.
     CheckedPart(Box<CheckedPart>),
@@ -155,7 +157,7 @@ impl Joiner {
                 match event {
                     JoinEvent::Stop => return Ok(Err(JoinOutcome::Stopped)),
                     JoinEvent::Link { node_key, up } => offers.link(node_key, up),
-                    JoinEvent::Response { from, id, response } if id >= OFFER_QUESTIONS => {
+                    JoinEvent::Response { from, id, response, .. } if id >= OFFER_QUESTIONS => {
                         offers.on_answer(from, id, response);
                     }
                     JoinEvent::Panicked => return Err(panicked()),
@@ -230,7 +232,7 @@ impl Joiner {
                 offers.link(node_key, up);
                 if up { sync.connected(node_key) } else { sync.disconnected(&node_key) }
             }
-            JoinEvent::Response { from, id, response } if id < OFFER_QUESTIONS => {
+            JoinEvent::Response { from, id, response, .. } if id < OFFER_QUESTIONS => {
                 if let Some(job) = sync.on_answer(now_ms, from, id, response) {
                     checkers.check(job);
                 }

@@ -4,8 +4,8 @@
 //! heights, by rules on headers alone; a store that is being filled has no tip, and gets one in a single write.
 
 mod committees;
-pub(crate) mod early;
 mod fill;
+pub(crate) mod filling;
 pub mod join;
 mod offered;
 pub mod offers;

@@ -191,4 +191,9 @@ async fn places_of_two_committees_are_told_apart() {
     b.link(false).await;
     a.transport.send(index(1), Class::Data, Bytes::from_static(b"root")).unwrap();
     assert_eq!(c.frame().await.shard, ShardId::ROOT);
+    // Figures call a link after the root shard's place, and else after the place in another shard.
+    let named = |name| a.transport.shared.roster.named().into_iter().map(|(name, _)| name).eq([name]);
+    assert!(named("1"));
+    a.transport.set_peers(Some(index(0)), &committee.peers(&[0])).unwrap();
+    assert!(named("7/0"));
 }

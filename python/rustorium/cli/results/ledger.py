@@ -447,6 +447,7 @@ class GenesisFacts(Result):
     operators: int
     operator_quorum: int | None
     accounts: int
+    shards: int
     file: str
     genesis: dict[str, Any] | Absent = ABSENT
 

@@ -253,6 +253,9 @@ class RestartApplied(Result):
     epoch: int
     height: int
     new_validator_key: str | None
+    """`None` if the plan replaces no key of this home, or the new key waits for other shards' plans."""
+    waits_for: list[int]
+    """The shards whose plans the home's new key waits for."""
 
 
 class Setting(Result):
@@ -377,6 +380,23 @@ class Newest(Result):
     height: int
 
 
+class ShardHeights(Result):
+    """The heights to which another shard than 0 can be restored."""
+
+    shard: int
+    height: int
+    from_height: int
+
+
+class RestoredShard(Result):
+    """Another shard than 0 of a restored home."""
+
+    shard: int
+    height: int
+    certified_by: int
+    state: Any
+
+
 class BackupMade(OpenResult):
     """A backup that was made. `missed`: an earlier one that is gone from the destination."""
 
@@ -387,6 +407,7 @@ class BackupMade(OpenResult):
     new_bytes: int
     new_pieces: int
     missed: Newest | Absent = ABSENT
+    shards: list[ShardHeights] | Absent = ABSENT
 
 
 class BackupRow(Result):
@@ -401,6 +422,7 @@ class BackupRow(Result):
     program: str
     bytes: int
     state: str
+    shards: list[ShardHeights] | Absent = ABSENT
 
 
 class Damage(Result):
@@ -432,6 +454,7 @@ class Restored(Result):
     certified_by: int
     state: Any
     key_retired: bool
+    shards: list[RestoredShard] | Absent = ABSENT
 
 
 class BackupsPruned(OpenResult):

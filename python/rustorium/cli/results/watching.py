@@ -17,11 +17,20 @@ class Problem(Result):
     advice: str
 
 
+class ShardVerdict(Result):
+    """The verdict on a shard besides shard 0."""
+
+    shard: int
+    verdict: str
+    problems: list[Problem]
+
+
 class NetVerdict(Result):
-    """The verdict on the whole net."""
+    """The verdict on the whole net. `shards` where nodes host other shards than 0."""
 
     verdict: str
     problems: list[Problem]
+    shards: list[ShardVerdict] | Absent = ABSENT
 
 
 class NodeHealth(OpenResult):

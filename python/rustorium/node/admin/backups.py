@@ -29,8 +29,6 @@ from rustorium.node.admin.remote import NO_NODE
 from rustorium.node.admin.socket import call
 
 KEY_NAME = "backup.key"
-COPY_NAME = "checkpoint"
-"""Name of the store's copy in a home while a backup is made."""
 POLL_S = 0.05
 LOCK_S = 1.0
 """Maximum wait for another process' lock."""
@@ -132,16 +130,6 @@ def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> 
     return json.loads(done[0])
 
 
-def refuse_several(home: Home) -> None:
-    """Refuses a home with data of several shards. Errors: HomeError."""
-    if others := home.other_shards():
-        raise HomeError(
-            f"{home.path} has data of shards 0 to {others[-1]}, and a backup would have shard 0 alone: the other "
-            "validators have the same data; or stop the node and copy the whole home",
-            code="several-shards",
-        )
-
-
 def create(
     home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int | None = None
 ) -> dict[str, object]:
@@ -149,27 +137,28 @@ def create(
     backup at the destination, if neither that one nor a newer one exists there any more.
 
     Errors: HomeError, KeyFileError, NodeError, NativeError."""
-    refuse_several(home)
     with only_one(home):
         backups = opener.backups(place, key, make=True)
         before = _missed(home, place, backups)
         node_key = open_signing_key(home.node_key, "node", opener.passphrase_file, opener.environment).public
         chain = _native.genesis_hash(home.genesis_bytes())
         config = home.load_config().config
-        copied = home.path / COPY_NAME
-        _remove(copied)
+        copies = {shard: home.copy_of(shard) for shard in home.shards() if shard == 0 or home.db_of(shard).is_dir()}
+        for copied in copies.values():
+            _remove(copied)
         try:
-            _copy_store(home, copied, chain, opener)
+            stores = _copy_stores(home, copies, chain, opener)
             # After the copy: if the key is replaced meanwhile, this opens what either key sealed.
             storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
             validator = config.node.role == "validator"
             made: dict[str, object] = run(
                 backups,
-                lambda: backups.create(home.path, copied, config.node.name, node_key, validator, chain, storage),
+                lambda: backups.create(home.path, stores, config.node.name, node_key, validator, chain, storage),
                 advance,
             )
         finally:
-            _remove(copied)
+            for copied in copies.values():
+                _remove(copied)
         _audit(home, opener, "backup", {"act": "create", "destination": place.destination, **made})
         backupmemory.remember(home.backups, place.destination, made)
         if before is not None:
@@ -340,13 +329,30 @@ def _locked(handle: int) -> bool:
             return True
 
 
-def _copy_store(home: Home, to: Path, chain: str, opener: Opener) -> None:
-    """Copies the store, through the node if it runs. Errors: NodeError, NativeError, KeyFileError."""
-    if not _node_does(home, "copy_store"):
-        storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
-        _native.copy_store(str(home.db), str(to), chain, storage)
-        return
-    while (status := call(home.admin_socket, "copying"))["running"]:
+def _copy_stores(home: Home, copies: Mapping[int, Path], chain: str, opener: Opener) -> dict[int, Path]:
+    """Copies the shards' stores, through the node if it runs. Returns the copies, without those of shards that the node
+    doesn't host any more. Errors: NodeError, NativeError, KeyFileError."""
+    made: dict[int, Path] = {}
+    storage: _native.StorageKey | None = None
+    for shard, to in copies.items():
+        try:
+            by_node = _node_does(home, "copy_store", shard=shard)
+        except NodeError as error:
+            if shard and error.code == "not-hosted":
+                continue
+            raise
+        if by_node:
+            _await_copy(home, shard)
+        else:
+            if storage is None:
+                storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
+            _native.copy_store(str(home.db_of(shard)), str(to), chain, storage)
+        made[shard] = to
+    return made
+
+
+def _await_copy(home: Home, shard: int) -> None:
+    while (status := call(home.admin_socket, "copying", shard=shard))["running"]:
         time.sleep(POLL_S)
     if status["failed"] is not None:
         raise NodeError(f"the node can't copy its store: {status['failed']}", code="copy-failed")

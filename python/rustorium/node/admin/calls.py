@@ -50,13 +50,13 @@ class AdminNode(Protocol):
 
     def rotation(self) -> str: ...
 
-    def copy_store(self) -> None: ...
+    def copy_store(self, shard: int, /) -> None: ...
 
-    def copying(self) -> str: ...
+    def copying(self, shard: int, /) -> str: ...
 
-    def snapshots(self) -> str: ...
+    def snapshots(self, shard: int, /) -> str: ...
 
-    def create_snapshot(self) -> str: ...
+    def create_snapshot(self, shard: int, /) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,12 @@ class Plane:
         def look(run: Callable[[], object]) -> Operation:
             return Operation(Role.read, lambda _arguments, _caller: _native_call(run))
 
+        def look_in(of: Callable[[AdminNode], Callable[[int], str]]) -> Operation:
+            return Operation(
+                Role.read,
+                lambda arguments, _caller: json.loads(_native_call(of(self._node), _shard(arguments))),
+            )
+
         def note(event: str) -> Operation:
             return Operation(Role.operate, lambda _arguments, _caller: {}, event, _fields)
 
@@ -142,12 +148,20 @@ class Plane:
                 Role.admin, "storage key replacement ordered", lambda _: self._order(self._replacement())
             ),
             "rotation": look(lambda: json.loads(self._node.rotation())),
-            "copy_store": act(Role.operate, "copy of the store ordered", lambda _: self._order(self._node.copy_store)),
-            "copying": look(lambda: json.loads(self._node.copying())),
+            "copy_store": act(
+                Role.operate,
+                "copy of the store ordered",
+                lambda arguments: self._order(partial(self._node.copy_store, _shard(arguments))),
+                _shard_field,
+            ),
+            "copying": look_in(lambda node: node.copying),
             "note_backup": note("backup"),
-            "snapshots": look(lambda: json.loads(self._node.snapshots())),
+            "snapshots": look_in(lambda node: node.snapshots),
             "create_snapshot": act(
-                Role.operate, "snapshot ordered", lambda _: json.loads(_native_call(self._node.create_snapshot))
+                Role.operate,
+                "snapshot ordered",
+                lambda arguments: json.loads(_native_call(self._node.create_snapshot, _shard(arguments))),
+                _shard_field,
             ),
             "profile_steps": act(Role.operate, "profile ordered", self._profile_steps),
             "take_profile": Operation(Role.operate, lambda _arguments, _caller: self._steps().take()),
@@ -159,6 +173,15 @@ class Plane:
             "add_follower": act(Role.admin, "follower named", partial(self._change_followers, add), _node_key),
             "remove_follower": act(Role.admin, "follower removed", partial(self._change_followers, remove), _node_key),
         }
+
+    def serves(self, node: AdminNode, profiler: Profiler, replace_key: Callable[[], None]) -> None:
+        """Continues with a node that has been opened. What the trail could not write before is written now."""
+        self._node, self._profiler, self._replace_key = node, profiler, replace_key
+        self.trail.wake()
+
+    def audit(self, event: str, fields_json: str) -> None:
+        """Writes a line to the audit log of the present node. Errors: NativeError, NodeError."""
+        self._node.audit(event, fields_json)
 
     # ---- who calls -------------------------------------------------------------------------------------------------
 
@@ -308,6 +331,20 @@ class Plane:
 
     def _change_followers(self, change: Callable[[Path, str], list[str]], arguments: Arguments) -> object:
         return self._followers().change(change, arguments.get("node_key"))
+
+
+def _shard(arguments: Arguments) -> int:
+    """Returns the named shard, 0 unless one is named. Errors: NodeError."""
+    shard = arguments.get("shard", 0)
+    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < 1 << 32:
+        raise NodeError("a shard is a number: send its number as `rustorium shard list` shows it", code="bad-request")
+    return shard
+
+
+def _shard_field(arguments: Arguments) -> dict[str, object]:
+    """Returns the shard for an audit line, unless it is the root."""
+    shard = _shard(arguments)
+    return {"shard": shard} if shard else {}
 
 
 def _node_key(arguments: Arguments) -> dict[str, object]:

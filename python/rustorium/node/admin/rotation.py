@@ -59,7 +59,7 @@ def replace_master(home: Home, opener: Opener, progress: Callable[[int, int], No
 def _require_room(home: Home) -> None:
     """Checks for free space: rows are written again before the files with the old ones are removed. Errors:
     HomeError."""
-    needed = sum(map(_bytes_of, home.db.glob("*.sst")))
+    needed = sum(_bytes_of(file) for shard in home.shards() for file in home.db_of(shard).glob("*.sst"))
     free = shutil.disk_usage(home.path).free
     if free < needed:
         raise HomeError(

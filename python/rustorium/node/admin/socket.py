@@ -60,15 +60,12 @@ class AdminServer:
         stop: Callable[[str], None],
         profiler: Profiler | None = None,
         callers: Callers | None = None,
-        replace_key: Callable[[], None] | None = None,
     ) -> None:
-        """`profiler`: of the core's steps; `None` before there are steps. `callers`: without them no token is valid.
-        `replace_key`: starts the replacement of the storage key."""
+        """`profiler`: of the core's steps; `None` before there are steps. `callers`: without them no token is valid."""
         self._path, self._callers = path, callers
         keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
         trail, allowed = (Trail(), None) if callers is None else (callers.trail, callers.allowed)
-        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, allowed=allowed, replace_key=replace_key)
-        self._audit = node.audit
+        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, allowed=allowed)
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -79,7 +76,7 @@ class AdminServer:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, self._connection, [local])
-                nursery.start_soon(self.plane.trail.run, self._audit)
+                nursery.start_soon(self.plane.trail.run, self.plane.audit)
                 if self._callers is not None:
                     nursery.start_soon(self._callers.keyring.watch, self._faulty)
                 if self._callers is not None and self._callers.listener is not None:

@@ -73,6 +73,10 @@ class Trail:
         for key in quiet:
             del self._kinds[key]
 
+    def wake(self) -> None:
+        """Tries again at once what could not be written."""
+        self._news.set()
+
     async def run(self, audit: Audit, away: Away = trio.to_thread.run_sync) -> None:
         """Writes rows in another thread until cancelled, and then the rest. A full disk ends nothing: rows are tried
         again."""

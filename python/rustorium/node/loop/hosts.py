@@ -44,7 +44,7 @@ class Host(NativePort, Protocol):
 
     def tell_health(self, findings_json: str, suspicion_json: str) -> None: ...
 
-    def ended(self) -> tuple[str, str] | None: ...
+    def runs(self) -> bool: ...
 
     def end(self, code: str, sentence: str) -> None: ...
 
@@ -109,6 +109,11 @@ class HostedShard:
         """A description of what is wrong with the shard; empty if nothing is."""
 
     @property
+    def runs(self) -> bool:
+        """`False` while the shard is filled, and after it ended."""
+        return self._host.runs()
+
+    @property
     def steps(self) -> int:
         """Number of the core's steps, over all its lives."""
         return self._steps_before + (self._driver.steps if self._driver is not None else 0)
@@ -120,9 +125,11 @@ class HostedShard:
 
     async def run(self) -> Exception:
         """Runs until cancelled, or until a fault that ends the process. Returns that fault."""
+        again = False
         while True:
             began = trio.current_time()
-            fault = await self._start() or await self._live()
+            fault = await self._start(again) or await self._live()
+            again = True
             code, sentence = described(fault)
             if not self._process.several or ends_process(code):
                 return fault
@@ -132,15 +139,18 @@ class HostedShard:
             await trio.to_thread.run_sync(self._host.end, code, sentence)
             await trio.sleep(delay_s)
 
-    async def _start(self) -> Exception | None:
-        """Starts the shard if it has ended. Returns the fault that prevents that."""
-        if self._host.ended() is None:
+    async def _start(self, again: bool) -> Exception | None:
+        """Starts the shard if it doesn't run; this may fill its store for hours. Returns the fault that prevents it."""
+        if self._host.runs():
             return None
+        self.trouble = self.trouble or f"shard {self.shard} is being started; `status check` says how far it is"
         try:
-            await trio.to_thread.run_sync(self._host.start)
+            # When the node is closed, the call ends by itself.
+            await trio.to_thread.run_sync(self._host.start, abandon_on_cancel=True)
         except _native.NativeError as error:
             return error
-        self._note("shard started")
+        if again:
+            self._note("shard started")
         return None
 
     async def _live(self) -> Exception:

@@ -54,6 +54,19 @@ class Launch:
         return f"Launch(home={self.home.path}, index={self.index}, n={self.n})"
 
 
+def refuse_signed_ends(home: Home) -> None:
+    """Refuses a home whose owner has signed the end of a shard's epoch that isn't in the shard's store yet, also if
+    that store is gone. Errors: HomeError."""
+    for shard in home.shards():
+        if home.restart_of(shard).exists():
+            which = f" in shard {shard}" if shard else ""
+            raise HomeError(
+                f"the owner of {home.path} has signed the end of its epoch{which}, in which the node must sign nothing "
+                "more: put the plan into the home with `rustorium-node recover committee apply`",
+                code="restart-begun",
+            )
+
+
 def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environment: Mapping[str, str]) -> Launch:
     """Reads genesis and keys. Errors: HomeError, KeyFileError, NativeError, ConfigError."""
     # Before the first secret is in memory.
@@ -73,12 +86,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
             f"run `rustorium-node node replace-key --home {home.path}` again",
             code="rekey-unfinished",
         )
-    if home.restart.exists():
-        raise HomeError(
-            f"the owner of {home.path} has signed the end of its epoch, in which the node must sign nothing more: "
-            "put the plan into the home with `rustorium-node recover committee apply`",
-            code="restart-begun",
-        )
+    refuse_signed_ends(home)
     own_key = open_signing_key(home.node_key, "node", passphrase_file, environment)
     signer = _signer(home, config)
     validator_key = None if signer is not None else _validator_key(home, config, passphrase_file, environment)

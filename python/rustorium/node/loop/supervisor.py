@@ -22,6 +22,7 @@ from rustorium.home.endpoints import in_the_clear
 from rustorium.home.followers import AllowedFollowers
 from rustorium.home.format import record
 from rustorium.home.lock import running
+from rustorium.home.tokens import for_gateway
 from rustorium.logs import Logger, configure
 from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.socket import AdminServer, Callers
@@ -31,7 +32,7 @@ from rustorium.node.loop.driver import collect_when_idle, configure_interpreter
 from rustorium.node.loop.hosts import HostedShards, Process
 from rustorium.node.loop.launch import Launch
 from rustorium.node.loop.notify import Notifier
-from rustorium.node.loop.startup import start
+from rustorium.node.loop.startup import Opening, start
 
 READY_POLL_S = 0.05
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -108,6 +109,7 @@ class Supervisor:
     def __init__(self, launch: Launch, log: Logger, descriptors: Descriptors, callers: Callers) -> None:
         self._launch, self._log, self._descriptors = launch, log, descriptors
         self._callers = callers
+        self._admin = AdminServer(launch.home.admin_socket, Opening(), self.stop, None, callers)
         self._stopping = trio.Event()
         self._notifier = Notifier(os.environ, os.getpid())
         self._reason = "told to"
@@ -121,18 +123,33 @@ class Supervisor:
         """Runs until a signal, an order over the admin socket, the parent's end or a fault."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._signals)
-            nursery.start_soon(self._notifier.run, lambda: self._running is not None, self._at, self._decides)
+            nursery.start_soon(self._notifier.run, self._up, self._at, self._decides)
             if self._descriptors.stop is not None:
                 nursery.start_soon(self._parent_end, self._descriptors.stop)
             try:
-                self._running = await start(self._launch, self._stopping, self.stop, self._callers)
-            except _native.NativeError as error:
-                self.refusal = error
+                await self._serve()
+            finally:
+                # While signals are still heard: another one must not keep the reason out of the log.
+                if self._running is not None:
+                    self._note(self._running, "node stopped", reason=self._reason)
+                elif self.refusal is None:
+                    self._log.info("node stopped", reason=self._reason)
+            nursery.cancel_scope.cancel()
+
+    async def _serve(self) -> None:
+        """Opens the node and runs it. One admin socket answers from here to the end."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._admin.run)
+            await self._open()
             if self._running is not None:
                 await self._live(self._running)
-            elif self.refusal is None:
-                self._log.info("node stopped", reason=self._reason)
             nursery.cancel_scope.cancel()
+
+    async def _open(self) -> None:
+        try:
+            self._running = await start(self._launch, for_gateway(self._callers.keyring.tokens), self._stopping)
+        except _native.NativeError as error:
+            self.refusal = error
 
     def close(self) -> None:
         """Ends the data plane, if it runs."""
@@ -144,25 +161,19 @@ class Supervisor:
         self._callers.keyring.tell(node.set_tokens)
         if self._callers.allowed is not None:
             self._callers.allowed.tell(node.set_followers)
-        replace_key = partial(self._replace_key, node)
-        socket = self._launch.home.admin_socket
-        admin = AdminServer(socket, node, self.stop, shards.root.profiler, self._callers, replace_key)
+        # Before the shards run, so that a caller told that the node is ready can call it.
+        self._admin.plane.serves(node, shards.root.profiler, partial(self._replace_key, node))
         configure_interpreter()
-        try:
-            async with trio.open_nursery() as nursery:
-                # First, so that a caller told that the node is ready can call it.
-                await nursery.start(admin.run)
-                nursery.start_soon(shards.run, self._failed)
-                nursery.start_soon(collect_when_idle, shards)
-                nursery.start_soon(self._report_ready, node)
-                nursery.start_soon(record_refusals, node, self._log)
-                self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
-                self._record_release(node)
-                await record_configuration(node, self._launch.home, self._launch.settings, self._log)
-                await self._stopping.wait()
-                nursery.cancel_scope.cancel()
-        finally:
-            self._note(node, "node stopped", reason=self._reason)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shards.run, self._failed)
+            nursery.start_soon(collect_when_idle, shards)
+            nursery.start_soon(self._report_ready, node)
+            nursery.start_soon(record_refusals, node, self._log)
+            self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
+            self._record_release(node)
+            await record_configuration(node, self._launch.home, self._launch.settings, self._log)
+            await self._stopping.wait()
+            nursery.cancel_scope.cancel()
 
     def _replace_key(self, node: _native.Node) -> None:
         """Starts the replacement of the storage key. Errors: KeyFileError, NativeError."""
@@ -206,10 +217,14 @@ class Supervisor:
             self._notifier.stopping()
             self._stopping.set()
 
+    def _up(self) -> bool:
+        """Checks that the node is open, and that its root shard has a state."""
+        return self._shards is not None and self._shards.root.runs
+
     def _at(self) -> str:
         """Returns the status for the service manager."""
         if self._running is None:
-            return "opening its store, or filling it"
+            return "opening its stores"
         status = json.loads(self._running.status())
         height = status["at"]["height"]
         return f"height {height}" if status["ready"] else f"height {height}, not ready: {status['not_ready_because']}"

@@ -312,8 +312,9 @@ def _refused(net: Net) -> Iterator[Cause]:
 
 def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
     """Yields leaders whose proposals come late, so that all nodes wait."""
-    known = {one.name: one.late_ms for one in leaders if one.proposals >= COUNT_MIN}
     for one in leaders:
+        heard = [other for other in leaders if other.shard == one.shard and other.proposals >= COUNT_MIN]
+        known = {other.name: other.late_ms for other in heard}
         if one.name in explained or one.name not in known or len(known) < 2:
             continue
         others = _others(known, one.name)
@@ -330,11 +331,13 @@ def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
 
 
 def _losing(leaders: Sequence[Leader]) -> list[str]:
-    """Returns the leaders whose proposals come in few of their views, or never."""
-    counts = {one.name: one.proposals for one in leaders}
-    return [
-        name for name, count in counts.items() if count < FEW_SHARE * _others(counts, name) >= COUNT_MIN * FEW_SHARE
-    ]
+    """Returns the leaders whose proposals come in few of their views of some shard, or never."""
+    found = list[str]()
+    for shard in dict.fromkeys(one.shard for one in leaders):
+        counts = {one.name: one.proposals for one in leaders if one.shard == shard}
+        few = {name for name, count in counts.items() if count < FEW_SHARE * _others(counts, name)}
+        found += [name for name in counts if name in few and _others(counts, name) >= COUNT_MIN]
+    return list(dict.fromkeys(found))
 
 
 def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:

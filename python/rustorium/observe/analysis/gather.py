@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rustorium.observe.analysis.names import FINALITY, STAGES, TRANSACTIONS
+from rustorium.observe.analysis.names import FINALITY, PLACE, ROOT, STAGES, TRANSACTIONS, member
 from rustorium.observe.exposition import Labels, quantile
 from rustorium.observe.recording import Look, Recording, Series
 
@@ -111,7 +111,7 @@ class Node:
     gauges: dict[Key, Gauge] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     place: str = ""
-    """The node's name in others' label `peer`; empty if it is not a member."""
+    """The node's name in others' label `peer`, in the root shard's committee; empty if it is not a member."""
     _before: dict[int, float] = field(default_factory=dict)
     _totals: dict[str, float] = field(default_factory=dict)
     """The changes of counters by name, whatever their labels."""
@@ -121,16 +121,23 @@ class Node:
     def seconds(self) -> float:
         return (self.last_ms - self.first_ms) / 1000
 
+    @property
+    def places(self) -> set[str]:
+        """The node's names in others' label `peer`, one for each committee that it is a member of."""
+        of_shards = self.gauges_by(PLACE, "shard")
+        found = {member(shard, f"{gauge.last:g}") for shard, gauge in of_shards.items() if gauge.count}
+        return found | ({self.place} if self.place else set())
+
     def count(self, name: str) -> float:
         """Returns the change of a counter (named without `_total`), all its series together."""
         return self._totals.get(f"{name}_total", 0.0)
 
     def counts(self, name: str, label: str) -> dict[str, float]:
-        """Returns the change of a counter by one label's value."""
+        """Returns the change of a counter by one label's value. A `peer` is named as links name it."""
         found: dict[str, float] = {}
         for (full, labels), value in self.counted.items():
             if full == f"{name}_total":
-                said = dict(labels).get(label, "")
+                said = _said(dict(labels), label)
                 found[said] = found.get(said, 0.0) + value
         return found
 
@@ -148,10 +155,12 @@ class Node:
                     found[said] = value
         return found
 
-    def spread(self, name: str) -> Spread:
-        """Returns a histogram, all its series together."""
+    def spread(self, name: str, shard: str | None = None) -> Spread:
+        """Returns a histogram: all its series together, or those of a shard."""
         count, total, buckets = 0.0, 0.0, dict[float, float]()
         for (full, labels), value in self.counted.items():
+            if not full.startswith(name) or (shard is not None and _said(dict(labels), "shard") != shard):
+                continue
             if full == f"{name}_sum":
                 total += value
             elif full == f"{name}_count":
@@ -203,6 +212,11 @@ class Node:
         return self._totals.get(f"{name}_sum", 0.0), self._totals.get(f"{name}_count", 0.0)
 
 
+def _said(labels: Mapping[str, str], label: str) -> str:
+    said = labels.get(label, ROOT if label == "shard" else "")
+    return member(labels.get("shard", ROOT), said) if label == "peer" else said
+
+
 @dataclass(frozen=True, slots=True)
 class Net:
     """All nodes of a recording."""
@@ -211,11 +225,17 @@ class Net:
     started_ms: int
     ended: bool
     names: Mapping[str, str]
-    """Names by the place in the committee."""
+    """Names by what links call the members of the committees."""
 
     @property
     def seconds(self) -> float:
         return max((node.seconds for node in self.nodes), default=0.0)
+
+    @property
+    def shards(self) -> list[str]:
+        """The shards that executed transactions, in order."""
+        found = {shard for node in self.heard for shard in node.counts(TRANSACTIONS, "shard")}
+        return sorted(found, key=lambda shard: (len(shard), shard))
 
     @property
     def heard(self) -> list[Node]:
@@ -224,7 +244,9 @@ class Net:
 
     def name_of(self, place: str) -> str:
         """Returns the node's name for a peer's label."""
-        return self.names.get(place, f"validator {place}")
+        shard, slash, number = place.partition("/")
+        unknown = f"validator {number} of shard {shard}" if slash else f"validator {place}"
+        return self.names.get(place, unknown)
 
 
 def gather(recording: Recording) -> Net:
@@ -237,7 +259,7 @@ def gather(recording: Recording) -> Net:
 
 def _names(nodes: Collection[Node]) -> dict[str, str]:
     """Returns names by place. If one silent node and one unknown place are left, they belong together."""
-    found = {node.place: node.name for node in nodes if node.place}
+    found = {place: node.name for node in nodes for place in node.places}
     seen = {peer for node in nodes for peer in node.gauges_by("rustorium_transport_link_up", "peer")}
     left, silent = seen - found.keys(), [node.name for node in nodes if not node.looks]
     return found | dict(zip(left, silent, strict=True)) if len(left) == len(silent) == 1 else found

@@ -10,6 +10,20 @@ STEP_WALL = "rustorium_python_step_wall_seconds"
 RTT = "rustorium_transport_rtt_seconds"
 LEADER_SECONDS = "rustorium_consensus_leader_propose_seconds"
 LEADER_PROPOSALS = "rustorium_consensus_leader_proposals"
+PLACE = "rustorium_consensus_place"
+ROOT = "0"
+"""The shard of nodes of earlier releases, which don't name it."""
+
+
+def member(shard: str, place: str) -> str:
+    """Returns the name of a committee's member in the label `peer` of links."""
+    return place if shard in ("", ROOT) else f"{shard}/{place}"
+
+
+def shard_of(name: str) -> str:
+    """Returns the shard in whose committee a member has this name."""
+    shard, slash, _ = name.partition("/")
+    return shard if slash else ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,15 @@ def page(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Rustorium: where time goes</title><style>{STYLE}</style></head><body>\n"
         + "\n".join(
-            [*_head(report), *_causes(report), *_stages(report), *_time(report), *_nodes(report), *_links(report)]
+            [
+                *_head(report),
+                *_causes(report),
+                *_stages(report),
+                *_shards(report),
+                *_time(report),
+                *_nodes(report),
+                *_links(report),
+            ]
         )
         + "\n</body></html>\n"
     )
@@ -113,6 +121,26 @@ def _stages(report: Report) -> Iterable[str]:
         yield f"<p>Between the stages: {ms(report.between_ms)} ms (batches in transit, and waiting for a turn).</p>"
     if report.advice:
         yield f"<p>Most of the time goes to <b>{worst.stage}</b>: {escape(report.advice)}.</p>"
+
+
+def _shards(report: Report) -> Iterable[str]:
+    if not report.shards:
+        return
+    yield "<h2>Shards</h2>"
+    head = ("shard", "tx/s", "final mean ms", "p50 ms", "p99 ms", "slowest stage", "its mean ms")
+    rows = [
+        (
+            str(row.shard),
+            f"{row.transactions_per_s:,.1f}",
+            ms(row.final_mean_ms),
+            ms(row.final_p50_ms),
+            ms(row.final_p99_ms),
+            row.slowest_stage or "-",
+            ms(row.slowest_ms),
+        )
+        for row in report.shards
+    ]
+    yield _table(head, rows)
 
 
 def _time(report: Report) -> Iterable[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from rustorium.errors import NotReady
 from rustorium.observe.analysis.causes import Cause, faults, find
 from rustorium.observe.analysis.gather import Net, Node, Point, together
-from rustorium.observe.analysis.leaders import leaders_of
+from rustorium.observe.analysis.leaders import Leader, leaders_of
 from rustorium.observe.analysis.links import Link, links_of
 from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_WALL, SYNC, TRANSACTIONS
 
@@ -61,6 +61,21 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardRow:
+    """A shard over all nodes."""
+
+    shard: int
+    transactions: int
+    transactions_per_s: float
+    final_mean_ms: float | None
+    final_p50_ms: float | None
+    final_p99_ms: float | None
+    slowest_stage: str
+    """The stage that takes the most time."""
+    slowest_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """A part of the recorded time. Rates are per second; means in ms, `None` if nothing was measured."""
 
@@ -90,6 +105,8 @@ class Report:
     nodes: tuple[NodeRow, ...]
     links: tuple[Link, ...]
     stages: tuple[StageRow, ...]
+    shards: tuple[ShardRow, ...]
+    """Empty if the net has one shard."""
     transactions: int
     transactions_per_s: float
     final_mean_ms: float | None
@@ -121,8 +138,8 @@ def report_of(net: Net) -> Report:
     links = links_of(net)
     stages = _stages(net)
     final = together(node.spread(FINALITY) for node in net.heard)
-    most = max(net.heard, key=lambda node: node.count(TRANSACTIONS))
-    after = {leader.name: leader.after_ms for leader in leaders_of(net, links)}
+    shards = tuple(_shard(net, shard) for shard in net.shards)
+    after = _proposes(leaders_of(net, links))
     nodes = tuple(_node(node, links, after.get(node.name)) for node in net.heard)
     total = sum(row.mean_ms or 0.0 for row in stages)
     heaviest = max(stages, key=lambda row: row.share)
@@ -133,8 +150,9 @@ def report_of(net: Net) -> Report:
         nodes=nodes,
         links=tuple(links),
         stages=stages,
-        transactions=round(most.count(TRANSACTIONS)),
-        transactions_per_s=_rate(most),
+        shards=shards if len(shards) > 1 else (),
+        transactions=sum(row.transactions for row in shards),
+        transactions_per_s=round(sum(row.transactions_per_s for row in shards), 2),
         final_mean_ms=_round(final.mean_ms),
         final_p50_ms=_round(final.quantile_ms(0.5)),
         final_p99_ms=_round(final.quantile_ms(0.99)),
@@ -172,6 +190,35 @@ def _stages(net: Net) -> tuple[StageRow, ...]:
     return tuple(rows)
 
 
+def _shard(net: Net, shard: str) -> ShardRow:
+    """Returns the row of a shard: counts are those of the node that counted most."""
+    counts = {node.name: node.counts(TRANSACTIONS, "shard").get(shard, 0.0) for node in net.heard}
+    most = max(net.heard, key=lambda node: counts[node.name])
+    final = together(node.spread(FINALITY, shard) for node in net.heard)
+    of_shard = [stage for stage in STAGES if stage.name != "submit"]
+    means = [(one.name, together(node.spread(one.metric, shard) for node in net.heard).mean_ms) for one in of_shard]
+    slowest = _slowest(means)
+    return ShardRow(
+        int(shard),
+        round(counts[most.name]),
+        round(counts[most.name] / most.seconds, 2) if most.seconds > 0 else 0.0,
+        _round(final.mean_ms),
+        _round(final.quantile_ms(0.5)),
+        _round(final.quantile_ms(0.99)),
+        slowest.name if slowest is not None else "",
+        slowest.ms if slowest is not None else None,
+    )
+
+
+def _proposes(leaders: Sequence[Leader]) -> dict[str, float]:
+    """Returns the mean time after which each node proposes, in the shard where that takes longest."""
+    found: dict[str, float] = {}
+    for leader in leaders:
+        if leader.after_ms is not None:
+            found[leader.name] = max(leader.after_ms, found.get(leader.name, 0.0))
+    return found
+
+
 def _node(node: Node, links: Sequence[Link], proposes_ms: float | None) -> NodeRow:
     final = node.spread(FINALITY)
     stages = {stage.name: _round(node.spread(stage.metric).mean_ms) for stage in STAGES}
@@ -202,7 +249,7 @@ def _quorum_rtt_ms(node: Node, links: Sequence[Link]) -> float | None:
     n = round(gauge.last) if gauge is not None and gauge.count else 0
     rtts = sorted(one.rtt_ms for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None)
     others = n - faults(n) - 1
-    return rtts[others - 1] if node.place and 0 < others <= len(rtts) else None
+    return rtts[others - 1] if node.places and 0 < others <= len(rtts) else None
 
 
 def _bins(net: Net) -> tuple[Bin, ...]:

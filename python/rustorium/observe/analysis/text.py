@@ -80,6 +80,9 @@ def lines(report: Report, *, plain: bool) -> Iterator[Line]:
     yield ("", "")
     yield from _stages(report, plain=plain)
     yield ("", "")
+    if report.shards:
+        yield from _shards(report)
+        yield ("", "")
     yield from _slowest(report)
     yield ("", "")
     yield from _causes(report)
@@ -119,6 +122,14 @@ def _stages(report: Report, *, plain: bool) -> Iterator[Line]:
     if report.advice:
         worst = max(report.stages, key=lambda row: row.share)
         yield (f"most of the time goes to {worst.stage} ({worst.what}): {report.advice}", "")
+
+
+def _shards(report: Report) -> Iterator[Line]:
+    yield (f"{'shard':<9}{'tx/s':>9}{'final ms':>10}{'p50':>8}{'p99':>8}  most of the time", "head")
+    for row in report.shards:
+        most = f"{row.slowest_stage} ({ms(row.slowest_ms)} ms)" if row.slowest_stage else "-"
+        times = f"{ms(row.final_mean_ms):>10}{ms(row.final_p50_ms):>8}{ms(row.final_p99_ms):>8}"
+        yield (f"{row.shard:<9}{row.transactions_per_s:>9,.1f}{times}  {most}", "")
 
 
 def _slowest(report: Report) -> Iterator[Line]:

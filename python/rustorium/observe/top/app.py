@@ -27,7 +27,7 @@ NARROW = 90
 """Width in columns below which the least important columns of a table are left out."""
 
 HELP = """\
-n  nodes        l  links        f  findings
+n  nodes        h  shards       l  links        f  findings
 s  sort by the next column      S  reverse the order
 space  pause or continue        r  refresh now
 arrows, page up and down        move in the table
@@ -87,6 +87,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _column("view", "view", _whole, wide=True),
         _column("findings", "findings", wide=True),
     ),
+    "shards": (
+        _column("shard", "shard"),
+        _column("nodes", "nodes"),
+        _column("height", "height", _whole),
+        _column("behind", "behind", _whole),
+        _column("tx/s", "transactions_per_s", _whole),
+        _column("p50", "final_p50_ms", ms),
+        _column("p99", "final_p99_ms", ms),
+        _column("pool", "pool", _whole, wide=True),
+        _column("missing", "missing", wide=True),
+    ),
     "links": (
         _column("node", "node"),
         _column("peer", "peer"),
@@ -125,6 +136,7 @@ class Top(App[None]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "table('nodes')", "nodes"),
+        Binding("h", "table('shards')", "shards"),
         Binding("l", "table('links')", "links"),
         Binding("f", "table('findings')", "findings"),
         Binding("s", "sort", "sort"),
@@ -254,6 +266,7 @@ class Top(App[None]):
         if self._snapshot is not None:
             for name, lines in (
                 ("nodes", self._snapshot.nodes),
+                ("shards", self._snapshot.shards),
                 ("links", self._snapshot.links),
                 ("findings", self._snapshot.findings),
             ):

@@ -6,19 +6,17 @@ or has restarted shows no rate, never an old one.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rustorium.health.catalogue import FINDINGS
 from rustorium.observe.analysis.gather import Spread, together
-from rustorium.observe.analysis.names import FINALITY, RTT, SYNC, TRANSACTIONS
+from rustorium.observe.analysis.names import FINALITY, PLACE, ROOT, RTT, SYNC, TRANSACTIONS, member
 from rustorium.observe.exposition import Family
 from rustorium.observe.figures import Metrics
 from rustorium.observe.scrape import Scrape
 
 WINDOW = 10
 HISTORY_MAX = 240
-ROOT = "0"
-"""The shard of nodes of earlier releases, which don't name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,25 @@ class NodeLine:
     memory_mib: int | None = None
     findings: int = 0
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLine:
+    """The current state of a shard, over all nodes."""
+
+    shard: int
+    nodes: int
+    """Number of nodes that run it."""
+    height: int | None
+    behind: int
+    """Heights by which the lowest node is behind the highest one."""
+    transactions_per_s: float | None
+    """As the node counts that counts most."""
+    final_p50_ms: float | None
+    final_p99_ms: float | None
+    pool: int | None
+    missing: int | None
+    """Validators that are missed, as the node counts that misses most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,7 @@ class Snapshot:
 
     at_ms: int
     nodes: tuple[NodeLine, ...]
+    shards: tuple[ShardLine, ...]
     links: tuple[LinkLine, ...]
     findings: tuple[FindingLine, ...]
     height: int | None
@@ -99,17 +117,18 @@ class _NodeHistory:
     def seconds(self) -> float:
         return (self.looks[-1].at_ms - self.looks[0].at_ms) / 1000 if len(self.looks) > 1 else 0.0
 
-    def rate(self, name: str) -> float | None:
-        """Returns the rate per second in the window."""
+    def rate(self, name: str, shard: str | None = None) -> float | None:
+        """Returns the rate per second in the window, of all shards or of one."""
         if self.seconds <= 0:
             return None
-        return max(0.0, _count(self.looks[-1].families, name) - _count(self.looks[0].families, name)) / self.seconds
+        first, last = (_count(self.looks[place].families, name, shard) for place in (0, -1))
+        return max(0.0, last - first) / self.seconds
 
-    def spread(self, name: str) -> Spread:
-        """Returns what a histogram counted in the window."""
+    def spread(self, name: str, shard: str | None = None) -> Spread:
+        """Returns what a histogram counted in the window, of all shards or of one."""
         if len(self.looks) < 2:
             return Spread(0.0, 0.0, ())
-        first, last = (_histogram(self.looks[place].families, name) for place in (0, -1))
+        first, last = (_histogram(self.looks[place].families, name, shard) for place in (0, -1))
         before = dict(first.buckets)
         moved = tuple((bound, max(0.0, count - before.get(bound, 0.0))) for bound, count in last.buckets)
         return Spread(last.count - first.count, last.total - first.total, moved)
@@ -126,22 +145,21 @@ class Board:
         """Takes the next look."""
         for scrape in scrapes:
             self._kept.setdefault(scrape.node, _NodeHistory()).take(scrape)
-        names = {place: scrape.node for scrape in scrapes if (place := _place(scrape.families))}
+        names = {place: scrape.node for scrape in scrapes for place in _places(scrape.families)}
         nodes = tuple(self._node(scrape) for scrape in scrapes)
         heights = [line.height for line in nodes if line.height is not None]
-        apart = _apart(
-            [_by(scrape.families, "rustorium_consensus_height", "shard", ROOT) for scrape in scrapes if scrape.ok]
-        )
-        rates = [line.transactions_per_s for line in nodes if line.transactions_per_s is not None]
-        self._rates.append(max(rates) if rates else None)
+        shards = self._shards([scrape for scrape in scrapes if scrape.ok])
+        rates = [line.transactions_per_s for line in shards if line.transactions_per_s is not None]
+        self._rates.append(sum(rates) if rates else None)
         final = together(self._kept[scrape.node].spread(FINALITY) for scrape in scrapes)
         return Snapshot(
             at_ms=max((scrape.at_ms for scrape in scrapes), default=0),
             nodes=nodes,
+            shards=shards,
             links=tuple(line for scrape in scrapes for line in self._links(scrape, names)),
             findings=tuple(line for scrape in scrapes for line in _findings(scrape)),
             height=max(heights, default=None),
-            behind=apart,
+            behind=max((line.behind for line in shards), default=0),
             transactions_per_s=self._rates[-1],
             final_p50_ms=final.quantile_ms(0.5),
             final_p99_ms=final.quantile_ms(0.99),
@@ -170,6 +188,33 @@ class Board:
             findings=len(_codes(scrape.families)),
         )
 
+    def _shards(self, scrapes: Sequence[Scrape]) -> tuple[ShardLine, ...]:
+        heights = [_by(scrape.families, "rustorium_consensus_height", "shard", ROOT) for scrape in scrapes]
+        shards = sorted({int(shard) for of_node in heights for shard in of_node})
+        return tuple(self._shard(str(shard), scrapes, heights) for shard in shards)
+
+    def _shard(self, shard: str, scrapes: Sequence[Scrape], heights: Sequence[dict[str, float]]) -> ShardLine:
+        own = [int(of_node[shard]) for of_node in heights if shard in of_node]
+        kept = [self._kept[scrape.node] for scrape in scrapes]
+        rates = [rate for one in kept if (rate := one.rate(TRANSACTIONS, shard)) is not None]
+        final = together(one.spread(FINALITY, shard) for one in kept)
+
+        def most(name: str) -> int | None:
+            found = [_by(scrape.families, name, "shard", ROOT) for scrape in scrapes]
+            return _whole(max((one[shard] for one in found if shard in one), default=None))
+
+        return ShardLine(
+            shard=int(shard),
+            nodes=len(own),
+            height=max(own, default=None),
+            behind=max(own, default=0) - min(own, default=0),
+            transactions_per_s=max(rates, default=None),
+            final_p50_ms=final.quantile_ms(0.5),
+            final_p99_ms=final.quantile_ms(0.99),
+            pool=most("rustorium_txpool_transactions"),
+            missing=most("rustorium_consensus_missing_validators"),
+        )
+
     def _links(self, scrape: Scrape, names: dict[str, str]) -> list[LinkLine]:
         kept, families = self._kept[scrape.node], scrape.families
         first = kept.looks[0].families if len(kept.looks) > 1 else {}
@@ -193,22 +238,25 @@ class Board:
         ]
 
 
-def _count(families: dict[str, Family], name: str) -> float:
-    return Metrics(families).value(name) or 0.0
+def _count(families: dict[str, Family], name: str, shard: str | None = None) -> float:
+    return Metrics(_of_shard(families, name, shard)).value(name) or 0.0
 
 
-def _histogram(families: dict[str, Family], name: str) -> Spread:
+def _histogram(families: dict[str, Family], name: str, shard: str | None = None) -> Spread:
+    families = _of_shard(families, name, shard)
     family = families.get(name)
     total = sum(one.value for one in family.samples if one.name == f"{name}_sum") if family is not None else 0.0
     buckets = Metrics(families).histogram(name)
     return Spread(buckets[-1][1] if buckets else 0.0, total, tuple(buckets))
 
 
-def _apart(nodes: Sequence[dict[str, float]]) -> int:
-    """Returns the largest difference between two nodes' heights of one shard, from each node's heights by shard."""
-    shards = {shard for heights in nodes for shard in heights}
-    of_shard = [[heights[shard] for heights in nodes if shard in heights] for shard in shards]
-    return int(max((max(heights) - min(heights) for heights in of_shard), default=0))
+def _of_shard(families: dict[str, Family], name: str, shard: str | None) -> dict[str, Family]:
+    """Returns a metric with the series of one shard; of all shards for `None`."""
+    family = families.get(name)
+    if shard is None or family is None:
+        return families
+    own = [sample for sample in family.samples if dict(sample.labels).get("shard", ROOT) == shard]
+    return {name: replace(family, samples=own)}
 
 
 def _by(families: dict[str, Family], name: str, label: str, missing: str = "") -> dict[str, float]:
@@ -231,9 +279,12 @@ def _moved(first: dict[str, Family], last: dict[str, Family], name: str) -> dict
     }
 
 
-def _place(families: dict[str, Family]) -> str:
+def _places(families: dict[str, Family]) -> set[str]:
+    """Returns what others call a node in the label `peer`."""
     family = families.get("rustorium_node_build")
-    return dict(family.samples[0].labels).get("place", "") if family is not None and family.samples else ""
+    place = dict(family.samples[0].labels).get("place", "") if family is not None and family.samples else ""
+    found = {member(shard, f"{value:g}") for shard, value in _by(families, PLACE, "shard", ROOT).items()}
+    return found | ({place} if place else set())
 
 
 def _codes(families: dict[str, Family]) -> list[str]:

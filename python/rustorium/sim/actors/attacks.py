@@ -228,7 +228,8 @@ class Hoarder(Remembering):
             transactions = [self.hand.transaction] * world.rng.randint(1, 40)
             seed, chain = world.seed_of(node), world.net.chain
             previous = world.rng.randbytes(32)
-            batch = _native.sim_forge_batch(seed, place, chain, self.hand.epoch, seq, previous, transactions)
+            epoch, shard = self.hand.epoch, world.shard
+            batch = _native.sim_forge_batch(seed, place, chain, epoch, seq, previous, transactions, shard)
             self._listed.append(batch)
             tip = _native.sim_read_frame(batch)["batch"]
             view = self.hand.view + world.rng.randint(1, VIEWS_AHEAD)

@@ -34,6 +34,11 @@ class Outgoing(NamedTuple):
     frame: bytes
     said: dict[str, Any]
 
+    @property
+    def number(self) -> int:
+        """The sender's number; a twin has that of its other half."""
+        return self.world.nodes[self.source].number
+
     def pass_on(self, target: int, frame: bytes | None = None) -> None:
         """Sends this frame, or another one in its place, to one node."""
         self.world.pass_on(self.source, target, self.stream, self.frame if frame is None else frame)
@@ -111,7 +116,7 @@ class ActorKey:
     def vote(self, world: "World", node: int, view: int, kind: int, block: bytes | None = None) -> bytes:
         """Returns the frame of a vote."""
         return _native.sim_forge_vote(
-            world.seed_of(node), self.place(node), world.net.chain, self.epoch, view, kind, block
+            world.seed_of(node), self.place(node), world.net.chain, self.epoch, view, kind, block, world.shard
         )
 
     def batch(self, world: "World", node: int, author: int, seq: int, previous: bytes) -> bytes | None:
@@ -119,7 +124,7 @@ class ActorKey:
         if self.transaction is None:
             return None
         return _native.sim_forge_batch(
-            world.seed_of(node), author, world.net.chain, self.epoch, seq, previous, [self.transaction]
+            world.seed_of(node), author, world.net.chain, self.epoch, seq, previous, [self.transaction], world.shard
         )
 
     def tell_some(self, world: "World", node: int, frame: bytes, chance: float = 0.8) -> int:

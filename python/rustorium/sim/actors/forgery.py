@@ -53,7 +53,7 @@ class Impersonator(Actor):
         self._hand.learn(out)
         super().send(out)
         world, source, rng = out.world, out.source, out.world.rng
-        other = rng.choice(others(world, source))
+        other = world.place_of(rng.choice(others(world, source)))
         match out.said["message"]:
             case "vote":
                 frame = _native.sim_forge_vote(
@@ -64,6 +64,7 @@ class Impersonator(Actor):
                     self._hand.view,
                     FINALIZE,
                     b"f" * 32,
+                    world.shard,
                 )
                 self._say(world, source, CONSENSUS, frame, "vote with another's name")
             case "batch":

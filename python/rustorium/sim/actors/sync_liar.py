@@ -43,7 +43,7 @@ class SyncLiar(Actor):
         self._gave[message] = out.frame[CONTENT_AT:]
 
     def lets_out(self, out: Outgoing, target: int, /) -> bool:
-        if out.said["message"] in ("batch", "proposal") and target == (out.source + 1) % out.world.n:
+        if out.said["message"] in ("batch", "proposal") and target == out.world.member_after(out.number, 1):
             self.did(out.world, "withheld, to be asked for")
             return False
         return True

@@ -35,9 +35,9 @@ class Withholder(Actor):
     def lets_out(self, out: Outgoing, target: int, /) -> bool:
         world = out.world
         match out.said["message"]:
-            case "batch" if self._batches and target != (out.source + 2) % world.n:
+            case "batch" if self._batches and target != world.member_after(out.number, 2):
                 self.did(world, "withheld batch")
-            case "vote" | "heartbeat" if self._votes and target != (out.source + 1) % world.n:
+            case "vote" | "heartbeat" if self._votes and target != world.member_after(out.number, 1):
                 self.did(world, "withheld vote")
             case said if self._batches and said in ANSWERS:
                 self.did(world, "withheld answer")

@@ -50,7 +50,8 @@ pub fn manifests() -> Vec<Vec<u8>> {
     let header = of_type("header").iter().find_map(read).unwrap();
     let read = |bytes: &Vec<u8>| decode::<Certificate>(bytes, bytes.len()).ok();
     let certificate = of_type("certificate").iter().find_map(read).unwrap();
-    [Some(certificate), None].map(|certificate| probe::made_manifest(header.clone(), certificate)).to_vec()
+    let made = |certificate, others: &[u32]| probe::made_manifest(header.clone(), certificate, others);
+    vec![made(Some(certificate), &[]), made(None, &[]), made(None, &[1, 7])]
 }
 
 /// A head that can be read has only these bytes.

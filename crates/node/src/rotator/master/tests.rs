@@ -1,10 +1,11 @@
 use super::*;
+use crate::opening::Folders;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::Origin;
 use rustorium_storage::{AuditSink, Durability, RecordKind, RocksStore, StoreConfig, TreeStore};
-use rustorium_types::Height;
+use rustorium_types::{ChainId, Height};
 use std::fs;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const CHAIN: ChainId = ChainId([5; 32]);
@@ -27,12 +28,18 @@ fn keys_in(home: &Path) -> AtRest {
 
 impl Home {
     fn open(path: &Path) -> Self {
-        let at_rest = keys_in(path);
-        let store = RocksStore::open(&path.join("db"), &StoreConfig::default(), &at_rest).unwrap();
-        let journal = Journal::open_with(&path.join("safety"), Durability::Os, 64 << 10, &at_rest, Box::new(|_| {}));
-        let ((journal, records), store) = (journal.unwrap(), Arc::new(store));
+        let master = Arc::new(Master::new(path, keys_in(path), BTreeSet::from([ShardId::ROOT])));
         let audit = AuditSink::open(&path.join("audit"), SigningKey::from_seed(&[2; 32])).unwrap();
-        let rotator = Rotator::new(store.clone(), Arc::new(audit), Arc::<AtomicBool>::default()).at(path, &at_rest);
+        Self::open_shard(path, &master, ShardId::ROOT, Arc::new(audit))
+    }
+
+    fn open_shard(path: &Path, master: &Arc<Master>, shard: ShardId, audit: Arc<AuditSink>) -> Self {
+        let (at_rest, folders) = (master.at_rest(), Folders::of(path, shard));
+        folders.make().unwrap();
+        let store = RocksStore::open(&folders.store, &StoreConfig::default(), &at_rest);
+        let journal = Journal::open_with(&folders.journal, Durability::Os, 64 << 10, &at_rest, Box::new(|_| {}));
+        let ((journal, records), store) = (journal.unwrap(), Arc::new(store.unwrap()));
+        let rotator = Rotator::new(store.clone(), audit, Arc::<AtomicBool>::default()).at(master, shard);
         let (rotator, journal) = (Arc::new(rotator), Arc::new(journal));
         let votes = records.iter().map(|record| record.payload.to_vec()).collect();
         Self { path: path.to_owned(), store, journal, rotator, votes }
@@ -71,7 +78,7 @@ impl Home {
 
     /// Checks that all data is there, and that none of it needs the first key.
     fn assert_rekeyed(self) {
-        assert!(!self.rotator.master.as_ref().unwrap().unfinished());
+        assert!(!self.rotator.keys.as_ref().unwrap().unfinished());
         let path = self.path.clone();
         drop(self);
         assert!(!keystore::before_file(&path.join(STORAGE_KEY)).exists());
@@ -195,4 +202,67 @@ fn a_kill_after_each_part_is_gone_on_from_by_the_next_start() {
     }
     home.store.write_files_anew(&mut |_, _| true).unwrap();
     goes_on(&home.path);
+}
+
+/// A home with two shards that share the storage key.
+fn of_two(path: &Path, hosted: &[ShardId]) -> (Arc<Master>, Vec<Home>) {
+    let master = Arc::new(Master::new(path, keys_in(path), hosted.iter().copied().collect()));
+    let audit = Arc::new(AuditSink::open(&path.join("audit"), SigningKey::from_seed(&[2; 32])).unwrap());
+    let homes = hosted.iter().map(|shard| Home::open_shard(path, &master, *shard, audit.clone()));
+    (master.clone(), homes.collect())
+}
+
+const BOTH: [ShardId; 2] = [ShardId::ROOT, ShardId(1)];
+
+fn filled(root: &TempDir) -> PathBuf {
+    let path = Home::new(root).path;
+    let (_, homes) = of_two(&path, &BOTH);
+    let rows: Vec<_> = (0..ROWS).map(|n| (n.to_be_bytes().to_vec(), Some(vec![7; 100]))).collect();
+    homes[1].store.fold_tree(Height(0), &rows).unwrap();
+    homes[1].journal.append(RecordKind::Vote, b"a vote");
+    path
+}
+
+#[test]
+fn the_last_of_several_shards_destroys_the_old_key() {
+    let root = TempDir::new().unwrap();
+    let path = filled(&root);
+    let before = keystore::before_file(&path.join(STORAGE_KEY));
+    let (master, homes) = of_two(&path, &BOTH);
+    homes.iter().for_each(|home| home.rotator.resume(&home.journal).unwrap());
+    homes[0].rotator.replace_master(Passphrase::of(PASSPHRASE)).unwrap();
+    homes[0].finish();
+    assert!(before.exists(), "the other shard's rows are under it");
+    assert_eq!(master.left(), BTreeSet::from([ShardId(1)]));
+    let drawn = fs::read(path.join(STORAGE_KEY)).unwrap();
+    // The order that comes second to the other shard draws no second key.
+    homes[1].rotator.replace_master(Passphrase::of(PASSPHRASE)).unwrap();
+    homes[1].rotator.stopping.store(true, Ordering::Release);
+    homes[1].rotator.join();
+    drop((master, homes));
+    let (master, homes) = of_two(&path, &BOTH);
+    assert_eq!(master.left(), BTreeSet::from(BOTH), "it isn't known any more which shard was done");
+    homes.iter().for_each(Home::finish);
+    assert_eq!((before.exists(), master.left().len()), (false, 0));
+    assert_eq!(fs::read(path.join(STORAGE_KEY)).unwrap(), drawn);
+    assert!(master.at_rest().before().is_none());
+    drop((master, homes));
+    let (_, homes) = of_two(&path, &BOTH);
+    assert!(homes.iter().all(|home| home.store.tree_rows(&[vec![0, 9]]).unwrap() == [Some(vec![7; 100])]));
+}
+
+#[test]
+fn the_old_key_stays_for_a_shard_that_is_not_hosted() {
+    let root = TempDir::new().unwrap();
+    let path = filled(&root);
+    let (master, homes) = of_two(&path, &BOTH[..1]);
+    assert_eq!(master.not_hosted(), Some(ShardId(1)));
+    homes[0].rotator.begin_master(&Passphrase::of(PASSPHRASE)).unwrap();
+    drop((master, homes));
+    let (_master, homes) = of_two(&path, &BOTH[..1]);
+    homes[0].rotator.resume(&homes[0].journal).unwrap();
+    homes[0].rotator.join(); // it ends by itself: after a start nothing in the journal is under the old key
+    let failed = homes[0].rotator.status().failed.unwrap();
+    assert!(failed.contains("move shards/1 out of the home"), "{failed}");
+    assert!(keystore::before_file(&path.join(STORAGE_KEY)).exists());
 }
