@@ -40,8 +40,8 @@ def load(
     output: Output = Format.table,
 ) -> None:
     """Send signed Puts at a fixed rate. Latency runs from each intended send time to the receipt of the final
-    transaction. With `--window` and a rate above what the net carries, this measures how much it carries; what isn't sent in
-    time counts as rejected (`not-sent`)."""
+    transaction. With `--window` and a rate above what the net carries, this measures how much it carries. A
+    transaction that isn't sent in time counts as rejected (`not-sent`)."""
     from rustorium.errors import UsageError
     from rustorium.net.load import run_load
 
