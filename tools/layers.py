@@ -40,7 +40,7 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 PYTHON = {
     "PURE": _room(
         "__version__ types custody records reports errors failures arguments config logsection signersection regions "
-        "ranges api consensus health sharding plain",
+        "ranges api consensus health sharding geo plain",
         "",
         CLOCKS_AND_IO,
     ),

@@ -34,7 +34,7 @@ from rustorium.home.format import FILE, record, require_current
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue
 from rustorium.home.tokens import load as load_tokens
-from rustorium.net.generate import RTT_MATRIX, matrix_regions
+from rustorium.net.distances import RTT_MATRIX, read_matrix
 from rustorium.node.admin.calls import socket_owner
 from rustorium.node.admin.http import arguments_of
 from rustorium.node.admin.remote import said
@@ -281,7 +281,7 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "config": lambda _: (read_config, config_text()),
         "environment": lambda _: (read_environment, b"RUSTORIUM_STORAGE__KEEP=5000"),
         "net": lambda folder: (at_file(read_net, folder), net_file(folder)),
-        "matrix": lambda folder: (at_file(matrix_regions, folder), RTT_MATRIX.read_bytes()),
+        "matrix": lambda folder: (at_file(read_matrix, folder), RTT_MATRIX.read_bytes()),
         "proof file": lambda _: (parse, proof_file()),
         "checkpoint": lambda _: (parse_checkpoint, checkpoint_to_bytes({"epoch": 1}, b"\x01")),
         "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01", 7)),

@@ -10,7 +10,7 @@ import pytest
 from process_tools import assert_no_panic, assert_same_roots, counter, level, wait_for
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
-from rustorium.net.generate import RTT_MATRIX
+from rustorium.net.distances import RTT_MATRIX
 
 pytestmark = pytest.mark.alone
 

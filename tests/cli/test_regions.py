@@ -8,7 +8,8 @@ from cli_runner import Cli
 
 from rustorium import regions
 from rustorium.errors import UsageError
-from rustorium.net.generate import RTT_MATRIX, Listen, NetPlan, generate, matrix_regions
+from rustorium.net.distances import RTT_MATRIX, read_matrix
+from rustorium.net.generate import Listen, NetPlan, generate
 
 
 def test_names_keep_their_bytes() -> None:
@@ -17,7 +18,7 @@ def test_names_keep_their_bytes() -> None:
         regions.region_byte(name) for name in ("local", "us-east", "asia-northeast", "us-east-1", "asia-northeast1")
     ] == [0, 1, 16, 26, 88]
     assert len(set(regions.KNOWN)) == len(regions.KNOWN) < regions.OWN_FIRST
-    assert set(matrix_regions(RTT_MATRIX)) <= set(regions.KNOWN)
+    assert set(read_matrix(RTT_MATRIX).regions) <= set(regions.KNOWN)
     assert [regions.region_byte(regions.region_name(byte)) for byte in range(len(regions.KNOWN))] == list(
         range(len(regions.KNOWN))
     )

@@ -26,6 +26,7 @@ from rustorium.cli import (
     devnet,
     followers,
     genesis,
+    geo,
     govern,
     keys,
     logs,
@@ -95,6 +96,7 @@ app.add_typer(govern.group, name="govern")
 app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")
 app.add_typer(shard.group, name="shard")
+app.add_typer(geo.group, name="geo")
 app.add_typer(group_needing_node(recover.group), name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(metrics.group, name="metrics")

@@ -12,7 +12,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Use the ledger": ("keys", "account", "tx", "query", "block", "shard", "wallet", "zk"),
     "Check what nodes say": ("verify", "checkpoint", "genesis"),
     "Run a node": ("init", "start", "config", "doctor", "systemd", "upgrade", "signer", "admin", "audit"),
-    "Run a net": ("testnet", "node", "govern", "followers"),
+    "Run a net": ("testnet", "geo", "node", "govern", "followers"),
     "Watch": ("status", "top", "metrics", "logs", "dashboards", "analyze", "bench"),
     "Keep it alive": ("recover", "backup", "snapshot", "debug"),
     "Find faults": ("sim", "replay"),

@@ -27,7 +27,8 @@ from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError, UsageError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.paths import Home
-from rustorium.net.generate import NEWEST_VERSION, Listen, NetPlan, generate, matrix_for
+from rustorium.net.distances import matrix_for
+from rustorium.net.generate import NEWEST_VERSION, Listen, NetPlan, generate
 from rustorium.net.joining import Joiner, allow_follower, make_home, next_in_turn, peers_of
 from rustorium.net.ports import PortLeases
 from rustorium.net.probe import is_ready

@@ -45,7 +45,6 @@ NEWEST_VERSION = 2
 """The protocol version of new chains; tests also make chains of version 1."""
 POOL = 1
 """The number of the only pool in a generated genesis."""
-RTT_MATRIX = Path(__file__).parents[1] / "data" / "region_rtt_ms.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,28 +318,6 @@ def _beside_root(addresses: Sequence[str], committees: Sequence[Sequence[int]]) 
     ids = [_native.parse_address(one) for one in addresses]
     lowest = [min(ids), *cuts(ids, len(committees) - 1)]
     return listed([*map(_native.format_address, lowest)], committees)
-
-
-def matrix_regions(matrix: Path) -> list[str]:
-    """Returns the regions in a round-trip matrix file. Errors: UsageError."""
-    try:
-        content: Any = json.loads(matrix.read_text())
-        content = content.get("aws", content)
-        return [str(region) for region in content["regions"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{matrix} is not a matrix of round-trip times ({error}): name another file") from None
-
-
-def matrix_for(regions: Sequence[str], matrix: Path | None) -> Path | None:
-    """Returns the matrix by which links are delayed: the given one, or the included one if it has all regions. `None`
-    if it has none of them, because they are labels. Errors: UsageError if it has only some of them."""
-    known = matrix_regions(matrix or RTT_MATRIX)
-    unknown = [region for region in regions if region not in known]
-    if not unknown:
-        return matrix or RTT_MATRIX
-    if matrix is None and len(unknown) == len(regions):
-        return None
-    raise UsageError(f"there are no round-trip times for region {unknown[0]}{nearest(unknown[0], known)}")
 
 
 def _check(plan: NetPlan) -> None:

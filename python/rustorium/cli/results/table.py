@@ -13,6 +13,7 @@ import msgspec
 from rustorium.cli.results import ledger, nodes, watching
 from rustorium.cli.results.base import Check, ErrorResult, File
 from rustorium.errors import NotFound
+from rustorium.geo.plan import Plan
 from rustorium.observe.analysis.report import Report
 
 Schema = dict[str, Any]
@@ -133,6 +134,7 @@ SHAPES: Mapping[str, Shape] = {
     "block show": _one(ledger.Block),
     "shard list": _list(ledger.ShardRow),
     "shard show": _one(ledger.ShardDetail),
+    "geo plan": _one(Plan),
     "recover auto": _list(nodes.RecoveryStep),
     "recover manual": _list(nodes.RecoveryStep),
     "recover manual --undo": _one(nodes.StorePutBack),

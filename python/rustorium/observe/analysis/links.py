@@ -3,12 +3,11 @@
 Invariants: a link is named by its ends in the net's order; a value without a measurement is `None`, never 0.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from rustorium.net.generate import RTT_MATRIX
+from rustorium.net.distances import RTT_MATRIX, read_matrix
 from rustorium.observe.analysis.gather import Gauge, Net, Node
 from rustorium.observe.analysis.names import RTT
 
@@ -42,9 +41,8 @@ class Link:
 
 @cache
 def _usual() -> Mapping[tuple[str, str], float]:
-    table = json.loads(RTT_MATRIX.read_text())["aws"]
-    names = table["regions"]
-    return {(a, b): row[i] for a, row in zip(names, table["p50"], strict=True) for i, b in enumerate(names)}
+    matrix = read_matrix(RTT_MATRIX)
+    return {(a, b): 2 * matrix.one_way_us(a, b) / 1000 for a in matrix.regions for b in matrix.regions}
 
 
 def links_of(net: Net) -> list[Link]:
