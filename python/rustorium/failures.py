@@ -52,6 +52,7 @@ ADVICE: dict[str, str] = {
     "bad-pause": "name what is paused, or end another pause first",
     "too-soon": "wait for the next epoch, and set the owner then, or have the operators' seats set it",
     "cross-shard": "use accounts of one shard: `shard list` tells which shard has an account",
+    "bad-version": "name the version after the chain's own, or the chain's own if an upgrade is wanted",
     "not-lost": "look at `govern list`: have the seats decide, or wait until what they decided is in force",
     "no-such-sponsor": "name the number of a sponsor whose shares haven't ended, or 0 for the common one",
 }

@@ -450,6 +450,26 @@ def test_operators_whom_owners_replace_are_told_until_it_is_done(cli: Cli, net: 
         governed(net, cli, replacement={"operators": []})
 
 
+def test_a_version_that_operators_want_names_who_does_not_speak_it(cli: Cli, net: Callable[..., list[str]]) -> None:
+    names = ["node-0", "node-1", "node-2", "node-3"]
+
+    def wanted(speaking: int) -> CommandResult:
+        told = {"version": 3, "not_before_ms": 1_800_000_000_000, "needed": 3}
+        return governed(net, cli, upgrade=told | {"speaking": names[:speaking], "silent": names[speaking:]})
+
+    few = wanted(1)
+    said = "upgrade-waits: operators want protocol version 3: 1 of 4 members speak it in this epoch, and 3 must"
+    assert (few.code, few.out.count(said)) == (0, 1)
+    assert "install a release that speaks it on node-1, node-2, node-3" in " ".join(few.out.split())
+    enough = wanted(3)
+    assert (enough.code, "takes it" in enough.out) == (1, True)
+    assert "update node-3 before then: a node that doesn't speak it stops there" in " ".join(enough.out.split())
+    every = wanted(4)
+    assert (every.code, "at or after 2027-01-15T08:00:00Z takes it" in " ".join(every.out.split())) == (0, True)
+    with pytest.raises(BadResponse):
+        governed(net, cli, upgrade={"version": 3})
+
+
 def test_a_report_about_seats_that_cannot_be_read_is_no_report(cli: Cli, net: Callable[..., list[str]]) -> None:
     with pytest.raises(BadResponse):
         net({"governance": GOVERNANCE | {"proposals": [{"number": "x"}]}})

@@ -163,6 +163,10 @@ def test_shares_of_a_sponsor_are_given_in_percent_and_hold_at_once() -> None:
         ),
         ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 257}, "have the account rs1x draw from sponsor 257"),
         ({"type": "assign_sponsor", "account": "rs1x", "sponsor": 0}, "draw from the common sponsor"),
+        (
+            {"type": "upgrade", "version": 3, "not_before_ms": 0},
+            "go on by protocol version 3 .* not before 1970-01-01T00:00:00Z, at which enough members speak it",
+        ),
         ({"type": "remove_validator", "validator_key": "ab"}, "remove the validator with key ab"),
         ({"type": "add_validator", "name": "a\x1b[31m", "region": 1}, r"add validator: name = "),
         ({"type": "set_operators", "operators": KEYS, "quorum": 2, "base": "cd"}, f"make 2 of these keys .*{KEYS[2]}"),

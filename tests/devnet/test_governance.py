@@ -78,6 +78,30 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
         assert client.catch_up()["epoch"] == 3
 
 
+def test_a_later_version_is_wanted_waits_for_members_and_is_recalled(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
+    net = devnet_factory()
+    office = Office(net, tmp_path)
+    assert "bad-version" in office.refused("propose", "upgrade", "4").stderr
+    assert "bad-version" in office.refused("propose", "upgrade", "2").stderr, "there is nothing to recall"
+    planned = office("propose", "upgrade", "3", "--after", "7d", "--dry-run")
+    assert "have the chain go on by protocol version 3" in planned["changes"][0]
+    assert office("propose", "upgrade", "3", "--after", "7d")["outcome"] == "ok"
+    with Client.from_net(net.path) as client:
+        wanted = client.governance()["upgrade"]
+        assert (wanted["version"], wanted["needed"], wanted["speaking"]) == (3, 3, [])
+        assert sorted(wanted["silent"]) == [node.name for node in net.net.nodes]
+        assert client.put("k", "v", key=Key.open(net.net.accounts[1].key_file)).receipt is not None
+    checked = cli("status", "check", "--net", net.path)
+    assert "upgrade-waits: operators want protocol version 3: 0 of 4 members speak it" in checked.stdout
+    listed = run_command("govern", "list", "--net", str(net.path))
+    assert "Protocol version 3 is wanted" in listed.stderr
+    assert office("propose", "upgrade", "2")["outcome"] == "ok"
+    with Client.from_net(net.path) as client:
+        assert "upgrade" not in client.governance()
+
+
 def test_an_account_becomes_a_sponsor_and_another_one_draws_from_it(
     devnet_factory: DevnetFactory, tmp_path: Path
 ) -> None:

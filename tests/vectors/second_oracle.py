@@ -156,6 +156,8 @@ def _change(r: Reader) -> dict[str, Any]:
             return {"type": "assign_sponsor", "account": r.account(), "sponsor": r.integer(4)}
         case 10:
             return _new_owner(r)
+        case 11:
+            return {"type": "upgrade", "version": r.integer(2), "not_before_ms": r.integer(8)}
         case _:
             raise ValueError(f"no change has tag {tag}")
 

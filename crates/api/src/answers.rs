@@ -386,11 +386,22 @@ pub struct Committee {
     pub next: ValidatorSet,
 }
 
+/// The members of the present epoch, and the protocol version that they follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Members {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The protocol version.
+    pub protocol: u16,
+    /// The members, in the order of their places.
+    pub validators: ValidatorSet,
+}
+
 /// The seats that govern the chain, their open proposals and the pauses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Governance {
-    /// Current epoch.
-    pub epoch: Epoch,
+    /// The present epoch and its members.
+    pub members: Members,
     /// The seats, their open proposals and the pauses.
     pub record: GovernanceRecord,
     /// The committee that is wanted, with the validators' numbers.

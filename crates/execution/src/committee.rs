@@ -5,6 +5,7 @@
 use crate::corrupt::corrupt;
 use crate::keys::committee_key;
 use crate::owners::Owners;
+use crate::upgrade::Upgrade;
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
@@ -30,6 +31,8 @@ pub struct CommitteeRecord {
     pub owners: Option<Box<Owners>>,
     /// The wait of new operators (V46). `None` if they need not wait, as always under version 1.
     pub wait: Option<OperatorsWait>,
+    /// The next protocol version that the seats want (V11). `None` if they want none, as always under version 1.
+    pub upgrade: Option<Upgrade>,
 }
 
 /// The wait between decisions of seats or owners and the boundary that may take new operators (V46, V48).
@@ -58,35 +61,52 @@ impl CommitteeRecord {
     /// Returns the record at height 0.
     pub fn first(rules: Rules, committee: ValidatorSet) -> Self {
         let replaced = rules.has_epoch_age().then(Replaced::default);
-        Self { target: committee, end_asked: None, replaced, wanted: None, owners: None, wait: None }
+        Self { replaced, ..Self::bare(committee, None) }
+    }
+
+    fn bare(target: ValidatorSet, end_asked: Option<Epoch>) -> Self {
+        Self { target, end_asked, replaced: None, wanted: None, owners: None, wait: None, upgrade: None }
     }
 
     /// Encodes the leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = encode(&(&self.target, &self.end_asked));
-        let more = self.wanted.is_some() || self.owners.is_some() || self.wait.is_some();
+        let more = self.has_more() || self.upgrade.is_some();
         if more || self.replaced.is_some() {
             bytes.extend(encode(self.replaced.as_ref().unwrap_or(&Replaced::default())));
         }
         if more {
             bytes.extend(encode(&(&self.wanted, &self.owners, &self.wait)));
         }
+        if let Some(upgrade) = &self.upgrade {
+            bytes.extend(encode(upgrade));
+        }
         bytes
+    }
+
+    /// Tells if the record says more than that of a chain whose seats and owners never changed anything.
+    fn has_more(&self) -> bool {
+        self.wanted.is_some() || self.owners.is_some() || self.wait.is_some()
     }
 
     /// Decodes a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         // No bytes are valid in two forms: each continues where the one before it ends.
         if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: None, wanted: None, owners: None, wait: None });
+            return Ok(Self::bare(target, end_asked));
         }
         if let Ok((target, end_asked, replaced)) = decode(bytes, VALUE_BYTES_MAX) {
-            return Ok(Self { target, end_asked, replaced: Some(replaced), wanted: None, owners: None, wait: None });
+            return Ok(Self { replaced: Some(replaced), ..Self::bare(target, end_asked) });
         }
-        let (target, end_asked, replaced, wanted, owners, wait) = decode(bytes, VALUE_BYTES_MAX)?;
-        let record = Self { target, end_asked, replaced: Some(replaced), wanted, owners, wait };
-        let more = record.wanted.is_some() || record.owners.is_some() || record.wait.is_some();
-        more.then_some(record).ok_or_else(|| DecodeError::Malformed("a record without more has a shorter form".into()))
+        if let Ok((target, end_asked, replaced, (wanted, owners, wait))) = decode(bytes, VALUE_BYTES_MAX) {
+            let bare = Self::bare(target, end_asked);
+            let record = Self { replaced: Some(replaced), wanted, owners, wait, ..bare };
+            let shorter = || DecodeError::Malformed("a record without more has a shorter form".into());
+            return record.has_more().then_some(record).ok_or_else(shorter);
+        }
+        let (target, end_asked, replaced, (wanted, owners, wait), upgrade) = decode(bytes, VALUE_BYTES_MAX)?;
+        let (replaced, upgrade) = (Some(replaced), Some(upgrade));
+        Ok(Self { replaced, wanted, owners, wait, upgrade, ..Self::bare(target, end_asked) })
     }
 
     /// Returns the parameters that are wanted, if those in force are these.
@@ -104,6 +124,12 @@ impl CommitteeRecord {
     pub fn wanted_at(&self, in_force: &Parameters, time_ms: u64) -> Option<Cow<'_, Parameters>> {
         let wanted = self.wanted.as_deref()?;
         Some(takeable(in_force, wanted, self.operators_from_ms(), time_ms))
+    }
+
+    /// Returns the version that a boundary of this epoch and version, with this time, takes; `None` if none. n: the members
+    /// of its epoch.
+    pub fn version_at(&self, place: (Epoch, u16), n: usize, time_ms: u64) -> Option<u16> {
+        self.upgrade.filter(|upgrade| upgrade.is_due(place, n, time_ms)).map(|upgrade| upgrade.version)
     }
 
     /// Reads the record in a state. Errors: it can't be read, or is missing, which is impossible in a chain's state.

@@ -165,7 +165,7 @@ pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
         cursors: BoundedVec::new(cursors).unwrap_or_default(),
         transactions: 0,
         declared_work: 0,
-        load_history: 0,
+        speaks: 0,
         validator_set: hashes.validator_set,
         end: End::GoesOn,
         next_validator_set: hashes.validator_set,

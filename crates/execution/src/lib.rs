@@ -19,6 +19,7 @@ pub mod parameters;
 pub mod prices;
 pub mod proof;
 pub mod terms;
+pub mod upgrade;
 mod v1;
 mod v2;
 pub mod wanted;
@@ -52,8 +53,9 @@ pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
 pub use terms::{
-    check_new_parameters, check_term_change, first_term, new_parameters, next_term, next_term_of, term_of,
+    Wanted, check_new_parameters, check_term_change, first_term, new_parameters, next_term, next_term_of, term_of,
 };
+pub use upgrade::Upgrade;
 pub use v1::execute::{diff_root, receipts_root};
 pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};

@@ -33,15 +33,32 @@ pub fn next_term(now: &Term, wanted: Hash) -> Term {
     Term { epoch: now.epoch.next(), validators: wanted, change, ..*now }
 }
 
+/// The things that a boundary may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Hash of the next committee.
+    pub committee: Hash,
+    /// The next protocol version; `None` if it stays (V11).
+    pub version: Option<u16>,
+    /// The next parameters; `None` if nobody ever wanted others.
+    pub parameters: Option<&'a Parameters>,
+}
+
+impl Wanted<'_> {
+    /// Returns a wish for a committee alone.
+    pub fn committee(committee: Hash) -> Self {
+        Self { committee, version: None, parameters: None }
+    }
+}
+
 /// Returns the term after `now`, in which `in_force` are the parameters, and the parameters that begin with it; `None` if
-/// they stay. Of the things that are wanted, one boundary takes the first: parameters, operators, committee (V10).
-pub fn next_term_of(
-    now: &Term,
-    in_force: &Parameters,
-    (committee, wanted): (Hash, Option<&Parameters>),
-) -> (Term, Option<Parameters>) {
-    let Some((change, parameters)) = next_parameters(in_force, wanted) else {
-        return (next_term(now, committee), None);
+/// they stay. Of the things that are wanted, one boundary takes the first: version, parameters, operators, committee (V10).
+pub fn next_term_of(now: &Term, in_force: &Parameters, wanted: Wanted<'_>) -> (Term, Option<Parameters>) {
+    if let Some(version) = wanted.version {
+        return (Term { epoch: now.epoch.next(), version, change: Change::Version, ..*now }, None);
+    }
+    let Some((change, parameters)) = next_parameters(in_force, wanted.parameters) else {
+        return (next_term(now, wanted.committee), None);
     };
     let (hash, operators) = (parameters_hash(&parameters), operators_hash(&parameters));
     (Term { epoch: now.epoch.next(), parameters: hash, operators, change, ..*now }, Some(parameters))

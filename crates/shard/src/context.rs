@@ -2,8 +2,8 @@
 
 use rustorium_crypto::{SigningKey, Verified, block_digest, parameters_hash, set_hash, term_hash};
 use rustorium_execution::{
-    ChainHashes, check_first_term, check_new_parameters, check_term_change, first_term, new_parameters, next_term,
-    next_term_of, term_of,
+    ChainHashes, Wanted, check_first_term, check_new_parameters, check_term_change, first_term, new_parameters,
+    next_term, next_term_of, term_of,
 };
 use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
@@ -196,6 +196,13 @@ impl Context {
         self
     }
 
+    /// Returns what a header of this node says of the newest version that its release speaks: zero if that is the epoch's
+    /// (V11).
+    pub fn speaks(&self) -> u64 {
+        let now = self.rules.version();
+        if self.rules.has_terms() && self.newest > now { self.newest.into() } else { 0 }
+    }
+
     /// Returns true if this release can go on by a version.
     pub fn knows(&self, version: u16) -> bool {
         version <= self.newest
@@ -256,15 +263,15 @@ impl Context {
     /// Returns what a boundary of this epoch names in `next_validator_set` if operators want the committee with this hash:
     /// the committee, or from version 2 on the next term.
     pub fn names_next(&self, wanted: Hash) -> Hash {
-        self.names_wanted(wanted, None)
+        self.names_wanted(Wanted::committee(wanted))
     }
 
-    /// Returns what `names_next` does if seats also want these parameters.
-    pub fn names_wanted(&self, committee: Hash, parameters: Option<&Parameters>) -> Hash {
+    /// Returns what `names_next` does if seats also want another version or other parameters.
+    pub fn names_wanted(&self, wanted: Wanted<'_>) -> Hash {
         if !self.rules.has_terms() {
-            return committee;
+            return wanted.committee;
         }
-        let (term, _) = next_term_of(&self.term, &self.parameters, (committee, parameters));
+        let (term, _) = next_term_of(&self.term, &self.parameters, wanted);
         term_hash(&term)
     }
 

@@ -22,7 +22,7 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     let beside = block.inline.is_empty() || header.rules().lists_beside_lanes();
     ensure(beside, "it has transactions beside the lanes, which only owners that end an epoch may")?;
     check_state_claim(parent, header, parameters)?;
-    ensure(header.load_history == 0, "this protocol version keeps no load history")?;
+    ensure(header.speaks_well(), "it names a protocol version that is no later one")?;
     ensure(cursors_advance(&parent.cursors, &header.cursors), "a lane's cursor goes back")?;
     let root = payload_root(&block.inline, &parent.cursors, &header.cursors);
     ensure(root == header.payload_root, "the payload root is another")?;
@@ -70,7 +70,7 @@ pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str
     let next = header.next_validator_set == before.next_validator_set;
     ensure(next, "a closing block names another next term")?;
     let root = payload_root(&[], &before.cursors, &before.cursors);
-    let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
+    let empty = (header.transactions, header.declared_work, header.speaks) == (0, 0, 0);
     let empty = empty && header.cursors == before.cursors && header.payload_root == root;
     ensure(empty, "a closing block has a payload")?;
     let claims = (header.result, header.state) == (before.result, before.state);

@@ -6,11 +6,11 @@
 use crate::activating::Activating;
 use crate::executor::{Basis, store_code};
 use rustorium_crypto::{set_hash, term_hash};
-use rustorium_execution::{CommitteeRecord, next_term, next_term_of, term_of};
+use rustorium_execution::{CommitteeRecord, Wanted, next_term, next_term_of, term_of};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockProof, BoundedBytes, Epoch, EpochChange, EpochTransition, Header, Height, Parameters, Term, TermChange,
-    ValidatorSet, encode,
+    BlockProof, BoundedBytes, Epoch, EpochChange, EpochTransition, Header, Height, NEWEST_VERSION, Parameters, Rules,
+    Term, TermChange, ValidatorSet, encode,
 };
 use std::sync::Arc;
 
@@ -42,14 +42,19 @@ struct Ending<'a> {
 impl Ending<'_> {
     /// Returns the next epoch if a committee and parameters that somebody wants lead to what the boundary names: by the
     /// first thing that differs, or, where members' owners ended the epoch (R33), by the committee alone.
-    fn certified(&self, committee: &ValidatorSet, wanted: Option<&Parameters>) -> Option<Next> {
+    fn certified(
+        &self,
+        committee: &ValidatorSet,
+        (version, parameters): (Option<u16>, Option<&Parameters>),
+    ) -> Option<Next> {
         let (named, set) = (self.boundary.next_validator_set, set_hash(committee));
         let now = term_of(self.boundary, self.in_force);
         let alone = next_term(&now, set);
         if !self.boundary.rules().has_terms() {
             return (named == set).then(|| Next { validators: committee.clone(), term: alone, parameters: None });
         }
-        let ways = [next_term_of(&now, self.in_force, (set, wanted)), (alone, None)];
+        let wanted = Wanted { committee: set, version, parameters };
+        let ways = [next_term_of(&now, self.in_force, wanted), (alone, None)];
         let (term, parameters) = ways.into_iter().find(|(term, _)| term_hash(term) == named)?;
         // The committee stays where something else changes.
         let validators = if term.validators == set { committee.clone() } else { self.own.clone() };
@@ -72,7 +77,8 @@ impl Ending<'_> {
             let record = CommitteeRecord::from_bytes(&bytes).ok();
             let time_ms = self.boundary.time_ms;
             let certified = |record: CommitteeRecord| {
-                self.certified(&record.target, record.wanted_at(self.in_force, time_ms).as_deref())
+                let version = record.version_at((self.boundary.epoch, self.boundary.version), self.own.len(), time_ms);
+                self.certified(&record.target, (version, record.wanted_at(self.in_force, time_ms).as_deref()))
             };
             match record.and_then(certified) {
                 Some(next) => return Ok(next),
@@ -86,7 +92,7 @@ impl Ending<'_> {
                 }
             }
         }
-        self.certified(&self.own, None).ok_or_else(|| {
+        self.certified(&self.own, (None, None)).ok_or_else(|| {
             let sentence = format!(
                 "the next epoch after height {height} was asked for at or below height {claimed}, and this node's store \
                  was filled with a snapshot above that: sync the store again"
@@ -94,6 +100,16 @@ impl Ending<'_> {
             ("snapshot-too-new", sentence)
         })
     }
+}
+
+/// Returns the sentence about a term of a version that this release doesn't speak. The boundary before it isn't stored, so
+/// a newer release goes on from below it.
+fn newer_version(term: &Term) -> String {
+    format!(
+        "the chain goes on by protocol version {} from epoch {} on, and this release speaks versions up to {}: install a newer \
+         release, which goes on where this one stopped",
+        term.version, term.epoch, NEWEST_VERSION
+    )
 }
 
 /// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
@@ -111,6 +127,9 @@ pub(crate) fn end_of_epoch(
     let own = before.map_or_else(|| first.clone(), |change| change.validators().clone());
     let Next { validators, term, parameters: new } = Ending { boundary, in_force: parameters, own }.next(store)?;
     let terms = boundary.rules().has_terms();
+    if terms && Rules::of(term.version).is_none() {
+        return Err(("protocol-newer", newer_version(&term)));
+    }
     let (boundary, proof) = (boundary.clone(), proof.clone());
     let change: EpochTransition = if terms {
         let new = new.map(|new| BoundedBytes::new(encode(&new))).transpose();

@@ -237,7 +237,7 @@ fn above(context: &Context, parent: &Header, digest: BlockDigest, time_ms: u64) 
         cursors: parent.cursors.clone(),
         transactions: 0,
         declared_work: 0,
-        load_history: 0,
+        speaks: 0,
         validator_set: context.hashes.validator_set,
         end: End::GoesOn,
         next_validator_set: context.hashes.validator_set,

@@ -88,8 +88,9 @@ pub struct Header {
     pub transactions: u32,
     /// Declared work of the listed transactions.
     pub declared_work: u64,
-    /// One bit per load window, the newest in the lowest bit (section 8 of the design).
-    pub load_history: u64,
+    /// The newest protocol version that the proposer's release speaks, if it is above `version`. Otherwise zero, as always
+    /// under version 1 (V11).
+    pub speaks: u64,
     /// Hash of the committee.
     pub validator_set: Hash,
     /// Statement about the end of the epoch.
@@ -112,6 +113,12 @@ impl Header {
     /// node accepts such a header.
     pub fn rules(&self) -> Rules {
         Rules::of(self.version).unwrap_or(Rules::NEWEST)
+    }
+
+    /// Tells if the proposer says nothing of later versions, or names one that there can be (V11).
+    pub fn speaks_well(&self) -> bool {
+        let later = u64::from(self.version) + 1..=u64::from(u16::MAX);
+        self.speaks == 0 || (self.rules().has_terms() && later.contains(&self.speaks))
     }
 
     /// True for an epoch's boundary and for the closing blocks above it.

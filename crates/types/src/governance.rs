@@ -155,6 +155,13 @@ pub enum GovernanceChange {
         /// [`OwnerPossessionBody`]: crate::OwnerPossessionBody
         possession: Signature,
     },
+    /// The chain goes on by the next protocol version from the first boundary on at which enough members speak it (V11).
+    Upgrade {
+        /// The next version. The present one recalls an upgrade that is wanted.
+        version: u16,
+        /// Header time before which no boundary takes it, Unix ms.
+        not_before_ms: u64,
+    },
 }
 
 impl GovernanceChange {

@@ -413,6 +413,8 @@ pub enum FailureCode {
     NotLost = 50,
     /// Another shard has an account or a leaf that the operation concerns.
     CrossShard = 51,
+    /// No upgrade to this version can be wanted, or none that could be recalled is (V11).
+    BadVersion = 52,
 }
 
 /// Result of a transaction that has a receipt.

@@ -58,6 +58,7 @@ HistoryShareOption = Annotated[
 EndOption = Annotated[
     float | None, duration("--for", text="Time after which what was before holds again, up to 90d. Default: no end.")
 ]
+AfterOption = Annotated[float, duration("--after", text="Time before which no epoch's end takes it, up to 366d.")]
 NumberArgument = Annotated[int, typer.Argument(min=1, help="The proposal's number.")]
 DAY_S = 24 * 3600.0
 FILE_VALID_S = 12 * 3600.0
@@ -191,6 +192,13 @@ def list_(
         note(
             f"Validators' owners decided that other operators govern from {moment(found['from_ms'])} on, "
             f"{found['quorum']} of {keys}. If the present seats aren't lost, `govern propose operators` keeps them."
+        )
+    if (upgrade := answer.get("upgrade")) is not None:
+        names = ", ".join(upgrade["speaking"]) or "nobody"
+        note(
+            f"Protocol version {upgrade['version']} is wanted, not before {moment(int(upgrade['not_before_ms']))}. "
+            f"{upgrade['needed']} of {len(upgrade['speaking']) + len(upgrade['silent'])} members must speak it; by now "
+            f"these say so: {names}."
         )
     if answer["wanted_hash"] != answer["in_force_hash"]:
         wait = int(answer["operators_from_ms"]) > int(answer["time_ms"])
@@ -395,6 +403,28 @@ def propose_change(
         raise UsageError(f"{file} is no change: give a JSON object with its type, or a list of one")
     with acting.client() as client:
         acting.propose(client, client.governance(), found, proposing)
+
+
+@propose.command()
+@shared_options
+def upgrade(
+    version: Annotated[int, typer.Argument(min=1, max=65535, help="The next version; the present one recalls a wish.")],
+    acting: Acting,
+    proposing: Proposing,
+    after_s: AfterOption = 0.0,
+) -> None:
+    """Propose that the chain goes on by the next protocol version, once enough validators run a release that speaks it.
+
+    Each validator's blocks say what it speaks. The first epoch's end at which n − f of n said so takes the version;
+    until then nothing changes. A node that doesn't speak it stops there, and goes on under a newer release.
+    """
+    from rustorium.net.governing import in_ms
+
+    with acting.client() as client:
+        answer = client.governance()
+        not_before_ms = in_ms(answer, after_s) if after_s else 0
+        change = {"type": "upgrade", "version": version, "not_before_ms": not_before_ms}
+        acting.propose(client, answer, change, proposing)
 
 
 @propose.command()

@@ -400,6 +400,7 @@ def governance_note(answer: Answer | None) -> Answer | None:
     for pause in answer["pauses"]:
         _ = (str(pause.get("account")), int(pause["until_ms"]))
     _replacement(answer)
+    _upgrade(answer)
     return answer
 
 
@@ -423,12 +424,20 @@ def _replacement(answer: Answer) -> None:
         _ = ([str(key) for key in found["operators"]], int(found["quorum"]), int(found["from_ms"]))
 
 
+def _upgrade(answer: Answer) -> None:
+    found = answer.get("upgrade")
+    if found is not None:
+        _ = (int(found["version"]), int(found["not_before_ms"]), int(found["needed"]))
+        _ = [str(name) for name in (*found["speaking"], *found["silent"])]
+
+
 def governance(answer: Answer) -> Answer:
     """Returns who governs as a node reports it."""
     _ = (int(answer["quorum"]), int(answer["time_ms"]), int(answer["next_proposal"]), dict(answer["wanted"]))
     _ = (str(answer["wanted_hash"]), str(answer["in_force_hash"]))
     _ = (int(answer["operators_from_ms"]), int(answer["operators_delay_ms"]), int(answer["owners_recover_ms"]))
     _replacement(answer)
+    _upgrade(answer)
     for seat in answer["seats"]:
         _ = (int(seat["number"]), str(seat["sender"]), str(seat["first_key"]), int(seat["nonce"]), int(seat["room"]))
     for owner in answer["owners"]:

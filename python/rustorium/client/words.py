@@ -145,6 +145,12 @@ def change_words(change: Mapping[str, Any]) -> str:
             number = change["sponsor"]
             named = "the common sponsor" if number == 0 else f"sponsor {number}"
             return f"have the account {change['account']} draw from {named}"
+        case "upgrade":
+            return (
+                f"have the chain go on by protocol version {change['version']} from the first epoch's end on, not "
+                f"before {moment(change['not_before_ms'])}, at which enough members speak it; or stay with it, if the "
+                "chain has it already"
+            )
         case "end_epoch":
             return f"end epoch {change['epoch']} as soon as it can end"
         case "remove_validator":

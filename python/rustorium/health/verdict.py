@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
+from typing import Any
 
 from rustorium.health.catalogue import FINDINGS, NOT_HEARD
 from rustorium.types import Evidence, NodeStatus
@@ -214,6 +215,8 @@ def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
             "propose operators`; `govern list` shows who comes"
         )
         yield Problem("operators-replaced", Level.NOT_WELL, said, do)
+    if (wanted := note.get("upgrade")) is not None:
+        yield _upgrade(wanted)
     for one in note["pauses"]:
         whose = f"the account {one['account']} is" if one.get("account") else "all accounts are"
         which = f" {one['account']}" if one.get("account") else ""
@@ -229,6 +232,26 @@ def _governance(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
             "quorum needs less than all (`rustorium-node govern propose operators`)"
         )
         yield Problem("operators-thin", Level.WELL, said, do)
+
+
+def _upgrade(wanted: Mapping[str, Any]) -> Problem:
+    """Tells how far the members are with a protocol version that operators want."""
+    version, needed = int(wanted["version"]), int(wanted["needed"])
+    speaking, silent = list(wanted["speaking"]), list(wanted["silent"])
+    said = (
+        f"operators want protocol version {version}: {len(speaking)} of {len(speaking) + len(silent)} members speak it "
+        f"in this epoch, and {needed} must"
+    )
+    if len(speaking) >= needed:
+        said += f"; the first epoch's end at or after {_utc(wanted['not_before_ms'])} takes it"
+        lacking = f"update {', '.join(silent)} before then: a node that doesn't speak it stops there"
+        level = Level.NOT_WELL if silent else Level.WELL
+        return Problem("upgrade-wanted", level, said, lacking if silent else "nothing is left to do")
+    do = (
+        f"install a release that speaks it on {', '.join(silent)}; the chain waits, or the seats recall it: "
+        f"`rustorium-node govern propose upgrade {version - 1}`"
+    )
+    return Problem("upgrade-waits", Level.WELL, said, do)
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:

@@ -120,6 +120,8 @@ def effect(answer: Mapping[str, Any], change: Mapping[str, Any], *, made: bool =
     `governance()`. `made`: it is made, and waits."""
     if change["type"] in ("end_epoch", "pause", "resume", "set_sponsor", "assign_sponsor"):
         return "at once"
+    if change["type"] == "upgrade":
+        return "from the first epoch's end on at which enough members speak the version, and at once if it is a recall"
     from_ms, delay_ms = int(answer["operators_from_ms"]), int(answer["operators_delay_ms"])
     if change["type"] != "set_operators" or (delay_ms == 0 and not made):
         return "from an epoch's end on"

@@ -15,7 +15,7 @@ from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.sim.custody_model import HOUR_MS, Custody
 from rustorium.sim.errors import BreachError
 from rustorium.sim.groups import SEAT_KIND, Group, system_sender
-from rustorium.sim.net import START_MS, seed_of
+from rustorium.sim.net import NEWEST_VERSION, START_MS, seed_of
 from rustorium.sim.people import People
 from rustorium.sim.replay import Replay
 from rustorium.sim.seats_model import Seats, base_of, change_hash
@@ -45,6 +45,8 @@ class Governing:
     """`True`: pauses and their ends; `False`: all other changes."""
     delay_ms: int = 0
     """The wait of new operators in the genesis."""
+    speaking: tuple[int, ...] = ()
+    """Numbers of nodes whose release speaks the next protocol version: too few for it to begin, with all traitors."""
 
     @property
     def parameters(self) -> tuple[tuple[str, Any], ...]:
@@ -52,8 +54,13 @@ class Governing:
         return (("operators_delay_ms", self.delay_ms),)
 
 
-def draw_governing(rng: random.Random, *, pauses: bool) -> Governing:
-    return Governing(pauses, 0 if pauses else rng.choice(DELAYS_MS))
+def draw_governing(rng: random.Random, nodes: int, *, pauses: bool) -> Governing:
+    """Draws what seats do in a run of so many nodes."""
+    if pauses:
+        return Governing(pauses)
+    faulty = (nodes - 1) // 3
+    speaking = rng.sample(range(nodes), rng.randint(0, nodes - 2 * faulty - 1))
+    return Governing(pauses, rng.choice(DELAYS_MS), tuple(sorted(speaking)))
 
 
 @dataclass
@@ -113,6 +120,8 @@ class Governors:
         return Replay(Custody({}, {}), Seats(self._genesis), {})
 
     def begin(self) -> None:
+        for number in self.plan.speaking:
+            self.world.nodes[number].newest = NEWEST_VERSION + 1
         for operator in self.operators.values():
             self._soon(operator)
 
@@ -234,10 +243,13 @@ class Governors:
             self.world.counts["asked to end an epoch"] += 1
             return {"type": "end_epoch", "epoch": view.epoch}
         account = rng.choice(self.accounts)
-        if draw < 0.92:
+        if draw < 0.88:
             share = rng.choice([500_000, 1_000_000, 1_000_000, 0])
             return {"type": "set_sponsor", "account": account, "work_ppm": share, "history_ppm": 1_000_000}
-        return {"type": "assign_sponsor", "account": account, "sponsor": rng.choice([0, *range(256, 264)])}
+        if draw < 0.93:
+            return {"type": "assign_sponsor", "account": account, "sponsor": rng.choice([0, *range(256, 264)])}
+        self.world.counts["asked to upgrade"] += 1
+        return {"type": "upgrade", "version": rng.choice([2, 3, 3, 4]), "not_before_ms": self._time_ms()}
 
     def _parameters(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         rng = self._rng

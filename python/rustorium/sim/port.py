@@ -13,7 +13,7 @@ from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import read_header
-from rustorium.sim.net import NEWEST_VERSION, START_MS
+from rustorium.sim.net import START_MS
 from rustorium.sim.terms import Stage
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ReleasePort:
             seed,
             world.config.heartbeat_ms * 1000,
             *self._clock(),
-            newest=OLD_VERSION if node.old else NEWEST_VERSION,
+            newest=OLD_VERSION if node.old else node.newest,
             shared=node.number in world.actors,
             verifiers=1 if world.costs is None else VERIFIERS,
             costs=world.costs,

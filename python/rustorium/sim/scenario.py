@@ -203,7 +203,8 @@ def _second_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         hours = tuple(rng.uniform(0, plan.calm_ms) for _ in range(rng.choice([0, 1, 1, 2])))
         return replace(plan, mode=mode, within=within, hours=hours)
     faults = draw_boundary_faults(rng) if mode is Mode.GOVERNANCE and within is Mode.LIVENESS else ()
-    calm_ms, governing = max(plan.calm_ms, SEATS_MS), draw_governing(rng, pauses=mode is Mode.PAUSE)
+    calm_ms = max(plan.calm_ms, SEATS_MS)
+    governing = draw_governing(rng, shape.nodes, pauses=mode is Mode.PAUSE)
     plan = replace(plan, mode=mode, within=within, calm_ms=calm_ms, gap_ms=SEATS_GAP_MS)
     if mode is Mode.PAUSE:
         # After clocks are set back, header time stands, and with it a pause, until they have caught up with it.

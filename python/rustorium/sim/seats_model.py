@@ -21,6 +21,8 @@ PROPOSAL_MS_MAX = PAUSE_MS_MAX = 7 * 24 * 3_600_000
 SEAT_PROPOSALS_MAX = 4
 PPM_MAX = 1_000_000
 FIRST_MADE_SPONSOR = 256
+VERSION = 2
+"""The protocol version of chains with seats."""
 EXPIRY_MS_MIN = 60_000
 ACCOUNT, SPONSOR_AT = b"\0", 50
 """Name of an account's record, and the place of its sponsor's number (V27)."""
@@ -92,6 +94,8 @@ class Record:
     """The numbers of accounts' sponsors."""
     made_for: frozenset[tuple[str, int]] = frozenset()
     """Accounts with the sponsors that were made for them."""
+    upgrade: bool = False
+    """Whether the next protocol version is wanted (V11). No member speaks it."""
 
 
 class _FailedError(Exception):
@@ -304,6 +308,10 @@ class Seats:
             case "assign_sponsor":
                 _ensure(change["sponsor"] in record.sponsors)
                 return self._assigned(record, change["account"], change["sponsor"])
+            case "upgrade":
+                version = change["version"]
+                _ensure(version == VERSION + 1 or (version == VERSION and record.upgrade))
+                return replace(record, upgrade=version > VERSION)
             case "set_parameters" | "set_operators":
                 return self._wanting(change, proposal, approvals, now_ms)
             case _:

@@ -22,7 +22,7 @@ from rustorium.sim.engine import Engine
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import VOTE, read_vote
 from rustorium.sim.links import CALM, LinkFaults, Links
-from rustorium.sim.net import AMOUNT, Net
+from rustorium.sim.net import AMOUNT, NEWEST_VERSION, Net
 from rustorium.sim.port import CONSENSUS, Pace, ReleasePort
 from rustorium.sim.processes import Process
 from rustorium.sim.shadow import Shadow
@@ -59,6 +59,8 @@ class Node(engine.Node):
         """The journal position up to which the checkers have seen what is on disk."""
         self.old = False
         """`True` while the node runs 0.2.0, which knows protocol version 1 and older links alone."""
+        self.newest = NEWEST_VERSION
+        """The newest protocol version that its release speaks."""
         self.failing = False
         """`True` if its disk was told to fail: a process may then end by itself."""
         self.calls: Counter[str] = Counter()

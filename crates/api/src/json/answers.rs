@@ -126,6 +126,7 @@ pub fn failure_name(code: FailureCode) -> &'static str {
         FailureCode::BadTime => "bad-time",
         FailureCode::BadPause => "bad-pause",
         FailureCode::TooSoon => "too-soon",
+        FailureCode::BadVersion => "bad-version",
         FailureCode::NotLost => "not-lost",
         FailureCode::CrossShard => "cross-shard",
         FailureCode::NoSuchSponsor => "no-such-sponsor",

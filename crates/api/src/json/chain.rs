@@ -72,8 +72,8 @@ pub struct HeaderView {
     pub transactions: u32,
     /// Declared work of the listed transactions.
     pub declared_work: u64,
-    /// One bit per load window, the newest in the lowest bit, as hex digits.
-    pub load_history_hex: String,
+    /// The newest protocol version that the proposer's release speaks, if it is above `version`; otherwise 0.
+    pub speaks: u64,
     /// Hash of the committee.
     #[schema(value_type = String)]
     pub validator_set: Hash,
@@ -112,7 +112,7 @@ impl From<&Header> for HeaderView {
             cursors: header.cursors.iter().map(|c| CursorView { next_seq: c.next_seq, tip: c.tip }).collect(),
             transactions: header.transactions,
             declared_work: header.declared_work,
-            load_history_hex: format!("{:016x}", header.load_history),
+            speaks: header.speaks,
             validator_set: header.validator_set,
             ends_epoch: header.ends_epoch(),
             next_validator_set: header.next_validator_set,

@@ -140,6 +140,13 @@ pub enum ChangeView {
         /// The sponsor's number; 0 is the common one.
         sponsor: u32,
     },
+    /// Has the chain go on by the next protocol version once enough members speak it.
+    Upgrade {
+        /// The next version; the present one recalls an upgrade that is wanted.
+        version: u16,
+        /// Header time before which no epoch's end takes it, Unix ms.
+        not_before_ms: u64,
+    },
 }
 
 /// Returns the account whose pause it is; `None` for all.
@@ -215,6 +222,9 @@ impl From<&GovernanceChange> for ChangeView {
             GovernanceChange::AssignSponsor { account, sponsor } => {
                 Self::AssignSponsor { account: *account, sponsor: *sponsor }
             }
+            GovernanceChange::Upgrade { version, not_before_ms } => {
+                Self::Upgrade { version: *version, not_before_ms: *not_before_ms }
+            }
         }
     }
 }
@@ -242,6 +252,7 @@ impl TryFrom<ChangeView> for GovernanceChange {
                 return Ok(Self::SetSponsor { account, work_ppm, history_ppm, until_ms });
             }
             ChangeView::AssignSponsor { account, sponsor } => return Ok(Self::AssignSponsor { account, sponsor }),
+            ChangeView::Upgrade { version, not_before_ms } => return Ok(Self::Upgrade { version, not_before_ms }),
             ChangeView::EndEpoch { epoch } => return Ok(Self::EndEpoch { epoch: Epoch(epoch) }),
             ChangeView::RemoveValidator { validator_key } => {
                 return Ok(Self::RemoveValidator { validator_key: validator_key.0 });

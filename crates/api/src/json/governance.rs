@@ -6,10 +6,10 @@ use super::governance_leaves::{PauseView, SeatFacts};
 use super::owners::OwnerView;
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use crate::answers::Governance;
+use crate::answers::{Governance, Members};
 use rustorium_crypto::{change_hash, parameters_hash};
 use rustorium_execution::{CommitteeRecord, GovernanceRecord, OpenProposal, ProposalRecord};
-use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT};
+use rustorium_types::{AccountId, Epoch, Hash, Parameters, SYSTEM_ACCOUNT, ValidatorIndex, quorum};
 use serde::Serialize;
 
 /// A seat of an operator, and what it may do now.
@@ -73,6 +73,24 @@ pub struct GovernanceNote {
     /// The operators that validators' owners decided on in place of lost ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement: Option<ReplacementView>,
+    /// The protocol version that the chain goes on by next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeView>,
+}
+
+/// A protocol version that the chain goes on by once enough members of an epoch speak it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct UpgradeView {
+    /// The version.
+    pub version: u16,
+    /// Header time before which no epoch's end takes it, Unix ms.
+    pub not_before_ms: u64,
+    /// Number of members that must speak it.
+    pub needed: usize,
+    /// Names of the members whose blocks of this epoch say that they speak it.
+    pub speaking: Vec<String>,
+    /// Names of the other members.
+    pub silent: Vec<String>,
 }
 
 /// Operators that validators' owners decided on in place of lost ones, and that don't govern yet.
@@ -126,6 +144,9 @@ pub struct GovernanceAnswer {
     /// The operators that validators' owners decided on in place of lost ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement: Option<ReplacementView>,
+    /// The protocol version that the chain goes on by next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeView>,
     /// Hash of the parameters in force.
     #[schema(value_type = String)]
     pub in_force_hash: Hash,
@@ -142,11 +163,13 @@ fn pauses_at(record: &GovernanceRecord, now_ms: u64) -> Vec<PauseView> {
 }
 
 impl GovernanceNote {
-    /// Returns the note of a time. `proposals`: those that `record` lists, each with its number.
+    /// Returns the note of a time. `proposals`: those that `record` lists, each with its number. `committee`: the record of the
+    /// committee, beside the parameters in force.
     pub fn new(
         record: &GovernanceRecord,
         proposals: &[(u64, ProposalRecord)],
         (committee, in_force): (&CommitteeRecord, &Parameters),
+        members: &Members,
         now_ms: u64,
     ) -> Self {
         let open = |live: &OpenProposal| {
@@ -168,6 +191,7 @@ impl GovernanceNote {
             proposals: record.live(now_ms).filter_map(open).collect(),
             pauses: pauses_at(record, now_ms),
             replacement: ReplacementView::of(committee, in_force),
+            upgrade: UpgradeView::of(committee, members),
         }
     }
 }
@@ -181,6 +205,25 @@ impl ReplacementView {
     }
 }
 
+impl UpgradeView {
+    fn of(committee: &CommitteeRecord, members: &Members) -> Option<Self> {
+        let upgrade = committee.upgrade.filter(|upgrade| upgrade.is_next(members.protocol))?;
+        let places = upgrade.speakers(members.epoch);
+        let named = |speak: bool| {
+            let all = (0..).map(ValidatorIndex).zip(members.validators.iter());
+            let chosen = all.filter(|(place, _)| places.contains(place) == speak);
+            chosen.map(|(_, member)| String::from_utf8_lossy(member.name.as_slice()).into_owned()).collect()
+        };
+        Some(Self {
+            version: upgrade.version,
+            not_before_ms: upgrade.not_before_ms,
+            needed: quorum(members.validators.len()),
+            speaking: named(true),
+            silent: named(false),
+        })
+    }
+}
+
 impl GovernanceAnswer {
     /// Returns the answer about who governs.
     pub fn new(found: &Governance, at: AtView) -> Self {
@@ -189,7 +232,7 @@ impl GovernanceAnswer {
         let proposals = found.proposals.iter().filter_map(|(number, one)| Some((of(*number)?, one)));
         Self {
             account: SYSTEM_ACCOUNT,
-            epoch: found.epoch,
+            epoch: found.members.epoch,
             quorum: record.quorum,
             generation: record.generation,
             seats: record.seats.iter().map(|seat| SeatView { seat: seat.into(), room: seat.room(time_ms) }).collect(),
@@ -203,6 +246,7 @@ impl GovernanceAnswer {
             operators_from_ms: found.committee.operators_from_ms(),
             owners_recover_ms: found.in_force.owners_recover_ms.unwrap_or(0),
             replacement: ReplacementView::of(&found.committee, &found.in_force),
+            upgrade: UpgradeView::of(&found.committee, &found.members),
             in_force_hash: parameters_hash(&found.in_force),
             time_ms,
             at,

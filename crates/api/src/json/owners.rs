@@ -64,7 +64,7 @@ impl OwnerView {
                 owner_key: Hex(validator.owner_key),
                 nonce: record.nonce,
                 room: record.room(now_ms),
-                changed: owners.was_changed(found.epoch, *number),
+                changed: owners.was_changed(found.members.epoch, *number),
                 wish: wish.map(|wish| wish.change),
                 wish_until_ms: wish.map(|wish| wish.until_ms),
             }

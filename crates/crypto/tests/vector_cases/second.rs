@@ -229,6 +229,7 @@ fn changes() -> Vec<GovernanceChange> {
             until_ms: Some(1_800_000_000_000),
         },
         GovernanceChange::AssignSponsor { account: sponsor, sponsor: 257 },
+        GovernanceChange::Upgrade { version: 3, not_before_ms: 1_800_000_000_000 },
     ];
     of_the_committee.chain(others).collect()
 }

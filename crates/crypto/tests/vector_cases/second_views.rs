@@ -142,6 +142,9 @@ fn proposed(change: &GovernanceChange) -> Value {
         GovernanceChange::AssignSponsor { account, sponsor } => {
             json!({ "type": "assign_sponsor", "account": account, "sponsor": sponsor })
         }
+        GovernanceChange::Upgrade { version, not_before_ms } => {
+            json!({ "type": "upgrade", "version": version, "not_before_ms": not_before_ms })
+        }
     }
 }
 

@@ -208,7 +208,7 @@ pub fn sample_headers() -> Vec<(&'static str, Header)> {
         cursors: list(cursors),
         transactions: 12,
         declared_work: 345,
-        load_history: 0b1011,
+        speaks: 0b1011,
         validator_set: hashes[0],
         end: End::GoesOn,
         next_validator_set: hashes[1],

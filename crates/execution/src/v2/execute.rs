@@ -7,6 +7,7 @@
 use super::actor::Actor;
 use super::authority::{change, standing};
 use super::call::{Call, Listed};
+use super::committee::record_of;
 use super::first_proofs::verify_first;
 use super::governing::{Rules, act, admit_seat};
 use super::leaf::Leaf;
@@ -24,6 +25,7 @@ use super::step::Change;
 use super::step::Step;
 use super::verifiers::Proofs;
 use super::work::step_work;
+use crate::committee::CommitteeRecord;
 use crate::execute::{Execution, Input, Skip};
 use crate::keys::Name;
 use crate::limited::LimitedRead;
@@ -236,7 +238,7 @@ impl<'a> Run<'a> {
             return Err(Stop::Fail(FailureCode::CrossShard));
         }
         let (chain, ledger) = (self.header.chain, &mut self.ledger);
-        let rules = Rules { chain, parameters: self.parameters };
+        let rules = Rules { chain, version: self.header.version, parameters: self.parameters };
         match step {
             Step::Seat(step) => {
                 // V24: the pool hears of an account whose sponsor changed.
@@ -263,9 +265,24 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// V11: notes that the block's proposer speaks a version that seats want. Headers say that only of later versions, so
+    /// most blocks read nothing.
+    fn note_speaker(&mut self) -> Result<(), StateReadError> {
+        if self.header.speaks == 0 {
+            return Ok(());
+        }
+        let (at, record) = record_of(&mut self.ledger)?;
+        if let Some(upgrade) = record.upgrade.and_then(|upgrade| upgrade.after(self.header)) {
+            let record = CommitteeRecord { upgrade: Some(upgrade), ..record };
+            self.ledger.write_unpaid(at, Leaf::Bytes(Cow::Owned(record.to_bytes())));
+        }
+        Ok(())
+    }
+
     fn finish(mut self, previous_root: &Hash) -> Result<Execution, StateReadError> {
         let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
         let touched = self.touched.iter().map(next_nonce).chain(std::mem::take(&mut self.system)).collect();
+        self.note_speaker()?;
         self.pools.finish(&mut self.ledger)?;
         let diff = self.ledger.into_diff();
         let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };

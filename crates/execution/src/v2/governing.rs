@@ -23,6 +23,7 @@ use crate::governance::{
     SeatApproval, pay,
 };
 use crate::keys::Name;
+use crate::upgrade::Upgrade;
 use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
 use crate::wanted::check_wanted;
@@ -34,6 +35,8 @@ use rustorium_types::{
 };
 use std::borrow::Cow;
 
+/// The longest time for which an upgrade may wait by its own time, ms.
+const UPGRADE_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Void proposals that a seat's transaction removes.
 const REMOVED_MAX: usize = 8;
 
@@ -41,6 +44,8 @@ const REMOVED_MAX: usize = 8;
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
     pub(crate) chain: ChainId,
+    /// The protocol version.
+    pub(crate) version: u16,
     /// The parameters in force.
     pub(crate) parameters: &'a Parameters,
 }
@@ -310,6 +315,9 @@ fn prepare(
     let (at, record) = record_of(ledger)?;
     let change = if let GovernanceChange::SetOwner { validator_key, new_owner_key, possession } = change {
         with_owner(ledger, record, rules.chain, NewOwner { validator_key, new_owner_key, possession })?
+    } else if let GovernanceChange::Upgrade { version, not_before_ms } = change {
+        let upgrade = upgraded(record.upgrade, rules.version, actor.time_ms, (*version, *not_before_ms))?;
+        Change::of_no_key(CommitteeRecord { upgrade, ..record })
     } else if let Some(operation) = of_the_committee(change) {
         checked(ledger, record, actor.epoch, rules.chain, &operation)?
     } else {
@@ -335,7 +343,8 @@ fn of_the_committee(change: &GovernanceChange) -> Option<Operation> {
         | GovernanceChange::Resume { .. }
         | GovernanceChange::SetOwner { .. }
         | GovernanceChange::SetSponsor { .. }
-        | GovernanceChange::AssignSponsor { .. } => return None,
+        | GovernanceChange::AssignSponsor { .. }
+        | GovernanceChange::Upgrade { .. } => return None,
     })
 }
 
@@ -366,6 +375,27 @@ pub(super) fn wanting(
     check_wanted(in_force, &wanted).map_err(|_| FailureCode::BadParameters)?;
     let wait = decision.wait(record.wait.unwrap_or_default(), in_force, (now, &wanted));
     Ok(CommitteeRecord { wanted: Some(Box::new(wanted)), wait, ..record })
+}
+
+/// V11: returns the upgrade that is wanted after a decision: the next version, or none if the decision names the present
+/// one. Members that spoke the version so far go on counting.
+fn upgraded(
+    wanted: Option<Upgrade>,
+    now: u16,
+    now_ms: u64,
+    (version, not_before_ms): (u16, u64),
+) -> Result<Option<Upgrade>, Stop> {
+    if version == now {
+        return if wanted.is_some() { Ok(None) } else { fail(FailureCode::BadVersion) };
+    }
+    let held = wanted.filter(|held| held.version == version).unwrap_or(Upgrade::new(version, not_before_ms));
+    if !held.is_next(now) {
+        return fail(FailureCode::BadVersion);
+    }
+    if not_before_ms > now_ms.saturating_add(UPGRADE_MS_MAX) {
+        return fail(FailureCode::BadTime);
+    }
+    Ok(Some(Upgrade { not_before_ms, ..held }))
 }
 
 fn paused(governance: &GovernanceRecord, now_ms: u64, pause: Pause) -> Result<Prepared, Stop> {

@@ -167,7 +167,7 @@ fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
 fn end_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     let now = day(2);
     let end = &chain.changes[0].boundary;
-    let other = Header { load_history: 1, end: End::GoesOn, ..end.clone() };
+    let other = Header { speaks: 1, end: End::GoesOn, ..end.clone() };
     let mut elsewhere = chain.end(0, HEIGHTS, end.time_ms, chain.committee(9));
     cases.push(case(
         "B: headers above the known end of their epoch",

@@ -68,6 +68,7 @@ pub fn with_ids<'a>(chain: &ChainId, transactions: &'a [Transaction]) -> Vec<(Tx
     transactions.iter().map(|transaction| (id_on(chain, transaction), transaction)).collect()
 }
 
+#[derive(Clone)]
 pub struct World {
     pub genesis: Genesis,
     pub state: State,

@@ -52,7 +52,10 @@ impl World {
         let record = self.committee_record();
         let set = rustorium_crypto::set_hash(&record.target);
         let wanted = record.wanted_at(&self.genesis.parameters, self.header.time_ms);
-        let (term, new) = next_term_of(&now, &self.genesis.parameters, (set, wanted.as_deref()));
+        let place = (self.header.epoch, self.header.version);
+        let version = record.version_at(place, self.genesis.validators.len(), self.header.time_ms);
+        let wanted = Wanted { committee: set, version, parameters: wanted.as_deref() };
+        let (term, new) = next_term_of(&now, &self.genesis.parameters, wanted);
         assert_eq!(term.check_follows(&now), Ok(()));
         self.header.epoch = term.epoch;
         (self.header.parameters, self.header.validator_set) = (term.parameters, term.validators);

@@ -68,7 +68,7 @@ fn receipt_cases(cases: &mut Vec<Value>) {
     let block = Proof::Block(Box::new(HeaderProof { header: claiming.clone(), proof: proof.clone() }));
     let shows = json!({ "height": claiming.height, "claimed_by": claiming.height });
     cases.push(case("a block", &block, &world.genesis, shows));
-    let forged = Header { load_history: 1, ..claiming };
+    let forged = Header { speaks: 1, ..claiming };
     let block = Proof::Block(Box::new(HeaderProof { header: forged, proof }));
     cases.push(case("a block that nobody signed", &block, &world.genesis, Value::Null));
 }

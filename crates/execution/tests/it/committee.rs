@@ -59,7 +59,8 @@ fn a_chain_starts_with_its_committee_as_the_target() {
             replaced: None,
             wanted: None,
             owners: None,
-            wait: None
+            wait: None,
+            upgrade: None
         }
     );
 }

@@ -150,7 +150,7 @@ fn two_final_headers_that_contradict_each_other_are_evidence() {
     let chain = LightChain::new();
     let light = Light::new(Trust::genesis(&chain.genesis), None);
     let signed = |header: Header| HeaderProof { proof: chain.proof(&header), header };
-    let block = |height, load_history| signed(Header { load_history, ..chain.header(0, height, START_MS + 5) });
+    let block = |height, speaks| signed(Header { speaks, ..chain.header(0, height, START_MS + 5) });
     let end = |height, next| signed(chain.end(0, height, START_MS + 5, chain.committee(next)).boundary);
     let both = light.check_conflict(&block(5, 0), &block(5, 1)).unwrap();
     assert_eq!(both.iter().map(|(place, _)| place.0).collect::<Vec<_>>(), [1, 2, 3]);
@@ -346,7 +346,7 @@ fn a_known_header_needs_no_second_look_and_a_changed_one_gets_it() {
     light.forget_checked();
     assert_eq!(light.check_final(header, &empty, NOW), Err(ProofRefused::BadCertificate));
     light.check_final(header, proof, NOW).unwrap();
-    let other = Header { load_history: 1, ..header.clone() };
+    let other = Header { speaks: 1, ..header.clone() };
     assert_eq!(light.check_final(&other, proof, NOW), Err(ProofRefused::OtherBlock));
 }
 

@@ -32,6 +32,7 @@ mod second_form;
 mod shards;
 mod sponsors;
 mod terms;
+mod upgrade;
 mod verifiers;
 mod waits;
 mod ways_on;

@@ -212,6 +212,7 @@ fn a_record_of_either_version_is_read_as_its_own() {
         wanted,
         owners: Some(Box::new(owners)),
         wait: Some(OperatorsWait { proposal: u64::MAX, from_ms: u64::MAX, least_ms: u64::MAX }),
+        upgrade: Some(Upgrade { version: 3, not_before_ms: u64::MAX, epoch: Epoch(u64::MAX), places: u128::MAX }),
     };
     let bytes = largest.to_bytes();
     assert!(bytes.len() <= limits::VALUE_BYTES_MAX, "{}", bytes.len());

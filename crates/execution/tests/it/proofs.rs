@@ -119,7 +119,7 @@ fn every_tampered_field_of_the_header_is_refused() {
         (|h| edit(&mut h.cursors, |c| c[0].next_seq += 1), ProofRefused::NotAChain(0)),
         (|h| h.transactions += 1, ProofRefused::NotAChain(0)),
         (|h| h.declared_work += 1, ProofRefused::NotAChain(0)),
-        (|h| h.load_history += 1, ProofRefused::NotAChain(0)),
+        (|h| h.speaks += 1, ProofRefused::NotAChain(0)),
         (|h| h.validator_set.0[0] ^= 1, ProofRefused::OtherSettings),
         (|h| h.next_validator_set.0[0] ^= 1, ProofRefused::NotAChain(0)),
         (|h| h.parameters.0[0] ^= 1, ProofRefused::OtherSettings),
@@ -138,7 +138,7 @@ fn every_tampered_field_of_the_header_is_refused() {
 fn every_tampered_part_of_the_block_proof_is_refused() {
     let other_block = ProofRefused::OtherBlock;
     assert_eq!(refusal(|p| p.proof.descendants = BoundedVec::default()), other_block);
-    assert_eq!(refusal(|p| edit(&mut p.proof.descendants, |d| d[0].load_history += 1)), other_block);
+    assert_eq!(refusal(|p| edit(&mut p.proof.descendants, |d| d[0].speaks += 1)), other_block);
     assert_eq!(refusal(|p| edit(&mut p.proof.descendants, |d| d.push(d[0].clone()))), ProofRefused::NotAChain(1));
     assert_eq!(refusal(|p| edit(&mut p.proof.descendants, |d| d[0].height.0 += 1)), ProofRefused::NotAChain(0));
     assert_eq!(refusal(|p| p.proof.finalization.body.chain.0[0] ^= 1), other_block);

@@ -156,12 +156,14 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
         until_ms: now_ms + 1,
     };
     let wishes = Wishes(BoundedVec::new(vec![wish(1), wish(2)]).unwrap());
-    let (epoch, time_ms) = (Epoch(0), now_ms);
-    Ok(Governance { epoch, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
+    let members = Members { epoch: Epoch(0), protocol: 2, validators: genesis.validators.clone() };
+    let time_ms = now_ms;
+    Ok(Governance { members, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
 }
 
 /// Returns what waits for the seats of `governance`.
 pub fn governance_note(genesis: &Genesis) -> GovernanceNote {
     let found = governance(genesis).unwrap();
-    GovernanceNote::new(&found.record, &found.proposals, (&found.committee, &found.in_force), found.time_ms)
+    let in_force = (&found.committee, &found.in_force);
+    GovernanceNote::new(&found.record, &found.proposals, in_force, &found.members, found.time_ms)
 }

@@ -3,8 +3,8 @@
 //! *Invariants:* reads at most as many proposals as there may be open ones, and a leaf for each validator.
 
 use super::BackendError;
-use rustorium_api::Governance;
 use rustorium_api::json::GovernanceNote;
+use rustorium_api::{Governance, Members};
 use rustorium_execution::{
     CommitteeRecord, GovernanceRecord, OwnerRecord, ProposalRecord, StateRead, StateReadError, Wishes, proposal_key,
 };
@@ -25,8 +25,8 @@ pub(super) fn read(store: &dyn Store, context: &Context) -> Result<Governance, B
     let owners: Result<Vec<_>, _> = committee.numbered().numbers.iter().map(owner).collect();
     let owners = owners.map_err(failed)?;
     let wishes = Wishes::read(&state).map_err(failed)?;
-    let (epoch, time_ms) = (context.epoch(), chain_ms(store));
-    Ok(Governance { epoch, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
+    let (members, time_ms) = (members(context), chain_ms(store));
+    Ok(Governance { members, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
 }
 
 /// Reads what waits for seats, and what they paused. `None` under version 1, or if the store can't be read. A time that has
@@ -39,7 +39,13 @@ pub(super) fn note(store: &dyn Store, context: &Context) -> Option<GovernanceNot
     let (record, proposals) = seats(&state, &context.parameters).ok()?;
     let committee = CommitteeRecord::read(&state).ok()?;
     let now_ms = wall_ms().max(chain_ms(store));
-    Some(GovernanceNote::new(&record, &proposals, (&committee, &context.parameters), now_ms))
+    let in_force = &context.parameters;
+    Some(GovernanceNote::new(&record, &proposals, (&committee, in_force), &members(context), now_ms))
+}
+
+fn members(context: &Context) -> Members {
+    let (epoch, protocol) = (context.epoch(), context.rules.version());
+    Members { epoch, protocol, validators: (*context.validators).clone() }
 }
 
 fn seats(

@@ -111,7 +111,7 @@ impl<P: Ports> Shard<P> {
             cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
             transactions: extension.transactions,
             declared_work: extension.work,
-            load_history: 0,
+            speaks: self.context.speaks(),
             validator_set: self.context.hashes.validator_set,
             end: End::GoesOn,
             next_validator_set: self.context.hashes.validator_set,
@@ -139,7 +139,7 @@ impl<P: Ports> Shard<P> {
             payload_root: payload_root(&[], &above.cursors, &above.cursors),
             transactions: 0,
             declared_work: 0,
-            load_history: 0,
+            speaks: 0,
             end: End::Closing(rules::boundary_of(parent, above)),
             ..above.clone()
         };

@@ -22,7 +22,7 @@ pub fn child(context: &Context, parent: &Header, view: u64) -> Block {
         cursors: parent.cursors.clone(),
         transactions: 0,
         declared_work: 0,
-        load_history: 0,
+        speaks: 0,
         validator_set: context.hashes.validator_set,
         end: End::GoesOn,
         next_validator_set: context.hashes.validator_set,

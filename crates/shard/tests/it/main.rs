@@ -44,6 +44,7 @@ mod stale;
 mod state_claims;
 mod terms;
 mod turns;
+mod upgrades;
 mod validity;
 mod versions;
 mod waits;

@@ -202,6 +202,7 @@ impl Net {
             let peers = peers.filter(|peer| to.is_none_or(|to| to == node_key(*peer)));
             self.wire.extend(peers.map(|peer| (index, peer, message.class(), frame.clone())));
         }
+        node.up &= ports.end.is_none();
         busy
     }
 
@@ -426,7 +427,7 @@ impl Net {
         ports.journal = std::mem::take(&mut old.journal);
         (ports.next, ports.wanted, ports.synced) = (old.next, old.wanted, old.synced);
         (ports.retired, ports.may_retire, ports.lost) = (old.retired.take(), old.may_retire, old.lost);
-        ports.signer = old.signer.take();
+        (ports.signer, ports.newest) = (old.signer.take(), old.newest);
         self.nodes[index] = Node::start(&self.genesis, index, ports, self.now_at(index), &self.config);
         self.link_all(index, true);
     }
@@ -477,7 +478,8 @@ impl Node {
         let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap();
         // The nodes that weren't stopped draw their leaders from an activation on.
         let context = if context.rules == genesis.rules() { context.led_by_place() } else { context };
-        let context = Arc::new(context.signed_elsewhere(ports.signer.as_ref().map(Signer::public)));
+        let context =
+            Arc::new(context.of_release(ports.newest).signed_elsewhere(ports.signer.as_ref().map(Signer::public)));
         ports.events.extend(ports.signer.as_mut().and_then(Signer::connect));
         ports.context = context.clone();
         ports.reload_roots();
@@ -487,9 +489,8 @@ impl Node {
         let mut shard = Shard::recover(context, config.clone(), ports, now, (tip.digest, tip.header), journaled);
         shard.end_turn(now);
         let core = Core::new();
-        let shard = Some(shard);
-        let turns = Turns::default();
-        Self { shard: Living(shard), turns, core, up: true, disk_held: false, execution_held: false, core_held: false }
+        let (shard, turns) = (Living(Some(shard)), Turns::default());
+        Self { shard, turns, core, up: true, disk_held: false, execution_held: false, core_held: false }
     }
 
     fn next_epoch(&mut self, now: Now) {

@@ -30,7 +30,7 @@ fn list(header: &mut Header, parent: &Header, lane: usize, cursor: Cursor) {
     header.payload_root = payload_root(&[], &parent.cursors, &header.cursors);
 }
 
-const BREAKS: [(&str, Break); 21] = [
+const BREAKS: [(&str, Break); 22] = [
     ("the height is not the parent's plus one", |h, _| h.height = Height(12)),
     ("the height is not the parent's plus one", |h, p| h.height = p.height),
     ("the parent's view is another", |h, _| h.parent_view = View(13)),
@@ -42,7 +42,8 @@ const BREAKS: [(&str, Break); 21] = [
     ("its state claim goes back or changes a root", |h, _| {
         h.state = StateClaim::Rooted { height: Height(0), first: Height(0), root: Hash::ZERO };
     }),
-    ("this protocol version keeps no load history", |h, _| h.load_history = 1),
+    ("it names a protocol version that is no later one", |h, _| h.speaks = 2),
+    ("it names a protocol version that is no later one", |h, _| h.speaks = 1 << 16),
     ("a lane's cursor goes back", |h, p| list(h, p, 2, Cursor { next_seq: 4, tip: BatchDigest([4; 32]) })),
     ("a lane's cursor goes back", |h, p| list(h, p, 2, Cursor { next_seq: 5, tip: BatchDigest([6; 32]) })),
     ("a lane's cursor goes back", |h, p| list(h, p, 2, Cursor { next_seq: 6, tip: BatchDigest([5; 32]) })),
@@ -82,7 +83,7 @@ const BREAKS_OF_A_CLOSING_BLOCK: [(&str, Break); 15] = [
     ("a closing block names another next term", |h, _| h.next_validator_set = Hash([3; 32])),
     ("a closing block has a payload", |h, _| h.transactions = 1),
     ("a closing block has a payload", |h, _| h.declared_work = 1),
-    ("a closing block has a payload", |h, _| h.load_history = 1),
+    ("a closing block has a payload", |h, _| h.speaks = 1),
     ("a closing block has a payload", |h, p| list(h, p, 2, Cursor { next_seq: 6, tip: BatchDigest([6; 32]) })),
     ("a closing block has a payload", |h, _| h.payload_root = Hash::ZERO),
     ("a closing block claims what its parent doesn't", |h, _| h.result.height = h.result.height.next()),

@@ -10,21 +10,21 @@ use rustorium_stages::decisions::SeatAct;
 use rustorium_storage::Store;
 use rustorium_types::*;
 
-const AGE_MS: u64 = 10_000;
+pub const AGE_MS: u64 = 10_000;
 const DELAY_MS: u64 = 60_000;
 
-fn at_ms(net: &mut Net, after_start_ms: u64) {
+pub fn at_ms(net: &mut Net, after_start_ms: u64) {
     let now_ms = net.now.wall_ms - START_MS;
     net.advance((after_start_ms - now_ms) * 1000);
     settle(net);
 }
 
-fn epochs(net: &Net) -> [u64; 4] {
+pub fn epochs(net: &Net) -> [u64; 4] {
     [0, 1, 2, 3].map(|index| epoch(net, index))
 }
 
 /// Has a seat of the account with the same number do something.
-fn seat_does(net: &mut Net, seat: u32, nonce: u64, operation: Operation2) {
+pub fn seat_does(net: &mut Net, seat: u32, nonce: u64, operation: Operation2) {
     does(net, SystemSender::Seat(seat), seat as usize, nonce, operation);
 }
 

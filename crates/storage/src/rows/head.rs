@@ -243,9 +243,9 @@ impl Trail {
     /// Tells if a child's row can do without what all headers of an epoch share.
     fn tells(&self, header: &Header) -> bool {
         let shared = |header: &Header| {
-            let Header { version, chain, shard, epoch, load_history, .. } = *header;
+            let Header { version, chain, shard, epoch, speaks, .. } = *header;
             let Header { validator_set, next_validator_set, parameters, shard_map, .. } = *header;
-            (version, chain, shard, epoch, load_history, validator_set, next_validator_set, parameters, shard_map)
+            (version, chain, shard, epoch, speaks, validator_set, next_validator_set, parameters, shard_map)
         };
         shared(&self.header) == shared(header)
             && header.parent_view == self.header.view

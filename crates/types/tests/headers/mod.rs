@@ -19,7 +19,7 @@ pub fn empty_header() -> Header {
         cursors: BoundedVec::default(),
         transactions: 0,
         declared_work: 0,
-        load_history: 0,
+        speaks: 0,
         validator_set: Hash::ZERO,
         end: End::GoesOn,
         next_validator_set: Hash::ZERO,

@@ -3,7 +3,7 @@
 use super::canonical;
 use rustorium_execution::{
     CommitteeRecord, GovernanceRecord, OpenProposal, OperatorsWait, OwnerRecord, Owners, Pause, ProposalRecord,
-    SeatApproval, genesis, next_term_of, term_of,
+    SeatApproval, Wanted, genesis, next_term_of, term_of,
 };
 use rustorium_types::limits::VALUE_BYTES_MAX;
 use rustorium_types::*;
@@ -27,8 +27,10 @@ pub fn record(input: &[u8]) {
         assert_eq!(record.to_bytes(), input, "two encodings of one record");
         let now = term_of(&header(), &parameters());
         for time_ms in [0, record.operators_from_ms(), u64::MAX] {
-            let wanted = record.wanted_at(&parameters(), time_ms);
-            let (next, new) = next_term_of(&now, &parameters(), (now.validators, wanted.as_deref()));
+            let parameters_at = record.wanted_at(&parameters(), time_ms);
+            let version = record.version_at((now.epoch, now.version), 4, time_ms);
+            let wanted = Wanted { committee: now.validators, version, parameters: parameters_at.as_deref() };
+            let (next, new) = next_term_of(&now, &parameters(), wanted);
             assert_eq!(next.check_follows(&now), Ok(()), "a term that no light client follows");
             assert_eq!(new.is_some(), next.parameters != now.parameters);
             assert!(time_ms >= record.operators_from_ms() || next.operators == now.operators, "they wait");

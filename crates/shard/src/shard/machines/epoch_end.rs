@@ -9,7 +9,7 @@ use crate::port::PayloadStatus;
 use crate::shard::{EndedEpoch, Now};
 use bytes::Bytes;
 use rustorium_crypto::{domain, hash::hash_value};
-use rustorium_execution::{CommitteeRecord, takeable};
+use rustorium_execution::{CommitteeRecord, Upgrade, Wanted, takeable};
 use rustorium_types::{Epoch, Hash, Header, Height, Message, Parameters, PublicKey, quorum};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,8 @@ struct Wish {
     parameters: Option<Box<Parameters>>,
     /// Header time from which a boundary may take the operators among them (V46).
     operators_from_ms: u64,
+    /// The protocol version that seats want (V11).
+    upgrade: Option<Upgrade>,
 }
 
 impl Wish {
@@ -36,6 +38,13 @@ impl Wish {
     fn parameters(&self, context: &Context, time_ms: u64) -> Option<Cow<'_, Parameters>> {
         let wanted = self.parameters.as_deref()?;
         Some(takeable(&context.parameters, wanted, self.operators_from_ms, time_ms))
+    }
+
+    /// Returns the protocol version that a boundary with this time takes.
+    fn version(&self, context: &Context, time_ms: u64) -> Option<u16> {
+        let place = (context.epoch(), context.rules.version());
+        let due = self.upgrade.filter(|upgrade| upgrade.is_due(place, context.n(), time_ms));
+        due.map(|upgrade| upgrade.version)
     }
 
     /// V47: returns true if so many members are to go that f owners alone can not have wanted it.
@@ -85,6 +94,7 @@ impl EpochEnd {
             end_asked: record.end_asked,
             parameters: record.wanted.clone(),
             operators_from_ms: record.operators_from_ms(),
+            upgrade: record.upgrade,
         };
         self.wanted.insert(height, wish);
         &self.target
@@ -112,23 +122,27 @@ impl EpochEnd {
         let by_time = time_ms >= end_ms;
         let asked = wanted.end_asked == Some(epoch);
         let parameters = wanted.parameters(context, time_ms);
+        let version = wanted.version(context, time_ms);
         let other = |wanted: &Parameters| *wanted != context.parameters;
-        let changes = wanted.set != own || parameters.as_deref().is_some_and(other);
+        let changes = wanted.set != own || version.is_some() || parameters.as_deref().is_some_and(other);
         let aged = changes && time_ms >= wish_ms(context);
         let due = by_time || aged || asked || wanted.ends_at_once(context);
-        Some((due, if due { context.names_wanted(wanted.set, parameters.as_deref()) } else { own }))
+        let wanted = Wanted { committee: wanted.set, version, parameters: parameters.as_deref() };
+        Some((due, if due { context.names_wanted(wanted) } else { own }))
     }
 
-    /// Returns the header time from which a boundary may take the operators that are wanted; `None` if none wait.
-    fn operators_from_ms(&self) -> Option<u64> {
-        let (_, newest) = self.wanted.last_key_value()?;
-        Some(newest.operators_from_ms).filter(|from_ms| *from_ms > 0)
+    /// Returns the header times from which a boundary may take the operators and the version that are wanted.
+    fn waits_ms(&self) -> impl Iterator<Item = u64> {
+        let newest = self.wanted.last_key_value().map(|(_, newest)| newest);
+        let operators = newest.map(|newest| newest.operators_from_ms).filter(|from_ms| *from_ms > 0);
+        let upgrade = newest.and_then(|newest| newest.upgrade).map(|upgrade| upgrade.not_before_ms);
+        operators.into_iter().chain(upgrade)
     }
 
     /// Returns when the end is due by time or by a wish, monotonic microseconds.
     pub(crate) fn due_by_time_us(&self, context: &Context, now: Now) -> Option<u64> {
         let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
-        let due = [end_ms, wish_ms(context)].into_iter().chain(self.operators_from_ms());
+        let due = [end_ms, wish_ms(context)].into_iter().chain(self.waits_ms());
         let due = due.filter(|at_ms| *at_ms > now.wall_ms);
         due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000))).min()
     }

@@ -228,7 +228,7 @@ pub fn header() -> impl Strategy<Value = Header> {
             cursors: payload.1,
             transactions: payload.2,
             declared_work: payload.3,
-            load_history: payload.4,
+            speaks: payload.4,
             validator_set: sets.0,
             end: claims.3,
             next_validator_set: sets.1,

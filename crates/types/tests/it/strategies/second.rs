@@ -110,6 +110,7 @@ pub fn change() -> impl Strategy<Value = GovernanceChange> {
             GovernanceChange::SetSponsor { account, work_ppm, history_ppm, until_ms }
         }),
         (account(), any::<u32>()).prop_map(|(account, sponsor)| GovernanceChange::AssignSponsor { account, sponsor }),
+        any::<(u16, u64)>().prop_map(|(version, not_before_ms)| GovernanceChange::Upgrade { version, not_before_ms }),
     ]
 }
 
