@@ -261,6 +261,10 @@ bench-costs *ARGUMENTS: build
 bench-scale *ARGUMENTS: build
     {{ python }} benches/scale.py {{ ARGUMENTS }}
 
+# how near to the floor of their distances committees make transactions final, in virtual time; `--write` for the page
+bench-wan *ARGUMENTS: build
+    {{ python }} benches/wan.py {{ ARGUMENTS }}
+
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}

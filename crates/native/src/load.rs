@@ -27,6 +27,7 @@ struct NodeSettings {
     http: SocketAddr,
     client: SocketAddr,
     node_key: Hash,
+    region: u8,
     /// The token that the node asks for, if it does.
     #[serde(default)]
     token: Option<String>,
@@ -81,9 +82,11 @@ impl Settings {
         }
         let first_target = |shard: usize| self.committees.iter().take(shard).map(Vec::len).sum::<usize>();
         let account = |sender: SenderSettings| {
-            let (seed, members) = (sender.seed_hex.0, self.committees.get(sender.shard).map_or(0, Vec::len));
+            let seed = sender.seed_hex.0;
+            let members = self.committees.get(sender.shard).into_iter().flatten();
+            let regions: Vec<u8> = members.filter_map(|place| self.nodes.get(*place)).map(|node| node.region).collect();
             let id = hash::account_id(sender.region, &SigningKey::from_seed(&seed).public());
-            let home = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), members.max(1)).0);
+            let home = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), &regions).0);
             let target = first_target(sender.shard) + home;
             LoadAccount { seed, region: sender.region, nonce: sender.nonce, target }
         };

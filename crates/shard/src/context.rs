@@ -21,6 +21,8 @@ pub struct Context {
     pub committee: Arc<Committee>,
     /// The committee's members, in the order of their places.
     pub validators: Arc<ValidatorSet>,
+    /// The members' regions, in the order of their places.
+    pub regions: Vec<u8>,
     /// The members' places, by the node keys that their links prove.
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
     /// The leader of each view of the epoch.
@@ -59,6 +61,10 @@ pub struct Context {
     pub genesis_root: Hash,
 }
 
+fn regions_of(validators: &ValidatorSet) -> Vec<u8> {
+    validators.iter().map(|member| member.region).collect()
+}
+
 impl Context {
     /// The context of a shard's epoch 0, which has the genesis committee.
     pub fn new(genesis: &Genesis, shard: ShardId, key: impl Into<Option<SigningKey>>) -> Self {
@@ -75,6 +81,7 @@ impl Context {
             leaders,
             drawn,
             committee: Arc::new(committee),
+            regions: regions_of(&validators),
             validators: Arc::new(validators),
             places,
             start_ms: genesis.time_ms,
@@ -157,6 +164,7 @@ impl Context {
             leaders: leaders_of(&committee, drawn, boundary.result.root, boundary.view),
             drawn,
             committee: Arc::new(committee),
+            regions: regions_of(validators),
             validators: Arc::new(validators.clone()),
             places,
             start_ms: boundary.time_ms,

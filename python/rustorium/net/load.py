@@ -67,14 +67,14 @@ def run_load(
     return report
 
 
-def _nodes(net: Net, tokens: dict[str, str | None]) -> list[dict[str, str | None]]:
-    genesis = json.loads(_native.genesis_describe(read_genesis(Path(net.genesis))))
-    keys: list[str] = [validator["node_key"] for validator in genesis["validators"]]
+def _nodes(net: Net, tokens: dict[str, str | None]) -> list[dict[str, Any]]:
+    validators = json.loads(_native.genesis_describe(read_genesis(Path(net.genesis))))["validators"]
     return [
         {
             "http": node.http.removeprefix("http://"),
             "client": node.client,
-            "node_key": keys[node.index],
+            "node_key": validators[node.index]["node_key"],
+            "region": validators[node.index]["region"],
             "token": tokens[node.http],
         }
         for node in sorted(net.nodes, key=lambda node: node.index)

@@ -9,6 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.geo.floor import Delays
+
+NS_PER_US = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,16 @@ CALM = LinkFaults()
 
 
 class Links:
-    def __init__(self, rng: random.Random, base_ms: float, faults: LinkFaults, counts: Counter[str]) -> None:
-        self._rng, self._counts = rng, counts
+    def __init__(
+        self,
+        rng: random.Random,
+        base_ms: float,
+        faults: LinkFaults,
+        counts: Counter[str],
+        delays_us: Delays | None = None,
+    ) -> None:
+        """`delays_us`: the delay from each node to each, exact on a calm network, in place of `base_ms`."""
+        self._rng, self._counts, self._delays_us = rng, counts, delays_us
         self._base_ns = int(base_ms * NS_PER_MS)
         self._faults = faults
         self._islands: list[int] | None = None
@@ -49,7 +60,11 @@ class Links:
         if self._islands is not None and self._islands[source] != self._islands[target]:
             counts["partition"] += 1
             return []
-        if faults is CALM:
+        if self._delays_us is not None:
+            now += self._delays_us[source][target] * NS_PER_US
+            if faults is CALM:
+                return [self._in_order(stream, now)]
+        elif faults is CALM:
             return [self._in_order(stream, now + self._base_ns + rng.randrange(self._base_ns // 4 + 1))]
         if rng.random() < faults.loss:
             counts["loss"] += 1

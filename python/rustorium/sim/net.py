@@ -33,6 +33,7 @@ class Account:
 
     seed: bytes
     address: str
+    region: int = REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,13 @@ class Net:
         """Signs an account's transaction with this nonce."""
         seed = self.accounts[account].seed
         made = _native.build_transaction(
-            seed, self.chain, REGION, nonce, expires_ms, None, json.dumps(operations, separators=(",", ":"))
+            seed,
+            self.chain,
+            self.accounts[account].region,
+            nonce,
+            expires_ms,
+            None,
+            json.dumps(operations, separators=(",", ":")),
         )
         return Signed(*made)
 
@@ -132,27 +139,36 @@ def make_net(
     custodians: int = 0,
     shards: int = 1,
     placed: tuple[tuple[int, ...], ...] = (),
+    regions: tuple[int, ...] = (),
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
     from the default; those of a group are pairs of their names and values. The owner of node `owner` has an account
     too; epochs then have their default minimum age. The last `operators` accounts are operators', `quorum` of whom
     decide. The keys of the `custodians` accounts before them change. `shards`: the accounts are divided among so
     many, if the version has charters. `placed`: the members of each shard, by their numbers, if not all shards have the
-    first `n`; a node hosts the root shard and the shards that it is a member of."""
+    first `n`; a node hosts the root shard and the shards that it is a member of. `regions`: those of the nodes, if not
+    all are in one; accounts are in each of them in turn."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
         seeds.insert(-operators, seed_of("owner", owner))
-    people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
+    of_accounts = [regions[number % len(regions)] if regions else REGION for number in range(len(seeds))]
+    people = [
+        Account(seed, _native.account_id(region, _native.public_key(seed)), region)
+        for seed, region in zip(seeds, of_accounts, strict=True)
+    ]
     asset = _native.asset_id(people[0].address, "COIN")
     genesis: dict[str, Any] = {
         "version": version,
         "name": "simulated",
         "time_ms": START_MS,
-        "validators": [Net.validator(index) for index in range(max(map(max, placed), default=n - 1) + 1)],
+        "validators": [
+            Net.validator(index) | ({"region": regions[index]} if regions else {})
+            for index in range(max(map(max, placed), default=n - 1) + 1)
+        ],
         "accounts": [
             {
-                "region": REGION,
+                "region": person.region,
                 "public_key": _native.public_key(person.seed).hex(),
                 "storage_bytes": STORAGE_BYTES,
                 "balances": [{"asset": asset, "amount": str(AMOUNT)}],

@@ -15,6 +15,7 @@ from typing import Any
 from rustorium import _native
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.consensus.replica import Replica
+from rustorium.geo.floor import Delays
 from rustorium.sim import engine
 from rustorium.sim.actors.base import Actor, Incoming, Outgoing, said_in
 from rustorium.sim.checkers import Checkers
@@ -99,11 +100,13 @@ class World(Engine[Node]):
         skews_ms: Sequence[int] = (),
         twins: Sequence[int] = (),
         costs: Mapping[str, int] | None = None,
+        delays_us: Delays | None = None,
         beside: "World | None" = None,
     ) -> None:
         """`skews_ms`: by node number, milliseconds by which clocks are ahead. `twins`: numbers of traitors that run
-        twice. `costs`: prices of threads' work in nanoseconds; `None`: work takes no time. `beside`: the first world,
-        whose processes also host this world's shard."""
+        twice. `costs`: prices of threads' work in nanoseconds; `None`: work takes no time. `delays_us`: the delay from
+        each node to each, in place of `base_ms`. `beside`: the first world, whose processes also host this world's
+        shard."""
         places = [Node(index, number) for index, number in enumerate([*range(nodes), *twins])]
         super().__init__(places, None if beside is None else beside.time)
         self.shard = net.shard
@@ -119,7 +122,7 @@ class World(Engine[Node]):
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT, here)
         if beside is None:
             self.processes = [Process() for _ in self.nodes]
-            self.links = Links(self.rng, base_ms, faults, self.counts)
+            self.links = Links(self.rng, base_ms, faults, self.counts, delays_us)
             self.worlds = [self]
             """The worlds of all shards that the processes host."""
         else:

@@ -322,7 +322,7 @@ impl<P: Ports> Shard<P> {
         step_ms: u64,
     ) {
         let (sender, nonce) = (transaction.sender(), transaction.nonce());
-        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
+        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), &self.context.regions);
         // A home can't list a transaction that waits for an earlier nonce, which may be with another node or nowhere.
         let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
         self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());

@@ -27,7 +27,7 @@ pub fn validator_key(index: usize) -> SigningKey {
 
 /// An account whose home is this lane.
 pub fn account_of_lane(lane: usize) -> usize {
-    (0..ACCOUNTS).find(|number| home_lane(&account(*number), Epoch(0), N) == v(lane)).unwrap()
+    (0..ACCOUNTS).find(|number| home_lane(&account(*number), Epoch(0), &[0; N]) == v(lane)).unwrap()
 }
 
 pub fn genesis() -> Genesis {

@@ -26,7 +26,7 @@ fn delay_ms(n: usize, blocks: bool) -> u64 {
     let mut net = Net::on(committee_of(n), n);
     if blocks {
         // A view with work, by which a node measures its step: here it takes no time at all.
-        let home = rustorium_txpool::home_lane(&chain::account(0), Epoch(0), n);
+        let home = rustorium_txpool::home_lane(&chain::account(0), Epoch(0), &vec![0; n]);
         net.submit_of(usize::from(home.0), 0);
         net.run();
         assert_eq!(net.height(0), 1);
@@ -34,7 +34,7 @@ fn delay_ms(n: usize, blocks: bool) -> u64 {
         net.nobody_proposes();
     }
     let account = 10;
-    let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), n);
+    let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), &vec![0; n]);
     let f = (n - 1) / 3;
     let censors: Vec<usize> = ranks[..f].iter().map(|v| usize::from(v.0)).collect();
     let taker = usize::from(ranks[n - 1].0);
@@ -77,7 +77,7 @@ fn two_steps_are_the_same_at_a_hundred_validators_and_before_the_first_view() {
 /// Node 2 drops the transactions that it gets as their home. The node that accepts transactions for it is the last in
 /// rank for this account.
 fn with_a_censor(account: usize) -> (Net, usize) {
-    let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), 4);
+    let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), &[0; 4]);
     let mut net = Net::new();
     net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
     (net, usize::from(ranks[3].0))

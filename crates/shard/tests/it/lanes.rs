@@ -99,7 +99,7 @@ fn transactions_are_forwarded_home_and_listed_there_alone() {
 
 /// The nodes by their rank for an account whose home is node 2.
 fn ranks() -> Vec<usize> {
-    let ranks = rustorium_txpool::lanes_by_rank(&account(account_of_lane(2)), Epoch(0), 4);
+    let ranks = rustorium_txpool::lanes_by_rank(&account(account_of_lane(2)), Epoch(0), &[0; 4]);
     ranks.into_iter().map(|lane| usize::from(lane.0)).collect()
 }
 

@@ -241,7 +241,7 @@ fn in_epoch_1_after_batches_of_node_1() -> Net {
 
 /// Has node 1 cut a batch, and everybody execute it.
 fn batch_of_node_1(net: &mut Net) {
-    let at_home = |number: &usize| (0..2).all(|epoch| home_lane(&account(*number), Epoch(epoch), N) == v(1));
+    let at_home = |number: &usize| (0..2).all(|epoch| home_lane(&account(*number), Epoch(epoch), &[0; N]) == v(1));
     let id = net.submit_of(1, (1..ACCOUNTS).find(at_home).unwrap());
     steps::settle(net);
     assert!((0..N).all(|index| net.is_final(index, &id)));

@@ -18,7 +18,7 @@ fn signing_elsewhere() -> Net {
 
 /// An account whose home is this lane, and that `submit` doesn't use.
 fn other_account_of_lane(lane: usize) -> usize {
-    let mut at_home = (0..ACCOUNTS).filter(|number| home_lane(&account(*number), Epoch(0), N) == v(lane));
+    let mut at_home = (0..ACCOUNTS).filter(|number| home_lane(&account(*number), Epoch(0), &[0; N]) == v(lane));
     at_home.nth(1).unwrap()
 }
 

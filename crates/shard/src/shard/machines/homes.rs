@@ -282,7 +282,7 @@ impl Homes {
         sender: &AccountId,
         first: ValidatorIndex,
     ) -> impl Iterator<Item = ValidatorIndex> + use<'a> {
-        let ranks = lanes_by_rank(sender, reach.context.epoch(), reach.context.n()).into_iter();
+        let ranks = lanes_by_rank(sender, reach.context.epoch(), &reach.context.regions).into_iter();
         ranks.filter(move |lane| *lane != first && reach.can_list(*lane) && !self.is_passed_over(*lane, now.ms()))
     }
 
@@ -345,7 +345,7 @@ impl<'a> Reach<'a> {
     }
 
     fn home(&self, sender: &AccountId) -> ValidatorIndex {
-        rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n())
+        rustorium_txpool::home_lane(sender, self.context.epoch(), &self.context.regions)
     }
 
     pub(crate) fn is_reachable(&self, lane: ValidatorIndex) -> bool {

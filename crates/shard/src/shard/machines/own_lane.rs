@@ -246,7 +246,7 @@ impl OwnLane {
         let context = reach.context;
         for (id, transaction) in self.pool.cut(now.ms(), &limits(&context.parameters)) {
             self.pool.wait_until(&id, now.ms() + HAND_ON_AFTER_MS);
-            let ranks = lanes_by_rank(transaction.sender(), context.epoch(), context.n()).into_iter();
+            let ranks = lanes_by_rank(transaction.sender(), context.epoch(), &context.regions).into_iter();
             let reachable: Vec<_> = ranks.filter(|lane| reach.is_reachable(*lane)).collect();
             if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
                 away.entry(next).or_default().push((**transaction).clone());
