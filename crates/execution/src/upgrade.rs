@@ -57,6 +57,7 @@ impl Upgrade {
 
     /// Tells if a boundary of this epoch and version, with this time, takes the upgrade. n: the epoch's members.
     pub fn is_due(&self, (epoch, version): (Epoch, u16), n: usize, time_ms: u64) -> bool {
-        self.is_next(version) && time_ms >= self.not_before_ms && self.has_quorum(epoch, n)
+        let in_time = time_ms >= self.not_before_ms;
+        self.is_next(version) && in_time && self.has_quorum(epoch, n)
     }
 }
