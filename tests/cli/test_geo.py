@@ -70,6 +70,9 @@ def test_own_round_trips(cli: Cli, tmp_path: Path) -> None:
         (["--clients", "mars"], "there are no round-trip times for region 'mars'"),
         (["--apart", "20"], "add --choose"),
         (["--regions", FOUR, "--choose", "5"], "5 of 4 regions can't be chosen"),
+        (["--choose", "4", "--apart", "inf"], "not inf"),
+        (["--choose", "4", "--apart", "nan"], "not nan"),
+        (["--clients", f"eu-west-1={'9' * 5000}"], "up to nine digits"),
         (["--rtt-matrix", "/nowhere/times.json"], "/nowhere/times.json is not a matrix"),
     ],
 )

@@ -41,7 +41,8 @@ impl Upgrade {
 
     /// Returns the upgrade after a header; `None` if that changes nothing.
     pub fn after(self, header: &Header) -> Option<Self> {
-        if header.speaks < u64::from(self.version) || usize::from(header.proposer.0) >= VALIDATORS_MAX {
+        let speaks = self.is_next(header.version) && header.speaks >= u64::from(self.version);
+        if !speaks || usize::from(header.proposer.0) >= VALIDATORS_MAX {
             return None;
         }
         let before = if self.epoch == header.epoch { self.places } else { 0 };

@@ -36,7 +36,7 @@ export function changeText(change) {
     case "assign_sponsor":
       return `Let the account ${change.account} draw from ${change.sponsor === 0 ? "the common sponsor" : `sponsor ${count(change.sponsor)}`}`;
     case "upgrade":
-      return `Go on by protocol version ${count(change.version)}, not before ${moment(change.not_before_ms)}, once enough members speak it`;
+      return `Go on by protocol version ${count(change.version)}, not before ${moment(change.not_before_ms)}, once enough members speak it, or stay with it`;
     default:
       return `Change: ${JSON.stringify(change)}`;
   }

@@ -204,6 +204,11 @@ impl Context {
         self
     }
 
+    /// Returns true if members are in different regions, so that homes of senders aren't spread over all.
+    pub fn has_regions(&self) -> bool {
+        self.regions.iter().any(|region| Some(region) != self.regions.first())
+    }
+
     /// Returns what a header of this node says of the newest version that its release speaks: zero if that is the epoch's
     /// (V11).
     pub fn speaks(&self) -> u64 {
@@ -340,6 +345,17 @@ impl Context {
         ensure(boundary.height > Height(0), "the boundary is the genesis block")?;
         self.check_next(change)?;
         self.check_end_proof(boundary, proof)
+    }
+
+    /// Returns the protocol version of the next epoch if a quorum of this one made a boundary final that leads to a version
+    /// that this release doesn't know.
+    pub fn unknown_version(&self, change: &EpochTransition) -> Option<u16> {
+        let EpochTransition::Term(change) = change else { return None };
+        let (boundary, term) = (&change.boundary, &change.term);
+        let ours = self.header_is_ours(boundary) && boundary.end == End::Boundary;
+        let named = ours && term_hash(term) == boundary.next_validator_set && term.check_follows(&self.term).is_ok();
+        let unknown = named && Rules::of(term.version).is_none();
+        (unknown && self.check_end_proof(boundary, &change.proof).is_ok()).then_some(term.version)
     }
 
     /// Checks the part of a transition that its boundary names.

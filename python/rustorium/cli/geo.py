@@ -1,5 +1,6 @@
 """`geo plan`."""
 
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +55,7 @@ def plan(
     Clients use the member nearest to them.
     """
     from rustorium.errors import UsageError
+    from rustorium.geo.matrix import ROUND_TRIP_MS_MAX
     from rustorium.geo.plan import choose as best_of
     from rustorium.geo.plan import plan as plan_of
     from rustorium.geo.plan import spread
@@ -66,6 +68,8 @@ def plan(
     weights = _weights(clients) if clients is not None else dict.fromkeys(named, 1)
     for region in weights:
         matrix.place(region)
+    if not 0 <= apart_ms <= ROUND_TRIP_MS_MAX:
+        raise UsageError(f"--apart is a round trip of 0 to {ROUND_TRIP_MS_MAX} ms, not {apart_ms:g}")
     if choose is not None:
         named = list(best_of(matrix, named, choose, weights, round(apart_ms * 1000)))
     elif apart_ms:
@@ -98,15 +102,13 @@ def _weights(text: str) -> dict[str, int]:
     weights: dict[str, int] = {}
     for part in text.split(","):
         name, has_weight, weight = (piece.strip() for piece in part.partition("="))
-        if (
-            not name
-            or name in weights
-            or (has_weight and not (weight.isascii() and weight.isdecimal() and int(weight)))
-        ):
+        count = int(weight) if re.fullmatch("[0-9]{1,9}", weight) else 0
+        if not name or name in weights or (has_weight and count == 0):
             raise UsageError(
-                f"--clients names each region once with a whole number above 0, as in us-east-1=3: not {part!r}"
+                "--clients names each region once with a whole number above 0 of up to nine digits, as in us-east-1=3: "
+                f"not {part[:100]!r}"
             )
-        weights[name] = int(weight) if has_weight else 1
+        weights[name] = count if has_weight else 1
     return weights
 
 

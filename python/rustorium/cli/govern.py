@@ -58,7 +58,10 @@ HistoryShareOption = Annotated[
 EndOption = Annotated[
     float | None, duration("--for", text="Time after which what was before holds again, up to 90d. Default: no end.")
 ]
-AfterOption = Annotated[float, duration("--after", text="Time before which no epoch's end takes it, up to 366d.")]
+AfterOption = Annotated[
+    float,
+    duration("--after", text="Time before which no epoch's end takes it, up to 366d: for validators to be updated."),
+]
 NumberArgument = Annotated[int, typer.Argument(min=1, help="The proposal's number.")]
 DAY_S = 24 * 3600.0
 FILE_VALID_S = 12 * 3600.0
@@ -411,19 +414,19 @@ def upgrade(
     version: Annotated[int, typer.Argument(min=1, max=65535, help="The next version; the present one recalls a wish.")],
     acting: Acting,
     proposing: Proposing,
-    after_s: AfterOption = 0.0,
+    after_s: AfterOption = DAY_S,
 ) -> None:
     """Propose that the chain goes on by the next protocol version, once enough validators run a release that speaks it.
 
     Each validator's blocks say what it speaks. The first epoch's end at which n − f of n said so takes the version;
-    until then nothing changes. A node that doesn't speak it stops there, and goes on under a newer release.
+    until then nothing changes. A node that doesn't speak it stops there, and goes on under a newer release. This is
+    about shard 0, like all that seats decide.
     """
     from rustorium.net.governing import in_ms
 
     with acting.client() as client:
         answer = client.governance()
-        not_before_ms = in_ms(answer, after_s) if after_s else 0
-        change = {"type": "upgrade", "version": version, "not_before_ms": not_before_ms}
+        change = {"type": "upgrade", "version": version, "not_before_ms": in_ms(answer, after_s)}
         acting.propose(client, answer, change, proposing)
 
 

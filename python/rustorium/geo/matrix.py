@@ -14,6 +14,7 @@ from rustorium.errors import UsageError
 US_PER_MS = 1000
 IN_REGION_MS = 0.7
 """The round trip inside a region, if the matrix doesn't give it; the transport's shaper uses the same."""
+REGIONS_MAX = 64
 ROUND_TRIP_MS_MAX = 10_000
 """The longest round trip. A longer one is a mistake of units."""
 
@@ -64,6 +65,8 @@ def parse_matrix(content: Any, name: str) -> Matrix:
         inside_us = _one_way_us(IN_REGION_MS if inside is None else inside["inter_az_rtt_ms_min_typ_max"][1])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UsageError(f"{name} is not a matrix of round-trip times ({error}): name another file") from None
+    if not 1 <= len(regions) <= REGIONS_MAX:
+        raise UsageError(f"{name} has {len(regions)} regions: give 1 to {REGIONS_MAX}")
     if len(set(regions)) < len(regions) or len(rows) != len(regions) or any(len(row) != len(rows) for row in rows):
         raise UsageError(f"{name} needs each region once, and a row with a time to each of them: correct the file")
     return Matrix(regions, rows, inside_us)

@@ -13,8 +13,11 @@ from rustorium.geo.floor import Committee, quorum
 from rustorium.geo.matrix import Matrix
 
 MEMBERS_MAX = 128
+REGIONS_MAX = 32
+"""Regions in which members stand: the work grows with their square, and that of members."""
 MOVES_MEMBERS_MAX = 16
-"""Members of the largest committee for which other regions are tried: the work grows with the fourth power."""
+"""Members of the largest committee for which other regions are tried, and of the largest that is chosen: the work grows
+with the fourth power."""
 MOVES_SHOWN = 3
 
 
@@ -79,6 +82,8 @@ def spread(regions: Sequence[str], members: int) -> tuple[str, ...]:
     """Returns the region of each of so many members: the regions in turn. Errors: UsageError."""
     if not 1 <= members <= MEMBERS_MAX:
         raise UsageError(f"a committee has 1 to {MEMBERS_MAX} members, not {members}")
+    if len(regions) > REGIONS_MAX:
+        raise UsageError(f"members can be planned in up to {REGIONS_MAX} regions, not {len(regions)}: name fewer")
     if members < len(regions):
         raise UsageError(f"{members} members can't stand in {len(regions)} regions: name fewer, or use --choose")
     return tuple(regions[place % len(regions)] for place in range(members))
@@ -129,8 +134,9 @@ def choose(
 ) -> tuple[str, ...]:
     """Returns regions of members with a low mean floor for these clients, in the order of `among`: no exchange of one
     of them for another would be better. `apart_us`: the least round trip between two of them. Errors: UsageError."""
-    if not 1 <= count <= len(among):
-        raise UsageError(f"{count} of {len(among)} regions can't be chosen: name 1 to {len(among)}")
+    most = min(len(among), MOVES_MEMBERS_MAX)
+    if not 1 <= count <= most:
+        raise UsageError(f"{count} of {len(among)} regions can't be chosen: name 1 to {most}")
     chosen: list[str] = []
     while len(chosen) < count:
         free = [one for one in among if one not in chosen and _is_apart(matrix, chosen, one, apart_us)]

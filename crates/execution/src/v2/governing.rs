@@ -385,6 +385,7 @@ fn upgraded(
     now_ms: u64,
     (version, not_before_ms): (u16, u64),
 ) -> Result<Option<Upgrade>, Stop> {
+    let wanted = wanted.filter(|held| held.is_next(now));
     if version == now {
         return if wanted.is_some() { Ok(None) } else { fail(FailureCode::BadVersion) };
     }

@@ -124,6 +124,9 @@ fn a_version_that_the_chain_has_is_wanted_no_longer() {
     assert_eq!(record.version_at((world.header.epoch, 2), n, time_ms), Some(3));
     assert_eq!(record.version_at((world.header.epoch, 3), n, time_ms), None);
     assert_eq!(record.version_at((world.header.epoch.next(), 2), n, time_ms), None, "of another epoch");
+    // Nobody says it any more, though members may speak a later one.
+    let header = Header { version: 3, speaks: 4, epoch: Epoch(9), ..world.header.clone() };
+    assert_eq!(record.upgrade.unwrap().after(&header), None);
 }
 
 #[test]

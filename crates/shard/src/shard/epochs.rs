@@ -6,7 +6,7 @@
 use super::machines::clocks::Clocks;
 use super::machines::homes::Homes;
 use super::recovery::Journaled;
-use super::{EndedEpoch, Now, Ports, Shard};
+use super::{EndReason, EndedEpoch, Now, Ports, Shard};
 use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
@@ -107,6 +107,11 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_epoch_end(&mut self, change: EpochTransition) {
         let known = self.tree.root().1.ends_epoch() || change.epoch() != self.context.epoch();
         if known {
+            return;
+        }
+        if let Some(version) = self.context.unknown_version(&change) {
+            let height = change.boundary().height.next();
+            self.ports.end(EndReason::Version { version, height });
             return;
         }
         if let Err(part) = self.context.check_change(&change) {

@@ -341,11 +341,12 @@ impl<P: Ports> Shard<P> {
         let mut away = ForwardGroups::new();
         while let Some((id, first)) = self.homes.pop_due(now) {
             // A lane without room has no use for another copy. Other lanes have none either while this load fills that
-            // lane.
-            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
+            // lane, unless the load is of one region.
+            let full = !batches.has_room(context, first);
+            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| !full || context.has_regions());
             let Some(transaction) = unlisted else { continue };
-            let next: Vec<_> =
-                self.homes.next_lanes(now, &reach, transaction.sender(), first).take(NEXT_RANKS).collect();
+            let next = self.homes.next_lanes(now, &reach, transaction.sender(), first);
+            let next: Vec<_> = next.filter(|lane| !full || batches.has_room(context, *lane)).take(NEXT_RANKS).collect();
             for lane in next {
                 if context.is_me(lane) {
                     self.own_lane.open(&id);

@@ -169,3 +169,32 @@ fn a_client_can_not_blame_a_home_with_nonces_that_it_can_not_list() {
     }
     assert_eq!(left_out(&net, taker), []);
 }
+
+/// Returns how many copies of a transaction go to the next ranks after a step, while the lane of its home, node 2, is full.
+/// `spread`: all members are of one region, so homes are spread over them.
+fn copies_past_a_full_home(spread: bool) -> usize {
+    let mut genesis = chain::genesis_with(Parameters { lane_window_batches: 1, ..Parameters::default() });
+    let region = chain::account(0).region();
+    let mut members = genesis.validators.to_vec();
+    for (place, member) in members.iter_mut().enumerate() {
+        member.region = if spread || place == 2 { region } else { region + 1 };
+    }
+    genesis.validators = BoundedVec::new(members).unwrap();
+    let mut at_home = (0..chain::ACCOUNTS)
+        .filter(|number| rustorium_txpool::home_lane(&chain::account(*number), Epoch(0), &[region; 4]) == chain::v(2));
+    let mut net = Net::on(genesis, 4);
+    net.nobody_proposes();
+    net.submit_of(2, at_home.next().unwrap());
+    net.run();
+    net.submit_of(0, at_home.next().unwrap());
+    net.run();
+    assert_eq!(forwarded(&net, 0, 2), 1);
+    net.advance(600_000);
+    [1, 3].map(|to| forwarded(&net, 0, to)).iter().sum()
+}
+
+#[test]
+fn what_a_full_home_has_no_room_for_goes_on_if_the_load_is_of_one_region() {
+    assert_eq!(copies_past_a_full_home(true), 0, "all lanes are full where homes are spread");
+    assert!(copies_past_a_full_home(false) > 0);
+}

@@ -30,6 +30,14 @@ fn list(header: &mut Header, parent: &Header, lane: usize, cursor: Cursor) {
     header.payload_root = payload_root(&[], &parent.cursors, &header.cursors);
 }
 
+#[test]
+fn a_header_of_version_one_names_no_later_version() {
+    let (header, ..) = at_height_ten();
+    let says = |version, speaks| Header { version, speaks, ..header.clone() }.speaks_well();
+    assert!(says(1, 0) && says(2, 0) && says(2, 3) && says(2, u64::from(u16::MAX)));
+    assert!(!says(1, 2) && !says(1, 3) && !says(2, 1) && !says(2, 2) && !says(2, 1 << 16));
+}
+
 const BREAKS: [(&str, Break); 22] = [
     ("the height is not the parent's plus one", |h, _| h.height = Height(12)),
     ("the height is not the parent's plus one", |h, p| h.height = p.height),

@@ -3,7 +3,8 @@
 use crate::catch_up::grow;
 use crate::forge::{body, certificate, child, proposal};
 use crate::net::Net;
-use rustorium_crypto::block_digest;
+use rustorium_crypto::{block_digest, term_hash};
+use rustorium_execution::term_of;
 use rustorium_shard::EndReason;
 use rustorium_storage::Store;
 use rustorium_types::*;
@@ -112,6 +113,39 @@ fn a_late_node_stops_at_the_first_block_of_an_unknown_version_in_a_range() {
     net.advance(500_000);
     assert!(answer(&mut net, since, range) > 0, "it asks for the range");
     let stopped = EndReason::Version { version: NEWER, height: block.header.height };
+    assert_eq!(net.ports(STOPPED).ended, Some(stopped));
+}
+
+/// Returns how the epoch ends at this block, which leads to a later version, by a finalization of these signers.
+fn end(net: &mut Net, block: &mut Block, signers: &[usize]) -> EpochTransition {
+    let context = net.ports(STOPPED).context.clone();
+    block.header.version = context.rules.version();
+    let now = term_of(&block.header, &context.parameters);
+    let term = Term { epoch: Epoch(1), version: NEWER, change: Change::Version, ..now };
+    (block.header.end, block.header.next_validator_set) = (End::Boundary, term_hash(&term));
+    let finalization = certified(net, block, VoteKind::Finalize, signers);
+    let proof = BlockProof { descendants: BoundedVec::default(), finalization };
+    let validators = net.genesis.validators.clone();
+    TermChange { boundary: block.header.clone(), proof, term, validators, parameters: None }.into()
+}
+
+/// V11: a node that was away when the epoch ended has no block of the version, and no release that executes its boundary.
+#[test]
+fn a_late_node_stops_at_an_end_that_leads_to_an_unknown_version() {
+    let (mut net, mut block) = net();
+    let shown = |change| Message::Response { id: 0, response: Response::EpochEnd(change) };
+    let few = end(&mut net, &mut block, &[0, 1]);
+    net.inject(0, STOPPED, shown(few));
+    let mut other = end(&mut net, &mut block, &[0, 1, 2]);
+    let EpochTransition::Term(change) = &mut other else { panic!("the chain is of version 1") };
+    change.term.leaders = Hash([1; 32]);
+    net.inject(0, STOPPED, shown(other));
+    net.run();
+    assert_eq!(net.ports(STOPPED).ended, None, "too few signed it, or another term was signed");
+    let good = end(&mut net, &mut block, &[0, 1, 2]);
+    net.inject(0, STOPPED, shown(good));
+    net.run();
+    let stopped = EndReason::Version { version: NEWER, height: block.header.height.next() };
     assert_eq!(net.ports(STOPPED).ended, Some(stopped));
 }
 

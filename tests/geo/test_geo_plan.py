@@ -102,6 +102,7 @@ def test_members_stand_in_the_regions_in_turn() -> None:
     [
         ([], "no attribute"),
         ({"regions": ["a"]}, "'p50'"),
+        ({"regions": [], "p50": []}, "has 0 regions: give 1 to 64"),
         ({"regions": ["a", "b"], "p50": [[0, 1]]}, "each region once, and a row"),
         ({"regions": ["a", "a"], "p50": [[0, 1], [1, 0]]}, "each region once"),
         ({"regions": ["a", "b"], "p50": [[0, -1], [1, 0]]}, "-1 ms is no round trip"),
