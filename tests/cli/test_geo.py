@@ -71,7 +71,7 @@ def test_own_round_trips(cli: Cli, tmp_path: Path) -> None:
         (["--apart", "20"], "add --choose"),
         (["--regions", FOUR, "--choose", "5"], "5 of 4 regions can't be chosen"),
         (["--choose", "4", "--apart", "inf"], "not inf"),
-        (["--choose", "4", "--apart", "nan"], "not nan"),
+        (["--choose", "4", "--apart", "nan"], "greater than or equal to 0"),
         (["--clients", f"eu-west-1={'9' * 5000}"], "up to nine digits"),
         (["--rtt-matrix", "/nowhere/times.json"], "/nowhere/times.json is not a matrix"),
     ],
