@@ -58,7 +58,7 @@ OFFERED_PER_CORE = 15_000
 VALUE_BYTES = 64
 WINDOW = 256
 """Transactions that wait at each member at once."""
-WARM_UP_S, MEASURE_S, START_S, REST_S, IDLE_S = 3.0, 30.0, 120.0, 60.0, 20.0
+WARM_UP_S, MEASURE_S, START_S, REST_S, IDLE_S = 3.0, 24.0, 120.0, 60.0, 20.0
 REST_CORES = 0.05
 """Cores that a node uses at most where it has nothing left to do."""
 BEST_RATE, BEST_WINDOW = 20_000, 8_192
