@@ -266,9 +266,9 @@ impl<'a> Run<'a> {
     }
 
     /// V11: notes that the block's proposer speaks a version that seats want. Headers say that only of later versions, so
-    /// most blocks read nothing.
+    /// most blocks read nothing. A block without transactions changes no state: nothing would claim its root.
     fn note_speaker(&mut self) -> Result<(), StateReadError> {
-        if self.header.speaks == 0 {
+        if self.header.speaks == 0 || self.header.transactions == 0 {
             return Ok(());
         }
         let (at, record) = record_of(&mut self.ledger)?;

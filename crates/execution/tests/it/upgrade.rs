@@ -18,11 +18,11 @@ fn wanting(not_before_ms: u64) -> World {
 }
 
 impl World {
-    /// Executes a block without transactions of the member with this place, whose release speaks a version.
+    /// Executes a block of the member with this place, whose release speaks a version.
     fn speaks(&mut self, place: u16, version: u64) -> Execution {
-        (self.header.proposer, self.header.speaks) = (ValidatorIndex(place), version);
+        (self.header.proposer, self.header.speaks, self.header.transactions) = (ValidatorIndex(place), version, 1);
         let execution = self.run_listed(&[]);
-        self.header.speaks = 0;
+        (self.header.speaks, self.header.transactions) = (0, 0);
         execution
     }
 
@@ -57,7 +57,10 @@ fn seats_want_the_next_version_and_no_other() {
 #[test]
 fn headers_tell_who_speaks_the_version() {
     let mut world = wanting(0);
-    assert_eq!(world.speaks(1, 3).diff.len(), 1, "also of a block that lists nothing");
+    (world.header.proposer, world.header.speaks) = (ValidatorIndex(2), 3);
+    assert_eq!(world.run_listed(&[]).diff, [], "a block that lists nothing changes nothing");
+    world.header.speaks = 0;
+    assert_eq!(world.speaks(1, 3).diff.len(), 1);
     assert_eq!(world.speaks(1, 3).diff.len(), 0, "it is known");
     assert_eq!(world.speaks(2, 0).diff.len(), 0, "it speaks the chain's version alone");
     world.speaks(3, 4);
