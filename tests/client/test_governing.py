@@ -147,6 +147,13 @@ def test_shares_of_a_sponsor_are_given_in_percent_and_hold_at_once() -> None:
     assert (ending["work_ppm"], ending["until_ms"]) == (1_000_000, far_ms + 60_000)
 
 
+def test_a_version_comes_with_an_epochs_end_and_its_recall_at_once() -> None:
+    wanted = answer(upgrade={"version": 3})
+    assert effect(answer(), {"type": "upgrade", "version": 3}).startswith("from the first epoch's end on at which")
+    assert effect(wanted, {"type": "upgrade", "version": 3}).startswith("from the first epoch's end on at which")
+    assert effect(wanted, {"type": "upgrade", "version": 2}) == "at once"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

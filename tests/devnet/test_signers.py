@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,29 @@ FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in 
 def log_of(home: Path) -> str:
     path = home / "log" / "node.jsonl"
     return path.read_text(errors="replace") if path.exists() else ""
+
+
+@contextmanager
+def refused_copy(net: Devnet, victim: int, folder: Path, shards: int = 1) -> Iterator[Path]:
+    """Suspends a node, and runs a copy of its home, which the signer refuses in each shard. Yields the copy's home."""
+    copy, output = folder / "copy", folder / "copy.log"
+    net.signal(victim, signal.SIGSTOP)
+    shutil.copytree(net.net.nodes[victim].home, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
+    command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(copy), *FREE_PORTS]
+    command += ["--passphrase-file", str(net.root / "passphrase")]
+    with output.open("wb") as said:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    try:
+        wait_for(
+            "the signer refuses the copy",
+            lambda: log_of(copy).count('"signer-in-use"') >= shards or process.poll() is not None,
+        )
+        assert process.poll() is None, output.read_text()
+        assert '"signer_ready"' not in log_of(copy)
+        yield copy
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
@@ -60,19 +85,7 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
             net.restart(others[0])
 
             # Two nodes with one key: while one has the signer, the other gets no signatures.
-            copy = tmp_path / "copy"
-            net.signal(victim, signal.SIGSTOP)
-            shutil.copytree(home.path, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
-            command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(copy), *FREE_PORTS]
-            command += ["--passphrase-file", str(net.root / "passphrase")]
-            with (tmp_path / "copy.log").open("wb") as said:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-            try:
-                wait_for(
-                    "the signer refuses it", lambda: '"signer-in-use"' in log_of(copy) or process.poll() is not None
-                )
-                assert process.poll() is None, (tmp_path / "copy.log").read_text()
-                assert '"signer_ready"' not in log_of(copy)
+            with refused_copy(net, victim, tmp_path) as copy:
                 net.kill(victim)
                 wait_for("it takes over", lambda: '"signer_ready"' in log_of(copy))
                 # Three of four are a quorum: the chain goes on only if the copy's votes count.
@@ -83,9 +96,6 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
                 ) as two:
                     two.put(b"by the copy", b"1", wait="final")
                 assert [(one.evidence, one.retired) for one in statuses(net, others[1:])] == [((), "")] * 2
-            finally:
-                process.terminate()
-                process.wait()
     assert_no_panic(net)
 
 
@@ -196,7 +206,6 @@ def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
 def test_a_signer_serves_all_shards_of_its_node_and_of_no_other(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory(start=False, nodes=4, accounts=2, shards=2)
     victim, other = 3, 2
-    home = Home(Path(net.net.nodes[victim].home))
 
     def signs(index: int) -> bool:
         return [counter(net, index, f'rustorium_signer_up{{shard="{shard}"}}') for shard in (0, 1)] == [1, 1]
@@ -223,24 +232,9 @@ def test_a_signer_serves_all_shards_of_its_node_and_of_no_other(devnet_factory: 
             assert net.terminate(other) == 0
             write("needed")
 
-            copy = tmp_path / "copy"
-            net.signal(victim, signal.SIGSTOP)
-            shutil.copytree(home.path, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
-            command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(copy), *FREE_PORTS]
-            command += ["--passphrase-file", str(net.root / "passphrase")]
-            with (tmp_path / "copy.log").open("wb") as said:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-            try:
-                wait_for(
-                    "the signer refuses both shards of a copy",
-                    lambda: log_of(copy).count('"signer-in-use"') >= 2 or process.poll() is not None,
-                )
-                assert process.poll() is None, (tmp_path / "copy.log").read_text()
-                assert '"signer_ready"' not in log_of(copy)
-            finally:
-                process.kill()
-                process.wait()
-                net.signal(victim, signal.SIGCONT)
+            with refused_copy(net, victim, tmp_path, shards=2):
+                pass
+            net.signal(victim, signal.SIGCONT)
             write("after")
             assert [(one.evidence, one.retired) for one in statuses(net, [0, 1])] == [((), "")] * 2
     assert_no_panic(net)

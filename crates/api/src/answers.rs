@@ -394,7 +394,7 @@ pub struct Members {
     /// The protocol version.
     pub protocol: u16,
     /// The members, in the order of their places.
-    pub validators: ValidatorSet,
+    pub validators: Arc<ValidatorSet>,
 }
 
 /// The seats that govern the chain, their open proposals and the pauses.

@@ -129,7 +129,7 @@ impl CommitteeRecord {
     /// Returns the version that a boundary of this epoch and version, with this time, takes; `None` if none. n: the members
     /// of its epoch.
     pub fn version_at(&self, place: (Epoch, u16), n: usize, time_ms: u64) -> Option<u16> {
-        self.upgrade.filter(|upgrade| upgrade.is_due(place, n, time_ms)).map(|upgrade| upgrade.version)
+        self.upgrade?.taken_at(place, n, time_ms)
     }
 
     /// Reads the record in a state. Errors: it can't be read, or is missing, which is impossible in a chain's state.

@@ -52,12 +52,17 @@ impl Upgrade {
     }
 
     /// Tells if enough of an epoch's n members speak the version: as many as can make blocks without the others.
-    pub fn has_quorum(&self, epoch: Epoch, n: usize) -> bool {
+    fn has_quorum(&self, epoch: Epoch, n: usize) -> bool {
         self.speakers(epoch).len() >= quorum(n)
     }
 
-    /// Tells if a boundary of this epoch and version, with this time, takes the upgrade. n: the epoch's members.
-    pub fn is_due(&self, (epoch, version): (Epoch, u16), n: usize, time_ms: u64) -> bool {
+    /// Returns the version if a boundary of this epoch and version, with this time, takes the upgrade. n: the epoch's
+    /// members.
+    pub fn taken_at(&self, place: (Epoch, u16), n: usize, time_ms: u64) -> Option<u16> {
+        self.is_due(place, n, time_ms).then_some(self.version)
+    }
+
+    fn is_due(&self, (epoch, version): (Epoch, u16), n: usize, time_ms: u64) -> bool {
         let in_time = time_ms >= self.not_before_ms;
         self.is_next(version) && in_time && self.has_quorum(epoch, n)
     }

@@ -81,12 +81,14 @@ impl Settings {
                 .extend(members.collect::<Option<Vec<_>>>().ok_or("a committee names a node that isn't in the list")?);
         }
         let first_target = |shard: usize| self.committees.iter().take(shard).map(Vec::len).sum::<usize>();
+        let regions_of = |committee: &Vec<usize>| committee.iter().map(|place| self.nodes[*place].region).collect();
+        let regions: Vec<Vec<u8>> = self.committees.iter().map(regions_of).collect();
         let account = |sender: SenderSettings| {
             let seed = sender.seed_hex.0;
-            let members = self.committees.get(sender.shard).into_iter().flatten();
-            let regions: Vec<u8> = members.filter_map(|place| self.nodes.get(*place)).map(|node| node.region).collect();
             let id = hash::account_id(sender.region, &SigningKey::from_seed(&seed).public());
-            let home = usize::from(rustorium_txpool::home_lane(&id, Epoch(0), &regions).0);
+            let home = usize::from(
+                rustorium_txpool::home_lane(&id, Epoch(0), regions.get(sender.shard).map_or(&[], Vec::as_slice)).0,
+            );
             let target = first_target(sender.shard) + home;
             LoadAccount { seed, region: sender.region, nonce: sender.nonce, target }
         };

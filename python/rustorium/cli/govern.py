@@ -60,7 +60,7 @@ EndOption = Annotated[
 ]
 AfterOption = Annotated[
     float,
-    duration("--after", text="Time before which no epoch's end takes it, up to 366d: for validators to be updated."),
+    duration("--after", text="Time before which no epoch's end takes it, up to 30d: for validators to be updated."),
 ]
 NumberArgument = Annotated[int, typer.Argument(min=1, help="The proposal's number.")]
 DAY_S = 24 * 3600.0

@@ -248,8 +248,8 @@ def _upgrade(wanted: Mapping[str, Any]) -> Problem:
         level = Level.NOT_WELL if silent else Level.WELL
         return Problem("upgrade-wanted", level, said, lacking if silent else "nothing is left to do")
     do = (
-        f"install a release that speaks it on {', '.join(silent)}, unless only no block of theirs has said so yet; the "
-        "chain waits, or the seats recall it: "
+        f"install a release that speaks it on {', '.join(silent)}; a node that has it says so in its next block with "
+        "transactions; the chain waits, or the seats recall it: "
         f"`rustorium-node govern propose upgrade {version - 1}`"
     )
     return Problem("upgrade-waits", Level.WELL, said, do)

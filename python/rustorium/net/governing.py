@@ -121,7 +121,9 @@ def effect(answer: Mapping[str, Any], change: Mapping[str, Any], *, made: bool =
     if change["type"] in ("end_epoch", "pause", "resume", "set_sponsor", "assign_sponsor"):
         return "at once"
     if change["type"] == "upgrade":
-        return "from the first epoch's end on at which enough members speak the version, and at once if it is a recall"
+        wanted = answer.get("upgrade")
+        recalls = wanted is not None and change["version"] < wanted["version"]
+        return "at once" if recalls else "from the first epoch's end on at which enough members speak the version"
     from_ms, delay_ms = int(answer["operators_from_ms"]), int(answer["operators_delay_ms"])
     if change["type"] != "set_operators" or (delay_ms == 0 and not made):
         return "from an epoch's end on"

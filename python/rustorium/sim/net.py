@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 from typing import Any
 
 from rustorium import _native, ranges
@@ -152,10 +153,10 @@ def make_net(
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
         seeds.insert(-operators, seed_of("owner", owner))
-    of_accounts = [regions[number % len(regions)] if regions else REGION for number in range(len(seeds))]
+    regions = regions or (REGION,)
     people = [
         Account(seed, _native.account_id(region, _native.public_key(seed)), region)
-        for seed, region in zip(seeds, of_accounts, strict=True)
+        for seed, region in zip(seeds, cycle(regions), strict=False)
     ]
     asset = _native.asset_id(people[0].address, "COIN")
     genesis: dict[str, Any] = {
@@ -163,8 +164,8 @@ def make_net(
         "name": "simulated",
         "time_ms": START_MS,
         "validators": [
-            Net.validator(index) | ({"region": regions[index]} if regions else {})
-            for index in range(max(map(max, placed), default=n - 1) + 1)
+            Net.validator(index) | {"region": region}
+            for index, region in zip(range(max(map(max, placed), default=n - 1) + 1), cycle(regions), strict=False)
         ],
         "accounts": [
             {

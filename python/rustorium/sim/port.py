@@ -13,6 +13,7 @@ from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import read_header
+from rustorium.sim.links import NS_PER_US
 from rustorium.sim.net import START_MS
 from rustorium.sim.terms import Stage
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SYNC, CHECK, EXECUTE, ROOT, KEEP = range(5)
 STAGES = ("sync", "check", "execute", "root", "keep")
-NS_PER_US = 1_000
 CONSENSUS = 0
 TURNS_MAX = 20
 OLD_VERSION = 1

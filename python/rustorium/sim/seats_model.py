@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rustorium import _native
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
+from rustorium.sim.net import NEWEST_VERSION
 
 if TYPE_CHECKING:
     from rustorium.sim.shadow import SignedByClient
@@ -21,8 +22,6 @@ PROPOSAL_MS_MAX = PAUSE_MS_MAX = 7 * 24 * 3_600_000
 SEAT_PROPOSALS_MAX = 4
 PPM_MAX = 1_000_000
 FIRST_MADE_SPONSOR = 256
-VERSION = 2
-"""The protocol version of chains with seats."""
 EXPIRY_MS_MIN = 60_000
 ACCOUNT, SPONSOR_AT = b"\0", 50
 """Name of an account's record, and the place of its sponsor's number (V27)."""
@@ -95,7 +94,7 @@ class Record:
     made_for: frozenset[tuple[str, int]] = frozenset()
     """Accounts with the sponsors that were made for them."""
     upgrade: bool = False
-    """Whether the next protocol version is wanted (V11). No member speaks it."""
+    """Whether the next protocol version is wanted (V11). Too few members speak it for it to begin."""
 
 
 class _FailedError(Exception):
@@ -310,8 +309,8 @@ class Seats:
                 return self._assigned(record, change["account"], change["sponsor"])
             case "upgrade":
                 version = change["version"]
-                _ensure(version == VERSION + 1 or (version == VERSION and record.upgrade))
-                return replace(record, upgrade=version > VERSION)
+                _ensure(version == NEWEST_VERSION + 1 or (version == NEWEST_VERSION and record.upgrade))
+                return replace(record, upgrade=version > NEWEST_VERSION)
             case "set_parameters" | "set_operators":
                 return self._wanting(change, proposal, approvals, now_ms)
             case _:

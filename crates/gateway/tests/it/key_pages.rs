@@ -12,6 +12,7 @@ use rustorium_types::{
     Parameters, PauseScope, PublicKey, Receipt, Rights, Subject, Transaction, Validator, encode,
 };
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Values by namespace and key.
 pub type Values = BTreeMap<(AccountId, Vec<u8>), Vec<u8>>;
@@ -156,7 +157,7 @@ pub fn governance(genesis: &Genesis) -> Result<Governance, BackendError> {
         until_ms: now_ms + 1,
     };
     let wishes = Wishes(BoundedVec::new(vec![wish(1), wish(2)]).unwrap());
-    let members = Members { epoch: Epoch(0), protocol: 2, validators: genesis.validators.clone() };
+    let members = Members { epoch: Epoch(0), protocol: 2, validators: Arc::new(genesis.validators.clone()) };
     let time_ms = now_ms;
     Ok(Governance { members, record, committee, owners, wishes, proposals, in_force, wanted, time_ms })
 }

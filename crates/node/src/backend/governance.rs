@@ -45,7 +45,7 @@ pub(super) fn note(store: &dyn Store, context: &Context) -> Option<GovernanceNot
 
 fn members(context: &Context) -> Members {
     let (epoch, protocol) = (context.epoch(), context.rules.version());
-    Members { epoch, protocol, validators: (*context.validators).clone() }
+    Members { epoch, protocol, validators: context.validators.clone() }
 }
 
 fn seats(

@@ -42,9 +42,7 @@ impl Wish {
 
     /// Returns the protocol version that a boundary with this time takes.
     fn version(&self, context: &Context, time_ms: u64) -> Option<u16> {
-        let place = (context.epoch(), context.rules.version());
-        let due = self.upgrade.filter(|upgrade| upgrade.is_due(place, context.n(), time_ms));
-        due.map(|upgrade| upgrade.version)
+        self.upgrade?.taken_at((context.epoch(), context.rules.version()), context.n(), time_ms)
     }
 
     /// V47: returns true if so many members are to go that f owners alone can not have wanted it.
