@@ -1,6 +1,7 @@
 """R1, R16, R17b: the cost of leaders that are alive and don't propose; and no leader is passed over forever.
 
-Invariants: virtual time and fixed seeds; the mute members never vote either, so the other members are just a quorum.
+Invariants: virtual time and fixed seeds; unless a test says otherwise, the mute members never vote either, so the other
+members are just a quorum.
 """
 
 import random
@@ -61,6 +62,25 @@ def test_f_leaders_that_propose_only_to_avoid_the_list_cost_at_most_two_thirds(
     are forgotten."""
     calm = views_per_second(Links(n), 1, 4)
     assert views_per_second(Links(n, adjacent(n), guile=guile), after_cycles, 2 * FULL_EVERY) >= calm / 3
+
+
+@pytest.mark.parametrize("guile", [Guile.SPOILING, Guile.PARTIAL, Guile.HOSTILE])
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("n", SIZES)
+def test_f_mute_leaders_that_vote_against_views_cost_at_most_half_the_views(n: int, seed: int, guile: Guile) -> None:
+    """With their votes a view ends once n - 2f of the others give it up, before the timers of the rest."""
+    if n > 7 and seed >= {16: 3, 31: 1}[n]:
+        return
+    calm = views_per_second(uneven(Links(n, seed=seed), seed), 1, 4)
+    spoiled = uneven(Links(n, spread(n), guile=guile, seed=seed), seed)
+    assert views_per_second(spoiled, 4, FULL_EVERY) >= calm / 2
+
+
+def uneven(links: Links, seed: int) -> Links:
+    """Lets members see work one after the other, so that timers end so, too."""
+    rng = random.Random(seed)
+    links.work_after_ns = {member: rng.randrange(6 * NS_PER_MS) for member in range(links.n)}
+    return links
 
 
 @pytest.mark.parametrize("seed", [None, 2, 3])

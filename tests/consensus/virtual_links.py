@@ -1,7 +1,7 @@
 """Cores over an ideal network: links with a delay, votes counted here, work for everyone at any time.
 
 Invariants: virtual time only; lost messages are sent again with heartbeats and resends; a mute member sends heartbeats
-(so no core is told that it is silent), but proposes nothing and casts no vote.
+(so no core is told that it is silent), but proposes nothing and casts no vote, except as its guile has it.
 """
 
 import heapq
@@ -39,6 +39,8 @@ from rustorium.consensus.vocabulary import (
     WorkSeen,
 )
 
+SPOILING_NS = 300 * NS_PER_MS
+"""Time after which a spoiler votes: before a timer that is doubled once ends, as its own core would."""
 GENESIS = BlockFacts(0, 0, b"g" * 32, 0, b"g" * 32, 0, 0, False, 0)
 
 
@@ -50,6 +52,10 @@ class Frame:
     votes: tuple[OwnVote, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     blocks: tuple[BlockFacts, ...] = ()
+    work: bool = False
+    """`True` if the member sees work from now on."""
+    whole: bool = True
+    """`False` if the payloads of the blocks can't be had."""
 
 
 @dataclass(slots=True)
@@ -68,11 +74,14 @@ class Member:
 
 
 class Guile(Enum):
-    """The times at which an otherwise mute member proposes, at once and correctly."""
+    """What an otherwise mute member does."""
 
-    NEVER = "never"
-    SKIPPED = "in views where most pass it over"
-    OBLIGING = "there, and in full cycles"
+    NEVER = "nothing"
+    SKIPPED = "proposes, at once and correctly, in views where most pass it over"
+    OBLIGING = "proposes there, and in full cycles"
+    SPOILING = "votes against views of mute members late, but before the longest timers end"
+    PARTIAL = "does so, and shows f of the others a block that they can't complete"
+    HOSTILE = "votes at once against every view"
 
 
 class Links:
@@ -94,6 +103,8 @@ class Links:
         self.delay: Callable[[int, int], int | None] | None = None
         """Own delay of each link, if set; `None` loses the frame."""
         self.delay_ns = int(delay_ms * NS_PER_MS)
+        self.work_after_ns: dict[int, int] = {}
+        """Time from a member's entry into a view until it sees work there; others always see some."""
         self.now = 0
         self.blocks: dict[bytes, BlockFacts] = {GENESIS.digest: GENESIS}
         self.known: dict[tuple[VoteKind, int], Certificate] = {}
@@ -169,6 +180,11 @@ class Links:
                 if view not in self.first_at:
                     self.first_at[view] = self.now
                     self._fake(me, view)
+                    self._oppose(me, view)
+                if me in self.work_after_ns:
+                    self._put(me, WorkSeen(False))
+                    at = self.now + self.work_after_ns[me]
+                    heapq.heappush(self._frames, (at, next(self._order), (me,), Frame(me, work=True)))
             case SendCertificate(certificate):
                 self._send(Frame(me, (), (certificate,)))
             case Heartbeat() | ResendVotes():
@@ -209,7 +225,7 @@ class Links:
 
     def _fake(self, me: int, view: int) -> None:
         """Returns a mute leader's proposal. The leader knows what the others think of it."""
-        if self.guile is Guile.NEVER or len(self.first_at) == 1:
+        if self.guile not in (Guile.SKIPPED, Guile.OBLIGING) or len(self.first_at) == 1:
             return
         machines = [self.machine(me) for me in self.members]
         turn = machines[0]._schedule.turn(view)
@@ -220,6 +236,21 @@ class Links:
             parent = self.machine(me)._chain.newest_parent(view)
             if isinstance(parent, Parent):
                 self._send(Frame(turn.leader, (), (), (self._block(view, parent.digest, turn.leader),)))
+
+    def _oppose(self, me: int, view: int) -> None:
+        """Has the mute members vote against a view."""
+        leader = self.machine(me)._schedule.leader(view)
+        spoils = self.guile in (Guile.SPOILING, Guile.PARTIAL) and leader in self.mute
+        if self.guile is not Guile.HOSTILE and not spoils:
+            return
+        arrives, targets = self.now + self.delay_ns, tuple(self.members)
+        for source in self.mute:
+            frame = Frame(source, (OwnVote(VoteKind.NULLIFY, view, None),))
+            heapq.heappush(self._frames, (arrives + SPOILING_NS * spoils, next(self._order), targets, frame))
+        parent = self.machine(me)._chain.newest_parent(view)
+        if self.guile is Guile.PARTIAL and isinstance(parent, Parent):
+            shown = Frame(leader, blocks=(self._block(view, parent.digest, leader),), whole=False)
+            heapq.heappush(self._frames, (arrives, next(self._order), targets[: self.n - self.quorum], shown))
 
     # ---- frames
 
@@ -244,9 +275,11 @@ class Links:
         for block in frame.blocks:
             if block.proposer == frame.source and block.proposer in self.members[me].passed_over:
                 self._put(me, Proposed(block.view))
-            self._put(me, BlockSeen(block, PayloadStatus.READY))
+            self._put(me, BlockSeen(block, PayloadStatus.READY if frame.whole else PayloadStatus.PENDING))
         for vote in frame.votes:
             self._count(me, frame.source, vote)
+        if frame.work:
+            self._put(me, WorkSeen(True))
 
     def _count(self, me: int, source: int, vote: OwnVote) -> None:
         member = self.members[me]
