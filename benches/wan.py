@@ -2,9 +2,9 @@
 (`just bench-wan`).
 
 The release's stages over links with the usual round trips between regions, and with what work costs by
-`python/rustorium/sim/prices.py`. Clients stand beside each node, and their accounts are in its region. *Alone*: one
-transaction at a time on an idle chain. *Load*: 20 transactions a second, from all regions alike. The floor is that of
-`geo plan`: no work, no queue, no timer.
+`python/rustorium/sim/prices.py`. Clients stand beside each node, and their accounts are in its region. *At rest*: one
+transaction at a time on an idle chain. *In a row*: one right after the other, each from another region. *Load*: 20
+transactions a second, from all regions alike. The floor is that of `geo plan`: no work, no queue, no timer.
 `--write` puts the table into docs/geography.md.
 
 Invariants: the same command gives the same table; a transaction that doesn't become final ends the run.
@@ -17,11 +17,14 @@ import statistics
 import time
 from collections import Counter
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.geo.floor import Committee, quorum
 from rustorium.net.distances import RTT_MATRIX, read_matrix
+from rustorium.sim.actors.base import Actor
+from rustorium.sim.frames import WORK
 from rustorium.sim.net import make_net
 from rustorium.sim.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.shadow import SignedByClient
@@ -36,10 +39,10 @@ NETS = {
     "namerica4": ["us-east-1", "us-east-2", "us-west-2", "ca-central-1"],
     "world10": json.loads(RTT_MATRIX.read_text())["aws"]["default_10"],
 }
-SAMPLES = 40
+SAMPLES = 200
 """Transactions of each region."""
 ACCOUNTS_EACH = 4
-IDLE_MS, WARM_MS, LIMIT_MS, GAP_MS = 1_500.0, 3_000.0, 60_000.0, 50.0
+IDLE_MS, WARM_MS, LIMIT_MS = 1_500.0, 3_000.0, 60_000.0
 EVENTS_MAX = 50_000_000
 
 
@@ -49,12 +52,19 @@ class Region:
 
     name: str
     floor_ms: float
-    times_ms: list[float]
+    times_ms: list[list[float]]
+    """One at a time: a list for each leader. Under load: one list."""
 
     @property
-    def median_ms(self) -> float:
-        """Returns the median."""
-        return statistics.median(self.times_ms)
+    def mean_ms(self) -> float:
+        """Returns the mean over all leaders of their means, as the floor is one: chance doesn't weigh who led more.
+        Under load, the mean of all: a leader's block lists more transactions if it took longer than others."""
+        return statistics.fmean(map(statistics.fmean, self.times_ms))
+
+    @property
+    def longest_ms(self) -> float:
+        """Returns the longest time."""
+        return max(map(max, self.times_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +74,19 @@ class Measured:
     regions: list[Region]
     nullified: float
     """Views without a block, of 100."""
+    asked: int
+    """Frames that told a peer of work, because a node waited for longer than it should."""
 
     @property
     def factor(self) -> float:
         """Returns the mean of all regions over the mean of their floors."""
-        waited = statistics.fmean(region.median_ms for region in self.regions)
+        waited = statistics.fmean(region.mean_ms for region in self.regions)
         return waited / statistics.fmean(region.floor_ms for region in self.regions)
 
     @property
     def worst(self) -> float:
         """Returns the largest factor of a region."""
-        return max(region.median_ms / region.floor_ms for region in self.regions)
+        return max(region.mean_ms / region.floor_ms for region in self.regions)
 
 
 class Senders:
@@ -82,7 +94,8 @@ class Senders:
 
     def __init__(self, world: World, regions: list[str], seed: int) -> None:
         self.world, self.regions, self._rng = world, regions, random.Random(seed)
-        self.times_ms: list[list[float]] = [[] for _ in regions]
+        self._times_ms: list[list[tuple[int, float]]] = [[] for _ in regions]
+        """Heights and times, by the nodes of the senders."""
         self._begun: dict[int, tuple[int, int]] = {}
         self._nonces: Counter[int] = Counter()
         self.warm = False
@@ -112,92 +125,141 @@ class Senders:
         begun = self._begun.pop(tag)
         assert height is not None, f"a transaction of node {node} ended with {how}"
         if self.warm:
-            self.times_ms[begun[0]].append((self.world.now - begun[1]) / NS_PER_MS)
+            self._times_ms[begun[0]].append((height, (self.world.now - begun[1]) / NS_PER_MS))
+
+    def fewest(self) -> int:
+        """Returns the number of times of the region that has fewest."""
+        return min(map(len, self._times_ms))
+
+    def times_ms(self, node: int, *, by_leader: bool) -> list[list[float]]:
+        """Returns the times of a node's clients."""
+        if not by_leader:
+            return [[ms for _, ms in self._times_ms[node]]]
+        found: dict[int, list[float]] = {}
+        for height, ms in self._times_ms[node]:
+            found.setdefault(self.world.checkers.final_at(height).header.proposer, []).append(ms)
+        return list(found.values())
 
 
-def measure(regions: list[str], rate: float | None, seed: int) -> Measured:
-    """Runs a committee. `rate`: transactions a second of all regions together; `None`: one at a time."""
+class Kind(Enum):
+    """When transactions are sent."""
+
+    REST = "at rest"
+    ROW = "in a row"
+    LOAD = "20 tx/s"
+
+
+RATE = 20.0
+"""Transactions a second of all regions together under load."""
+
+
+def measure(
+    regions: list[str],
+    kind: Kind,
+    seed: int,
+    *,
+    paced: bool = True,
+    samples: int = SAMPLES,
+    actors: dict[int, Actor] | None = None,
+) -> Measured:
+    """Runs a committee. `paced`: `True` if nodes take their pace from measured round trips (R53). `samples`:
+    transactions of each region. `actors`: traitors by their nodes."""
     n = len(regions)
     delays = read_matrix(RTT_MATRIX).delays_us(regions)
     net = make_net(n, n, n * ACCOUNTS_EACH + 1, regions=tuple(range(1, n + 1)))
-    config = ConsensusConfig(state_roots=True)
-    world = World(seed, net, n, config, costs=PRICES, delays_us=delays)
+    config = ConsensusConfig(state_roots=True, measured_pace=paced)
+    world = World(seed, net, n, config, costs=PRICES, delays_us=delays, actors=actors)
     world.step_ns, world.time.events_max = CORE_STEP_NS, EVENTS_MAX
     world.start_all()
     world.run(WARM_MS)
     senders, rng = Senders(world, regions, seed), random.Random(f"wan {seed}")
-    if rate is None:
-        one_at_a_time(world, senders, rng)
+    asked = 0
+
+    def note(_source: int, _target: int, frame: bytes) -> bool:
+        nonlocal asked
+        asked += frame[0] == WORK
+        return False
+
+    world.bars = note
+    if kind is Kind.LOAD:
+        at_a_rate(world, senders, rng, samples)
     else:
-        at_a_rate(world, senders, rng, rate)
+        one_at_a_time(world, senders, rng, samples, rests=kind is Kind.REST)
     floors = Committee(delays, quorum(n)).floors()
-    floor_us = floors.alone_us if rate is None else [floors.loaded_us(node) for node in range(n)]
-    found = [Region(name, floor_us[node] / 1000, senders.times_ms[node]) for node, name in enumerate(regions)]
+    floor_us = floors.alone_us if kind is not Kind.LOAD else [floors.loaded_us(node) for node in range(n)]
+    found = [
+        Region(name, floor_us[node] / 1000, senders.times_ms(node, by_leader=kind is not Kind.LOAD))
+        for node, name in enumerate(regions)
+    ]
     views, height = max(port.view for port in world.ports()), world.checkers.final_height
-    return Measured(found, 100 * max(0, views - 1 - height) / views)
+    return Measured(found, 100 * max(0, views - 1 - height) / views, asked)
 
 
-def one_at_a_time(world: World, senders: Senders, rng: random.Random) -> None:
-    """Submits the transactions of all nodes in a random order, each on a chain at rest."""
-    order = [node for node in range(len(senders.regions)) for _ in range(SAMPLES)]
+def one_at_a_time(world: World, senders: Senders, rng: random.Random, samples: int, *, rests: bool) -> None:
+    """Submits the transactions of all nodes in a random order, each on a chain at rest or as soon as the one before is
+    final."""
+    order = [node for node in range(len(senders.regions)) for _ in range(samples)]
     rng.shuffle(order)
     senders.warm = True
     for node in order:
         senders.submit(node)
         assert world.run(world.now / NS_PER_MS + LIMIT_MS, lambda: not senders.waiting()), "the chain stands"
-        world.run(world.now / NS_PER_MS + IDLE_MS + rng.uniform(0, 500))
+        if rests:
+            world.run(world.now / NS_PER_MS + IDLE_MS + rng.uniform(0, 500))
 
 
-def at_a_rate(world: World, senders: Senders, rng: random.Random, rate: float) -> None:
+def at_a_rate(world: World, senders: Senders, rng: random.Random, samples: int) -> None:
     """Submits transactions at random times, from all nodes alike."""
     n = len(senders.regions)
 
     def enough() -> bool:
-        return min(map(len, senders.times_ms)) >= SAMPLES
+        return senders.fewest() >= samples
 
     def go_on() -> None:
         if not enough():
             senders.submit(rng.randrange(n))
-            world.after_ms(rng.expovariate(rate) * 1000, go_on)
+            world.after_ms(rng.expovariate(RATE) * 1000, go_on)
 
     world.after_ms(0, go_on)
     world.run(world.now / NS_PER_MS + WARM_MS)
     senders.warm = True
-    limit_ms = world.now / NS_PER_MS + 20 * n * SAMPLES * 1000 / rate
+    limit_ms = world.now / NS_PER_MS + 20 * n * samples * 1000 / RATE
     assert world.run(limit_ms, lambda: enough() and not senders.waiting()), "the chain stands"
 
 
-def table(found: dict[str, tuple[Measured, Measured]]) -> str:
+def table(found: dict[str, dict[Kind, Measured]], paced: bool) -> str:
     """Returns the figures as Markdown."""
-    lines = [
-        "| net | alone: floor | measured | times the floor (worst region) | load: floor | measured | times the floor "
-        "(worst region) | views without a block |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, (alone, load) in found.items():
+    names = " | ".join(f"{kind.value}: floor | measured | times the floor (worst region)" for kind in Kind)
+    lines = [f"| net | {names} | views without a block, of 100 | frames of work told again |", f"|---|{'--:|' * 11}"]
+    for name, by_kind in found.items():
         cells = []
-        for one in (alone, load):
+        for one in by_kind.values():
             floor = statistics.fmean(region.floor_ms for region in one.regions)
-            waited = statistics.fmean(region.median_ms for region in one.regions)
+            waited = statistics.fmean(region.mean_ms for region in one.regions)
             cells.append(f"{floor:.0f} ms | {waited:.0f} ms | {one.factor:.2f} ({one.worst:.2f})")
-        lines.append(f"| {name} | {' | '.join(cells)} | {alone.nullified:.0f} %, {load.nullified:.0f} % |")
+        cells.append(", ".join(f"{one.nullified:.0f}" for one in by_kind.values()))
+        cells.append(", ".join(f"{one.asked:,}" for one in by_kind.values()))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    said = f"Means over the regions of their medians, {SAMPLES} or more transactions each; `just bench-wan`, {day}."
-    return "\n".join([*lines, "", said])
+    said = f"Means over the regions, {SAMPLES} or more transactions each; `just bench-wan{'' if paced else ' --fixed'}`"
+    return "\n".join([*lines, "", f"{said}, {day}."])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS), help="committees")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fixed", action="store_true", help="with the times of the configuration, as without R53")
     parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
     options = parser.parse_args()
-    found = {}
+    found: dict[str, dict[Kind, Measured]] = {}
     for name in options.nets:
-        found[name] = (measure(NETS[name], None, options.seed), measure(NETS[name], 20.0, options.seed))
-        for region in (*found[name][0].regions, *found[name][1].regions):
-            print(f"{name} {region.name}: {region.median_ms:.1f} ms, floor {region.floor_ms:.1f}", flush=True)
-    text = table(found)
+        found[name] = {kind: measure(NETS[name], kind, options.seed, paced=not options.fixed) for kind in Kind}
+        for kind, one in found[name].items():
+            for region in one.regions:
+                said = f"{region.mean_ms:.1f} ms, floor {region.floor_ms:.1f}"
+                print(f"{name} {kind.value} {region.name}: {said}", flush=True)
+    text = table(found, not options.fixed)
     print(text)
     if options.write:
         page = PAGE.read_text()

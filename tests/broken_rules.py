@@ -35,7 +35,8 @@ from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
 from rustorium.consensus.leader import Work
 from rustorium.consensus.machine import Machine
-from rustorium.consensus.pacemaker import Pacemaker, Phase
+from rustorium.consensus.pacemaker import NS_PER_MS, Pacemaker, Phase
+from rustorium.consensus.reach import FLOOR_NS_MAX, Reach
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.schedule import Schedule
 from rustorium.consensus.turns import Turns
@@ -221,6 +222,22 @@ def comes_back_to_the_timer_as_it_is(machine: Any, now: int, event: Any) -> None
         TAKE(machine, now, event)
 
 
+def gives_up_with_any(machine: Any, now: int) -> None:
+    if machine._work.opposed(machine._pace.view):
+        machine._give_up(now, tell=False)
+    else:
+        PASS_OVER(machine, now)
+
+
+def floor_by_the_longest(reach: Any, _leader: int) -> int:
+    return max(reach._config.delta_floor_ms * NS_PER_MS, min(5 * reach.longest_ns // 4, FLOOR_NS_MAX))
+
+
+def delay_of_leaders(reach: Any, least_ms: int, _leads: bool) -> int:
+    delay: int = DELAY_NS(reach, least_ms, True)
+    return delay
+
+
 def enters_and_forgets_nothing(turns: Any, now: int, view: int, _final_view: int) -> None:
     turns._window = 1 << 62
     ENTERED(turns, now, view, view)
@@ -271,7 +288,8 @@ NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anythin
 ASK, WRITE = StateMethods._ask, Floors.write
 CHAIN_SIGNS = Detector._chain_signs
 VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
-TURNS = "tests/consensus/test_turns.py"
+TURNS, REACH = "tests/consensus/test_turns.py", "tests/consensus/test_reach.py"
+PASS_OVER, DELAY_NS, WITHOUT = Machine._pass_over, Reach._delay_ns, Reach.without
 FILES, CHECKS = "tests/client/test_signing_files.py", "tests/client/test_signing_checks.py"
 
 
@@ -324,6 +342,12 @@ RULES: dict[str, Broken] = {
     "R17b: terms are counted in views alone": _tests(TURNS, (Turns, "lost", terms_by_views_alone)),
     "R17b: lists are never forgotten": _tests(TURNS, (Turns, "entered", enters_and_forgets_nothing)),
     "R17b: nobody comes back by proposing": _tests(TURNS, (Turns, "proposed", lambda *_: None)),
+    "R17b: turns that others end count for nothing": _tests(TURNS, (Machine, "_lose_to_others", lambda *_: None)),
+    "R17c: nobody gives up with others": _tests(TURNS, (Work, "opposed", lambda *_: False)),
+    "R17c: leaders that were not late are given up, too": _tests(TURNS, (Machine, "_pass_over", gives_up_with_any)),
+    "R53: one late echo is all leaders'": _tests(REACH, (Reach, "floor_ns", floor_by_the_longest)),
+    "R53: voters wait no longer than leaders": _tests(REACH, (Reach, "_delay_ns", delay_of_leaders)),
+    "R53: silent peers count": _tests(REACH, (Reach, "without", lambda reach, _: WITHOUT(reach, ()))),
     "R17: silence isn't heard": _tests(TIME, (Machine, "_take", hears_no_silence)),
     "R18: work is never sent": _seeds(Mode.LIVENESS, 90, (SimPort, "_send_work", lambda *_: None)),
     "R19: no heartbeat": _seeds(Mode.LIVENESS, 30, (Machine, "_emit", beats_not)),

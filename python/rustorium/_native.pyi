@@ -462,6 +462,7 @@ class SimNode:
     def __new__(
         cls, chain: SimChain, disk: SimDisk, number: int, validator_seed: bytes | None, heartbeat_us: int, now_us: int,
         wall_ms: int, *, newest: int, shared: bool = False, verifiers: int = 1, costs: Mapping[str, int] | None = None,
+        probes: bool = False,
     ) -> Self: ...  # fmt: skip
     def started(self, now_us: int, wall_ms: int) -> _Turned: ...
     def frame(self, now_us: int, wall_ms: int, source: int, class_: int, frame: bytes) -> _Turned: ...

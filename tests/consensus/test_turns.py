@@ -1,4 +1,4 @@
-"""R1, R16, R17b for one core: the leader of a view, its time, and how long a leader is passed over.
+"""R1, R16, R17b, R17c for one core: the leader of a view, its time, and how long a leader is passed over.
 
 Invariants: virtual time only; a committee of four in which view v is led by member v mod 4.
 """
@@ -12,6 +12,7 @@ from rustorium.consensus.vocabulary import (
     BlockSeen,
     Effect,
     EnterView,
+    NullifiesSeen,
     PayloadStatus,
     PeerSilence,
     Proposed,
@@ -400,3 +401,57 @@ def test_r1_every_order_is_as_likely_as_every_other() -> None:
         counts[order] = counts.get(order, 0) + 1
     assert len(counts) == 6
     assert all(880 < count < 1_120 for count in counts.values()), counts
+
+
+@pytest.mark.parametrize(("after_ms", "listed"), [(FLOOR_MS, True), (FLOOR_MS - 1, False)])
+def test_r17b_turns_that_others_end_count_after_half_of_the_timer(after_ms: int, listed: bool) -> None:
+    """With a vote of the mute leader itself, a turn is over as soon as n - 2f of the others gave it up, always just
+    before this node's own timer ends."""
+    story = Story()
+    for view in range(1, 9):
+        if view % 4 == MUTE:
+            assert not nullifies(story.core.wait(after_ms))
+            story.nullified(view)
+        else:
+            story.wins(view)
+    assert nullifies(story.entering) == ([9] if listed else [])
+
+
+def test_r17b_a_turn_that_this_node_lost_before_others_end_it_counts_once() -> None:
+    story = Story()
+    story.loses(1)
+    for view in (2, 3, 4):
+        story.wins(view)
+    assert not nullifies(story.entering)
+
+
+@pytest.mark.parametrize("shown", [False, True], ids=["no proposal", "one that nobody completes"])
+def test_r17c_a_leader_that_was_late_is_given_up_with_f_plus_1_others(shown: bool) -> None:
+    story = Story()
+    story.loses(1)
+    for view in (2, 3, 4):
+        story.wins(view)
+    if shown:
+        story.core.feed(BlockSeen(block(5, story.tip), PayloadStatus.PENDING))
+    assert nullifies(story.core.feed(NullifiesSeen(5))) == [5]
+
+
+def test_r17c_a_leader_that_was_not_late_keeps_its_time() -> None:
+    story = Story()
+    for view in range(1, 5):
+        story.wins(view)
+    assert not nullifies(story.core.feed(NullifiesSeen(5)))
+    assert story.loses(5) // FLOOR_MS == 2
+
+
+def test_r17c_turns_that_are_given_up_with_others_count_after_half_of_the_timer() -> None:
+    story = Story()
+    story.loses(1)
+    for view in (2, 3, 4):
+        story.wins(view)
+    story.core.wait(2 * FLOOR_MS)
+    story.core.feed(NullifiesSeen(5))
+    story.nullified(5)
+    for view in (6, 7, 8):
+        story.wins(view)
+    assert nullifies(story.entering) == [9]

@@ -70,6 +70,8 @@ pub mod domain {
     pub const CHANGE: &[u8] = b"rustorium/change/v2\0";
     /// The choice of a sender's home lane.
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
+    /// The number of a probe of the way to a peer. What it is drawn from never leaves the process.
+    pub const PROBE: &[u8] = b"rustorium/probe/v1\0";
     /// The order of a block's lanes, from version 2 on.
     pub const LANE_ORDER: &[u8] = b"rustorium/lane-order/v2\0";
     /// The bytes that new keys of a validator sign, from version 2 on.
@@ -284,6 +286,12 @@ pub fn transaction_input(id: &TxId) -> PublicInput {
 /// Returns the key of an account's leaf with the name `name`. `kind` keeps the kinds of leaves apart.
 pub fn state_key(account: AccountId, kind: u8, name: &[u8]) -> StateKey {
     StateKey { account, name: hash(domain::NAME, &[&[kind], name]) }
+}
+
+/// Returns the number of the probe that comes after `before` others. Nobody can tell it without the secret.
+pub fn probe_number(secret: &[u8; 32], before: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = hash(domain::PROBE, &[secret, &before.to_le_bytes()]);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Returns the bytes that a vote's signature covers.

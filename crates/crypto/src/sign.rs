@@ -10,6 +10,9 @@ mod transactions;
 mod unsigned;
 
 #[cfg(not(target_family = "wasm"))]
+pub use random::random_secret;
+
+#[cfg(not(target_family = "wasm"))]
 use crate::hash::hash;
 use crate::hash::{batch_digest, bytes_on, domain, signatures_digest, signed_bytes, vote_bytes};
 #[cfg(not(target_family = "wasm"))]

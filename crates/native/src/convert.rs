@@ -25,6 +25,7 @@ pub struct Vocabulary {
     own_vote: Py<PyAny>,
     peer_silence: Py<PyAny>,
     recovered: Py<PyAny>,
+    round_trips: Py<PyAny>,
     vote_refused: Py<PyAny>,
     work_seen: Py<PyAny>,
     kinds: [Py<PyAny>; 3],
@@ -64,6 +65,7 @@ impl Vocabulary {
             own_vote: class("OwnVote")?,
             peer_silence: class("PeerSilence")?,
             recovered: class("Recovered")?,
+            round_trips: class("RoundTrips")?,
             vote_refused: class("VoteRefused")?,
             work_seen: class("WorkSeen")?,
             kinds: three("VoteKind")?,
@@ -156,6 +158,7 @@ impl Vocabulary {
             }
             Input::Proposed(view) => self.proposed.bind(py).call1((view.0,)),
             Input::PeerSilence(peer, silent) => self.peer_silence.bind(py).call1((peer.0, *silent)),
+            Input::RoundTrips(us) => self.round_trips.bind(py).call1((PyTuple::new(py, us)?,)),
             Input::LaneCostly(lane, view) => self.lane_costly.bind(py).call1((lane.0, view.0)),
             Input::VoteRefused(kind, view) => self.vote_refused.bind(py).call1((self.kind(py, *kind), view.0)),
             Input::Diverged(height) => self.diverged.bind(py).call1((height.0,)),

@@ -303,7 +303,7 @@ impl SimNode {
     #[new]
     #[pyo3(signature = (
         chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, *, newest, shared=false, verifiers=1,
-        costs=None
+        costs=None, probes=false
     ))]
     #[expect(clippy::too_many_arguments, reason = "what a process starts with, by name on the Python side")]
     fn new(
@@ -319,8 +319,9 @@ impl SimNode {
         shared: bool,
         verifiers: usize,
         costs: Option<BTreeMap<String, u64>>,
+        probes: bool,
     ) -> PyResult<Self> {
-        let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared, newest };
+        let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared, newest, probes };
         let now = Now { us: now_us, wall_ms };
         let costs = costs.map(|costs| Costs::named(costs.iter().map(|(name, price)| (name.as_str(), *price))));
         let threads = Threads { verifiers, costs: costs.transpose().map_err(value_error)? };

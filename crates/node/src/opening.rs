@@ -46,6 +46,7 @@ pub(crate) fn work_config(config: &NodeConfig, rules: Rules, parameters: &Parame
         seeds: seed_book(config).into_keys().collect(),
         rival_wait_us: RIVAL_WAIT_US,
         backoff: config.backoff,
+        probe_secret: Some(rustorium_crypto::random_secret()),
         ..WorkConfig::default()
     }
 }

@@ -163,10 +163,6 @@ impl Ports for ThreadPorts {
         version
     }
 
-    fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
-        self.transport.rtt_us(peer)
-    }
-
     fn broadcast(&mut self, class: Class, frame: Bytes) {
         let _ = self.transport.broadcast(class, frame);
     }
@@ -275,10 +271,6 @@ impl Ports for ThreadPorts {
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {
         self.certificates.answer(CertificateQuestion { to: *to, id, kept });
-    }
-
-    fn rtt_ms(&self, member: ValidatorIndex) -> Option<u64> {
-        self.transport.rtt_us(member).map(|us| us / 1000)
     }
 
     fn ask_signer(&mut self, request: SignRequest) {

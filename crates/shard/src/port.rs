@@ -123,6 +123,8 @@ pub enum Input {
     Proposed(View),
     /// A peer fell silent (true) or is back (false).
     PeerSilence(ValidatorIndex, bool),
+    /// Round trips to the members, by place, microseconds; 0 for unknown ones and this node.
+    RoundTrips(Vec<u64>),
     /// A lane whose batches had to be served to more than f peers.
     LaneCostly(ValidatorIndex, View),
     /// The guard refused a vote.
@@ -135,7 +137,7 @@ pub enum Input {
 
 impl Input {
     /// Names of the kinds, as the core spells them.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 17] = [
         "Recovered",
         "BlockSeen",
         "Certificate",
@@ -148,6 +150,7 @@ impl Input {
         "HeldByNobody",
         "Proposed",
         "PeerSilence",
+        "RoundTrips",
         "LaneCostly",
         "VoteRefused",
         "Diverged",
@@ -169,10 +172,11 @@ impl Input {
             Self::HeldByNobody(_) => 9,
             Self::Proposed(_) => 10,
             Self::PeerSilence(..) => 11,
-            Self::LaneCostly(..) => 12,
-            Self::VoteRefused(..) => 13,
-            Self::Diverged(_) => 14,
-            Self::KeyRetired => 15,
+            Self::RoundTrips(_) => 12,
+            Self::LaneCostly(..) => 13,
+            Self::VoteRefused(..) => 14,
+            Self::Diverged(_) => 15,
+            Self::KeyRetired => 16,
         }
     }
 }

@@ -41,6 +41,11 @@ pub fn epoch_of(message: &Message) -> Option<Epoch> {
         Message::Heartbeat(heartbeat) => Some(heartbeat.epoch),
         Message::Batch(batch) => Some(batch.body.epoch),
         Message::Work(work) => Some(work.epoch),
-        Message::Report(_) | Message::Transactions(_) | Message::Request { .. } | Message::Response { .. } => None,
+        Message::Report(_)
+        | Message::Probe(_)
+        | Message::Echo(_)
+        | Message::Transactions(_)
+        | Message::Request { .. }
+        | Message::Response { .. } => None,
     }
 }

@@ -134,7 +134,7 @@ impl Costs {
             Message::Heartbeat(heartbeat) => {
                 self.of(Item::Heartbeat, 1) + self.of(Item::Vote, heartbeat.votes.len() as u64)
             }
-            Message::Report(_) => self.of(Item::Report, 1),
+            Message::Report(_) | Message::Probe(_) | Message::Echo(_) => self.of(Item::Report, 1),
             Message::Work(_) => self.of(Item::Work, 1),
             Message::Batch(_) => self.of(Item::Batch, 1),
             Message::Transactions(_) => self.of(Item::Transactions, 1),

@@ -164,6 +164,8 @@ pub fn read(frame: &[u8]) -> Result<Summary, DecodeError> {
         Message::Certificate(certificate) => Summary::certificate("certificate", certificate),
         Message::Heartbeat(heartbeat) => Summary { epoch: Some(heartbeat.epoch), ..Summary::named("heartbeat") },
         Message::Report(_) => Summary::named("report"),
+        Message::Probe(_) => Summary::named("probe"),
+        Message::Echo(_) => Summary::named("echo"),
         Message::Work(work) => Summary { epoch: Some(work.epoch), ..Summary::named("work") },
         Message::Batch(batch) => Summary::batch("batch", batch),
         Message::Transactions(_) => Summary::named("transactions"),

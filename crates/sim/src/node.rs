@@ -101,6 +101,8 @@ pub struct Keys {
     pub shared: bool,
     /// The newest protocol version that the node's release knows.
     pub newest: u16,
+    /// True if the node measures its round trips to peers.
+    pub probes: bool,
 }
 
 /// A node's threads, and the costs of their work.

@@ -70,7 +70,8 @@ impl SimNode {
         };
         ports.name_members(&replica.context);
         let pool = PoolConfig::of_chain(replica.context.rules, &replica.context.parameters);
-        let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, ..WorkConfig::default() };
+        let probe_secret = keys.probes.then_some([keys.number as u8; 32]);
+        let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, probe_secret, ..WorkConfig::default() };
         let roots = replica.roots(|| Ok(chain.tables.clone())).map_err(failure)?;
         let mut shard = replica.shard(config, ports, now, journaled);
         shard.end_turn(now);

@@ -316,11 +316,6 @@ impl Transport {
         version.unwrap_or(SPOKEN.oldest)
     }
 
-    /// Returns the smoothed round trip of the link to a member, while the link is up.
-    pub fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
-        self.shared.roster.at(self.shard, peer)?.rtt_us()
-    }
-
     /// Returns the state of the links to the committee, in the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.shared.roster.links(self.shard).iter().map(|link| link.status()).collect()

@@ -19,6 +19,8 @@ pub mod link_version {
     pub const DIGESTS: u8 = 3;
     /// Adds streams of other shards than the root.
     pub const SHARDS: u8 = 4;
+    /// Adds probes and their echoes.
+    pub const PROBES: u8 = 5;
 }
 
 /// Progress of a node's execution and rooting. It is sent beside votes, outside the signed part.
@@ -254,13 +256,17 @@ pub enum Message {
     },
     /// Consensus class (`link_version::DIGESTS`).
     Work(Box<Work>),
+    /// Consensus class: a number to be echoed at once (`link_version::PROBES`).
+    Probe(u64),
+    /// Consensus class: the number of a probe (`link_version::PROBES`).
+    Echo(u64),
 }
 
 /// The stream that a message travels on; lower is more urgent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Class {
-    /// Votes, proposals, certificates, heartbeats.
+    /// Votes, proposals, certificates, heartbeats, probes.
     Consensus = 0,
     /// Batches and forwarded transactions.
     Data = 1,
@@ -277,7 +283,9 @@ impl Message {
             | Self::Certificate(_)
             | Self::Heartbeat(_)
             | Self::Report(_)
-            | Self::Work(_) => Class::Consensus,
+            | Self::Work(_)
+            | Self::Probe(_)
+            | Self::Echo(_) => Class::Consensus,
             Self::Batch(_) | Self::Transactions(_) => Class::Data,
             Self::Request { .. } | Self::Response { .. } => Class::Sync,
         }

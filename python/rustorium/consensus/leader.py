@@ -25,13 +25,13 @@ def earliest(times: Sequence[int | None]) -> int | None:
 class Work:
     """All reasons for a block, each with the time from which it holds."""
 
-    __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_end_due_since", "_grace_ns", "_listable_since",
-                 "_maybe_content", "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since",
+    __slots__ = ("_distrust_views", "_distrusted", "_end_due_since", "_listable_since", "_maybe_content", "_nullifies",
+                 "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since", "claim_delay_ns", "grace_ns",
                  "ready_claim", "ready_root", "wanted_claim")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, n: int) -> None:
-        self._claim_delay_ns = config.claim_delay_ms * NS_PER_MS
-        self._grace_ns = config.grace_ms * NS_PER_MS
+        self.claim_delay_ns = config.claim_delay_ms * NS_PER_MS
+        self.grace_ns = config.grace_ms * NS_PER_MS
         self._distrust_views = max(config.distrust_views, 2 * n)
         self._state_roots = config.state_roots
         self.ready_claim = 0
@@ -74,6 +74,10 @@ class Work:
     def nullifies_seen(self, now: int, view: int) -> None:
         if self._nullifies is None or view > self._nullifies[0]:
             self._nullifies = (view, now)
+
+    def opposed(self, view: int) -> bool:
+        """Checks whether f + 1 members have nullified this view."""
+        return self._nullifies is not None and self._nullifies[0] == view
 
     def notarized(self, now: int, view: int) -> None:
         if view not in self._unfinal_since:
@@ -130,7 +134,7 @@ class Work:
         while self._maybe_content:
             view, at = self._maybe_content[0]
             if chain.has_content(view):
-                return at + self._grace_ns
+                return at + self.grace_ns
             self._maybe_content.popleft()  # unknown counts as content, so a "no" is permanent
         return None
 
@@ -145,7 +149,7 @@ class Work:
             return self._ready_since
         if self._state_roots:
             return self._owed_root_since(chain.payload_height, final, tip, entered_at)
-        return max(self._ready_since, entered_at) + self._claim_delay_ns if result else None
+        return max(self._ready_since, entered_at) + self.claim_delay_ns if result else None
 
     def _owed_root_since(self, payload_height: int, final: BlockFacts, tip: BlockFacts, entered_at: int) -> int | None:
         """Returns the time from which owed claims are work on a chain with state roots (R13). One block brings all that
@@ -155,4 +159,4 @@ class Work:
             return None
         if self.root_height(tip) < payload_height:
             return None
-        return max(self._ready_since, self._rooted_since, entered_at) + self._claim_delay_ns
+        return max(self._ready_since, self._rooted_since, entered_at) + self.claim_delay_ns

@@ -8,7 +8,8 @@ inputs.
 
 from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
 from rustorium.consensus.leader import Work, earliest
-from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig, Pacemaker, Phase
+from rustorium.consensus.pacemaker import ConsensusConfig, Pacemaker, Phase
+from rustorium.consensus.reach import Reach
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.schedule import Schedule
 from rustorium.consensus.turns import Turns
@@ -37,6 +38,7 @@ from rustorium.consensus.vocabulary import (
     Recovered,
     ResendVotes,
     RootReady,
+    RoundTrips,
     SendCertificate,
     SendWork,
     Vote,
@@ -51,7 +53,7 @@ class Machine:
 
     __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
                  "_leader", "_me", "_n", "_next", "_now", "_out", "_pace", "_proposal_at", "_proposed_view",
-                 "_schedule", "_silent", "_since", "_turns", "_work")  # fmt: skip
+                 "_reach", "_schedule", "_silent", "_since", "_turns", "_work")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
         assert event.n > 0
@@ -61,6 +63,8 @@ class Machine:
         self._work = Work(config, event.n)
         self._schedule = Schedule(event.n, event.leaders, event.seed, event.boundary_view)
         self._turns = Turns(self._schedule, event.n, event.me)
+        # Members of a chain of version 1 may be of releases whose timers begin earlier.
+        self._reach = Reach(config, event.n, graces=event.seed is not None)
         self._leader = self._schedule.leader(event.final.view + 1)
         """The current view's leader."""
         self._silent: set[int] = set()
@@ -144,6 +148,9 @@ class Machine:
                 self._pace.set_timer(self._turns.late(self._pace.view))  # for a leader that is back in its own view
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
+                self._reach.without(self._silent)
+            case RoundTrips(us) if self._config.measured_pace:
+                self._reach.measured(us, self._silent)
             case _:
                 self._take_reason(now, event)
 
@@ -176,6 +183,7 @@ class Machine:
         newest = max((c.view for c in event.certificates), default=0)
         view = max(event.final.view + 1, newest + 1, *cast_in)
         because = next((c for c in event.certificates if c.view == view - 1), None)
+        self._set_pace(view)
         self._pace.begin(now, view, because, 0)
         self._turns.entered(now, view, self._chain.final_view)
         self._say_view()
@@ -220,6 +228,7 @@ class Machine:
                 if view in chain.nullified:
                     return
                 chain.nullified.add(view)
+                self._lose_to_others(now, view)
                 if view >= self._pace.view:
                     self._emit(SendCertificate(certificate))
             case VoteKind.FINALIZE:
@@ -243,18 +252,24 @@ class Machine:
         """Enters a view. Views only go up, and only by a certificate (R2)."""
         assert view > self._pace.view
         self._turns.entered(now, view, self._chain.final_view)
+        self._set_pace(view)
         self._pace.enter(now, view, because, self._turns.late(view), since)
         self._proposal_at = None
         self._forget_requests()
         self._say_view()
 
+    def _set_pace(self, view: int) -> None:
+        """Looks up a view's leader, and sets the times that depend on it (R53)."""
+        self._leader = self._schedule.leader(view)
+        leads, reach = self._leader == self._me, self._reach
+        self._pace.floor_ns = reach.floor_ns(self._leader)
+        self._work.grace_ns, self._work.claim_delay_ns = reach.grace_ns(leads), reach.claim_delay_ns(leads)
+
     def _leader_of(self, view: int) -> int:
         return self._leader if view == self._pace.view else self._schedule.leader(view)
 
     def _say_view(self) -> None:
-        pace = self._pace
-        self._leader = self._schedule.leader(pace.view)
-        leads = self._leader == self._me
+        pace, leads = self._pace, self._leader == self._me
         self._emit(EnterView(pace.view, pace.because, leads, self._epoch, pace.backoff, self._turns.listed))
 
     # ---- the voter
@@ -296,7 +311,7 @@ class Machine:
         parent_since = self._work.notarized_at(self._chain.notarized.newest)
         if work_since is None or parent_since is None:
             return work_since
-        return max(work_since, parent_since + self._config.parent_grace_ms * NS_PER_MS)
+        return max(work_since, parent_since + self._reach.parent_grace_ns())
 
     def _lead(self, now: int) -> None:
         """Proposes as soon as there is work and the parent is certain (R3, R4, R14, R20)."""
@@ -366,9 +381,13 @@ class Machine:
             self._emit(SendWork(self._leader))
 
     def _pass_over(self, now: int) -> None:
-        """Gives the view up at once if its leader is on the list of mute ones (R17b), or silent without a proposal
-        (R17)."""
-        if self._turns.listed and self._turns.skips(now, self._pace.view):
+        """Gives the view up at once if its leader is on the list of mute ones (R17b), if it was late before and f + 1
+        members have given it up (R17c), or if it is silent without a proposal (R17)."""
+        view = self._pace.view
+        if self._turns.listed and self._turns.skips(now, view):
+            self._give_up(now, tell=False)
+        elif self._work.opposed(view) and self._turns.late(view):
+            self._lose_to_others(now, view)
             self._give_up(now, tell=False)
         elif self._proposal_at is None and self._leader in self._silent:
             self._give_up(now, tell=True)
@@ -382,6 +401,15 @@ class Machine:
         self._turns.lost(now, view, now - max(since, self._pace.entered_at))
         self._pace.set_timer(self._turns.late(view))
         self._give_up(now, tell=work_since is not None and work_since <= now)
+
+    def _lose_to_others(self, now: int, view: int) -> None:
+        """Counts the current view as lost by its leader if others end it after half of its timer, as if the timer had
+        ended it (R17b)."""
+        if view != self._pace.view or self._pace.given_up:
+            return
+        ran = self._pace.long_since(now, self._timer_since(self._work_since()))
+        if ran is not None:
+            self._turns.lost(now, view, ran)
 
     def _give_up(self, now: int, tell: bool) -> None:
         """Nullifies the view; with `tell`, sends all peers what woke this node (R7, R15)."""

@@ -20,7 +20,8 @@ class ConsensusConfig:
     """Local policy that may differ between nodes, except `state_roots`, which the chain's parameters fix."""
 
     delta_floor_ms: int = 100
-    """The lower bound of Δ: it must cover a network delay, a fetch, a sync and an execution."""
+    """The lower bound of Δ, where round trips don't raise it: it must cover a network delay, a fetch, a sync and an
+    execution."""
     delta_ceiling_ms: int = 8_000
     delta_start_ms: int = 200
     """The lower bound of Δ at each start: the floor, doubled until it reaches this value (R16)."""
@@ -33,6 +34,9 @@ class ConsensusConfig:
     """Time that a leader waits for its parent to become final before it extends it anyway (R4)."""
     distrust_views: int = 32
     """D: the number of views in which a lane that proved costly ends at the seq that a quorum holds (R20)."""
+    measured_pace: bool = True
+    """`True` if measured round trips raise these times: the lower bound of Δ, the two graces and the claims' delay
+    (R53)."""
     future_views_max: int = 64
     """Proposals up to this many views above the current one are kept. Later ones can be fetched once a certificate
     names them (R10)."""
@@ -64,11 +68,12 @@ class Phase(Enum):
 class Pacemaker:
     """The current view, the time of its start, and the steps that its timer has taken."""
 
-    __slots__ = ("_asked", "_began", "_ceiling_ns", "_floor_ns", "_heartbeat_ns", "_resend_at", "backoff",
-                 "backoff_max", "because", "common_ns", "delta_ns", "entered_at", "heartbeat_at", "view")  # fmt: skip
+    __slots__ = ("_asked", "_began", "_ceiling_ns", "_heartbeat_ns", "_resend_at", "backoff", "backoff_max", "because",
+                 "common_ns", "delta_ns", "entered_at", "floor_ns", "heartbeat_at", "view")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, view: int, backoff: int | None) -> None:
-        self._floor_ns = config.delta_floor_ms * NS_PER_MS
+        self.floor_ns = config.delta_floor_ms * NS_PER_MS
+        """The lower bound of Δ in views of the present leader. It counts from the next `set_timer` or `begin` on."""
         self._ceiling_ns = config.delta_ceiling_ms * NS_PER_MS
         self._heartbeat_ns = config.heartbeat_ms * NS_PER_MS
         self.backoff_max = _doublings(config.delta_floor_ms, config.delta_ceiling_ms)
@@ -83,7 +88,7 @@ class Pacemaker:
 
     def set_timer(self, late: int) -> None:
         """Sets Δ of this view, and the common Δ, which has no doubling for a late leader (R16)."""
-        self.common_ns = min(self._ceiling_ns, self._floor_ns << min(self.backoff, DOUBLINGS_MAX))
+        self.common_ns = min(self._ceiling_ns, self.floor_ns << min(self.backoff, DOUBLINGS_MAX))
         self.delta_ns = min(self._ceiling_ns, self.common_ns << late)
 
     @property
@@ -141,6 +146,11 @@ class Pacemaker:
 
     def resent(self, now: int) -> None:
         self._resend_at = now + self.delta_ns
+
+    def long_since(self, now: int, since: int | None) -> int | None:
+        """Returns the time that this view's timer has run, if that is half of the shortest timer (R17b)."""
+        ran = 0 if since is None else now - max(since, self.entered_at)
+        return ran if ran >= self.common_ns else None
 
     def quick(self, now: int, since: int | None) -> bool:
         """Checks whether this view has taken at most half of its timer so far (R17b)."""

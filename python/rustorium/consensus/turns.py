@@ -81,7 +81,8 @@ class Turns:
         self._window = max(view - final_view, 0) // self._span
 
     def lost(self, now: int, view: int, took_ns: int) -> None:
-        """Records a lost turn: this node's own timer ended a view whose leader it didn't pass over, after `took_ns`."""
+        """Records a lost turn: a view whose leader this node didn't pass over was ended by this node's own timer, or by
+        others after half of it, after `took_ns`."""
         turn = self._schedule.turn(view)
         leader = turn.leader
         self.told_of_any = True

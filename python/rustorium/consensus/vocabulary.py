@@ -181,6 +181,14 @@ class PeerSilence:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """Level-triggered: the measured round trips to the other members, by place, in microseconds; 0 for a peer that
+    isn't measured and for this node. Never wakes the core."""
+
+    us: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LaneCostly:
     """This node, as the leader of `view`, served a batch of `lane` to more than f peers, or has such fetches open."""
 
@@ -225,6 +233,7 @@ Input = (
     | EndDue
     | NullifiesSeen
     | PeerSilence
+    | RoundTrips
     | LaneCostly
     | VoteRefused
     | Diverged

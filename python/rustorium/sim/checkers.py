@@ -282,6 +282,10 @@ class Checkers:
         newest = self._final.get(self.final_height)
         return newest is not None and _height(newest.header.rooted) < self._payload_height
 
+    def final_at(self, height: int) -> FinalBlock:
+        """Returns the final block of a height that some honest node has executed."""
+        return self._final[height]
+
     def final_chain(self) -> list[FinalBlock]:
         return [self._final[height] for height in sorted(self._final)]
 

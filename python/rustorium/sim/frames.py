@@ -11,7 +11,7 @@ from typing import NamedTuple
 NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
 CHANGES_BIT = 1 << 31
 """Flag in the length of a vote's list of held batches: only lanes that changed follow, each with its index."""
-PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, BATCH_TAG, REQUEST = 0, 1, 2, 3, 5, 7
+PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, BATCH_TAG, REQUEST, WORK = 0, 1, 2, 3, 5, 7, 9
 BLOCK, BATCH = 0, 1
 """The tags of questions that ask by digest."""
 _BODY = struct.Struct("<32sIQQB32s")

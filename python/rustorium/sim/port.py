@@ -86,6 +86,7 @@ class ReleasePort:
             shared=node.number in world.actors,
             verifiers=1 if world.costs is None else VERIFIERS,
             costs=world.costs,
+            probes=world.probes,
         )
 
     def begin(self) -> None:

@@ -34,7 +34,7 @@ NOBODY = -1
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
 """Time after which a peer's transport has noticed that a process is gone."""
-OLD_LINKS, LINKS = 2, 3
+OLD_LINKS, LINKS = 2, 5
 """Versions of the peer protocol: those of 0.2.0 and of this release."""
 REPAIR_MS = 50.0
 """Time until a node that a failing disk stopped is started again."""
@@ -123,10 +123,13 @@ class World(Engine[Node]):
         if beside is None:
             self.processes = [Process() for _ in self.nodes]
             self.links = Links(self.rng, base_ms, faults, self.counts, delays_us)
+            self.probes = delays_us is not None
+            """`True` if nodes measure their round trips to peers."""
             self.worlds = [self]
             """The worlds of all shards that the processes host."""
         else:
             self.counts, self.processes, self.links = beside.counts, beside.processes, beside.links
+            self.probes = beside.probes
             self.worlds = beside.worlds
             self.worlds.append(self)
         self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None

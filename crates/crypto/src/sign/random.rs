@@ -17,6 +17,13 @@ impl SigningKey {
     }
 }
 
+/// Draws 32 bytes from the operating system's randomness.
+pub fn random_secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    UnwrapErr(SysRng).fill_bytes(&mut secret);
+    secret
+}
+
 /// The random weights of a batch's equation: one draw from the operating system a batch, stretched by BLAKE3's XOF,
 /// instead of a system call a signature. Nobody can foresee it before the batch is fixed, which is enough for
 /// soundness.

@@ -344,6 +344,8 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a certificate", Message::Certificate(Box::new(finalization.clone()))),
         ("a heartbeat", Message::Heartbeat(Box::new(heartbeat))),
         ("a report", Message::Report(report)),
+        ("a probe", Message::Probe(7)),
+        ("an echo", Message::Echo(7)),
         ("a batch", Message::Batch(Box::new(batch.clone()))),
         ("transactions", Message::Transactions(transactions)),
         ("a request for a block", request(Request::Block(BlockDigest([4; 32])))),

@@ -293,7 +293,7 @@ impl<P: Ports> Shard<P> {
         self.checks.go_on_with(offenders);
     }
 
-    fn node_key(&self, peer: ValidatorIndex) -> Option<PublicKey> {
+    pub(super) fn node_key(&self, peer: ValidatorIndex) -> Option<PublicKey> {
         self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key)
     }
 

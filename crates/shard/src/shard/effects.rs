@@ -31,7 +31,12 @@ impl<P: Ports> Shard<P> {
                 let claims = (claim_height, root_height);
                 self.propose(now, view, &parent, claims, &distrusted_lanes);
             }
-            Effect::Vote { kind, view, digest, carry } => self.vote(kind, view, digest, carry),
+            Effect::Vote { kind, view, digest, carry } => {
+                if kind == VoteKind::Nullify {
+                    self.doubt_leader(now, view);
+                }
+                self.vote(kind, view, digest, carry);
+            }
             Effect::SendCertificate(name) => self.send_certificate(&name),
             Effect::FetchBlock(digest) => self.fetch_block(digest),
             Effect::FetchCertificates { first, last, peer } => {

@@ -212,6 +212,8 @@ impl<P: Ports> Shard<P> {
         next.journal.goes_on_at(appended);
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
+        next.round_trips = self.round_trips.after();
+        next.forget_former_members();
         next.results.go_on_with(state_roots);
         next.key.begin_epoch(now, whole);
         let linked = self.liveness.into_linked();

@@ -40,6 +40,8 @@ impl<P: Ports> Shard<P> {
             Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
             Message::Report(report) => self.results.on_report(peer, report),
             Message::Work(work) => self.on_work(now, peer, &work),
+            Message::Probe(number) => self.echo(now, peer, number),
+            Message::Echo(number) => self.on_echo(now, peer, number),
             Message::Batch(batch) => {
                 if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
                     self.check_signatures_of(peer, *batch, frame.slice(1..), false, credit);

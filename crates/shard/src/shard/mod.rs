@@ -21,6 +21,7 @@ mod machines;
 mod memory;
 mod named_work;
 mod ports;
+mod probing;
 mod recovery;
 mod signing;
 mod versions;
@@ -46,6 +47,7 @@ use machines::key_standing::KeyStanding;
 use machines::liveness::Liveness;
 use machines::own_lane::OwnLane;
 use machines::results::Results;
+use machines::round_trips::RoundTrips;
 use machines::signer::Signer;
 use machines::votes::Votes;
 use rustorium_crypto::Admitted;
@@ -92,6 +94,7 @@ pub struct Shard<P: Ports> {
     epoch_end: EpochEnd,
     finality: Finality,
     liveness: Liveness,
+    round_trips: RoundTrips,
     clocks: Clocks,
     homes: Homes,
     checks: Checks,
@@ -125,6 +128,7 @@ impl<P: Ports> Shard<P> {
             finality: Finality::default(),
             tree: BlockTree::new(tip.0, tip.1, periods),
             liveness: Liveness::new(config.heartbeat_us),
+            round_trips: RoundTrips::new(config.probe_secret),
             clocks: Clocks::default(),
             homes: Homes::default(),
             checks: Checks::default(),
@@ -207,6 +211,7 @@ impl<P: Ports> Shard<P> {
         self.ask_for_end(now);
         self.send_report(now);
         self.poll_fetcher(now);
+        self.probe(now);
         self.tell_held_by_nobody();
         self.tell_levels(now);
         let (inputs, wakes) = self.core.take_inputs();
@@ -236,7 +241,8 @@ impl<P: Ports> Shard<P> {
         let end = self.next_end_us(now);
         let sweep = self.batches.sweep_at_us();
         let (report, recheck) = (self.results.report_due_us(), self.tree.recheck_at_us());
-        [silence, fetch, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
+        let probe = self.round_trips.next_due_us();
+        [probe, silence, fetch, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
             .flatten()
             .min()

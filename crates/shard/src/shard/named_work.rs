@@ -4,6 +4,7 @@
 //! the older forms.
 
 use super::machines::digests::PeerKnowledge;
+use super::probing::rtt_us;
 use super::{Now, Ports, Shard};
 use crate::senders::Credit;
 use bytes::Bytes;
@@ -123,7 +124,7 @@ impl<P: Ports> Shard<P> {
         self.ask_for_notarizations(peer, work);
         let finals = self.batches.lanes().final_cursors();
         let window = u64::from(self.context.parameters.lane_window_batches);
-        let rtt_us = |peer| self.ports.rtt_us(peer);
+        let rtt_us = |peer| rtt_us(&self.round_trips, &self.context, peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
         let known = PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us };
         for (lane, end) in work.tips.iter() {
@@ -147,7 +148,7 @@ impl<P: Ports> Shard<P> {
 
     /// Requests what peers named.
     pub(super) fn poll_named_work(&mut self, now: Now) {
-        let rtt_us = |peer| self.ports.rtt_us(peer);
+        let rtt_us = |peer| rtt_us(&self.round_trips, &self.context, peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
         let asks = self.digests.poll(now, &PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us });
         for ask in asks {

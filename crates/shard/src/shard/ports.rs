@@ -206,11 +206,6 @@ pub trait Ports {
     /// Returns the version of the links' protocol that this node and the node with this key, a member or not, both speak
     /// (`link_version`); the oldest one if there was no link yet.
     fn link_version(&self, node_key: &PublicKey) -> u8;
-    /// Returns the round trip to a peer. `None` if it isn't measured.
-    fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
-        None
-    }
-
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends a record to the journal. Returns the record's position.
@@ -276,12 +271,6 @@ pub trait Ports {
     /// Sends a request to the process that signs for this node, which answers with `Event::Signer`. Only a shard
     /// without a key of its own calls it.
     fn ask_signer(&mut self, _request: SignRequest) {}
-    /// Returns the round trip to a member, measured by its link. `None` if nobody measures it or the member isn't
-    /// connected.
-    fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
-        None
-    }
-
     /// Reports the duration of a stage. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
     /// Reports how long after there was something to propose a validator's proposal came. Only a node shows it.

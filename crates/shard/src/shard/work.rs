@@ -41,6 +41,9 @@ pub struct WorkConfig {
     pub rival_wait_us: u64,
     /// Number of doublings of all views' timers when this node last knew it. `None` if it knew none within an hour.
     pub backoff: Option<u32>,
+    /// What the numbers of probes to peers are drawn from, known to nobody else. `None` if this node measures no round
+    /// trips.
+    pub probe_secret: Option<[u8; 32]>,
     /// Bytes of certificates kept in memory beyond the newest 256. Older ones are read from the journal.
     pub certificates_bytes_max: usize,
     /// Bytes of the journal that nobody needs, in excess of the needed bytes, at which old records are copied forward
@@ -59,6 +62,7 @@ impl Default for WorkConfig {
             retires: true,
             rival_wait_us: 0,
             backoff: None,
+            probe_secret: None,
             certificates_bytes_max: 4 * 1024 * 1024,
             journal_slack_bytes: 4 * 1024 * 1024,
         }
@@ -81,7 +85,7 @@ impl<P: Ports> Shard<P> {
             let first = self.homes.first_lane(now, &reach, &sender);
             let here =
                 first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
-            let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
+            let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(first)));
             let not_before_ms = match away_to {
                 _ if first.is_some() && self.lists_nothing() => now.ms() + HAND_ON_AFTER_MS,
                 // R47: two steps, whatever this node's rank is.
@@ -297,19 +301,21 @@ impl<P: Ports> Shard<P> {
             if let Some(member) = self.context.validators.get(usize::from(peer.0)) {
                 self.digests.note_version(peer, self.ports.link_version(&member.node_key));
             }
+            self.link_to_probe(now, peer);
             self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
             self.key.ask_soon(now);
         } else {
             self.liveness.member_link(now, peer, false);
             self.homes.link_lost(peer);
+            self.unlink_to_probe(peer);
             self.fetching.disconnected(peer);
         }
     }
 
     /// Returns how long a transaction is left to this validator, ms.
-    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
-        self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
+    pub(super) fn step_ms(&self, home: ValidatorIndex) -> u64 {
+        self.homes.step_ms(self.rtt_us(home).unwrap_or_default() / 1000)
     }
 
     /// Notes that a transaction in the pool goes to `first` and is left to it for one step.

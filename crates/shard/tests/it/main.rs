@@ -34,6 +34,7 @@ mod peers;
 mod recovery;
 mod release;
 mod rivals;
+mod round_trips;
 mod rules;
 mod second_form;
 mod seeds;

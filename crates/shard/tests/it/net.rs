@@ -104,7 +104,7 @@ impl Net {
         Self::configured(chain::genesis_with(Parameters::default()), N, config)
     }
 
-    fn configured(genesis: Genesis, count: usize, config: WorkConfig) -> Self {
+    pub fn configured(genesis: Genesis, count: usize, config: WorkConfig) -> Self {
         let now = Now { us: 1_000_000, wall_ms: chain::START_MS + 1000 };
         let witness = Rc::<RefCell<Witness>>::default();
         let node = |index| {

@@ -56,6 +56,22 @@ class Mute(Actor):
         return False
 
 
+class LateEcho(Actor):
+    """Answers probes of its distance late, so that it seems to be far away."""
+
+    def __init__(self, late_ms: float) -> None:
+        super().__init__()
+        self._late_ms = late_ms
+
+    def send(self, out: Outgoing, /) -> None:
+        if out.said["message"] != "echo":
+            super().send(out)
+            return
+        self.did(out.world, "late echo")
+        for target in out.targets:
+            out.world.after_ms(self._late_ms, out.pass_on, target)
+
+
 class HomeCensor(Actor):
     """Drops the transactions that others forward to it as the home of their senders."""
 

@@ -164,6 +164,11 @@ impl CoreLink {
         self.wakes = true;
     }
 
+    /// Tells the core the round trips to the members, which it uses from its next view on.
+    pub(crate) fn tell_round_trips(&mut self, us: Vec<u64>) {
+        self.inputs.push(Input::RoundTrips(us));
+    }
+
     /// Tells the core of its own block, on which it does nothing before another input or its deadline.
     pub(crate) fn tell_own_block(&mut self, facts: BlockFacts) {
         self.inputs.push(Input::BlockSeen(facts, PayloadStatus::Ready));

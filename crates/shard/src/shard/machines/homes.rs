@@ -21,8 +21,6 @@ const VIEWS: usize = 32;
 const VIEW_MS_MAX: u64 = 500;
 const RTT_MS_MAX: u64 = 400;
 const STEP_MS_MIN: u64 = 50;
-/// Time for which a measured round trip is used.
-const RTT_COUNTS_MS: u64 = 1_000;
 /// Number of ranks to which a transaction goes after the first step.
 pub(crate) const NEXT_RANKS: usize = 2;
 /// Maximum number of forwarded transactions that are watched, and for how long. Those executed by then count for or
@@ -67,8 +65,6 @@ struct Record {
     missed: VecDeque<bool>,
     passed_over_until_ms: u64,
     offered: u64,
-    /// Round trip to the home, and the time of its measurement.
-    rtt: Option<(u64, u64)>,
 }
 
 /// Durations of the last views with work.
@@ -200,9 +196,6 @@ impl Homes {
     /// Notes that a peer's link went down, so what the peer was sent may be lost.
     pub(crate) fn link_lost(&mut self, peer: ValidatorIndex) {
         self.watched.retain(|_, watched| watched.home != peer);
-        if let Some(record) = self.records.get_mut(&peer) {
-            record.rtt = None;
-        }
     }
 
     /// Takes the watched transactions whose time is over.
@@ -249,17 +242,8 @@ impl Record {
 }
 
 impl Homes {
-    /// Returns how long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
-    pub(crate) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
-        let record = self.records.entry(home).or_default();
-        let rtt_ms = match record.rtt {
-            Some((rtt_ms, at_ms)) if now.ms() < at_ms + RTT_COUNTS_MS => rtt_ms,
-            _ => {
-                let rtt_ms = rtt_ms().unwrap_or(0);
-                record.rtt = Some((rtt_ms, now.ms()));
-                rtt_ms
-            }
-        };
+    /// Returns how long a transaction is left to a validator that is so far away, ms.
+    pub(crate) fn step_ms(&self, rtt_ms: u64) -> u64 {
         self.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
     }
 
@@ -392,11 +376,10 @@ mod tests {
     #[test]
     fn what_is_left_to_a_home_is_due_after_a_step_which_is_measured_and_bounded() {
         let mut homes = Homes::default();
-        assert_eq!(homes.step_ms(at(0), HOME, || None), VIEW_MS_MAX + STEP_MS_MIN, "nothing is measured yet");
+        assert_eq!(homes.step_ms(0), VIEW_MS_MAX + STEP_MS_MIN, "nothing is measured yet");
         homes.view_took(View(1), 80_000);
-        let far = ValidatorIndex(2);
-        assert_eq!(homes.step_ms(at(0), far, || Some(9_000)), 80 + RTT_MS_MAX + STEP_MS_MIN);
-        assert_eq!(homes.step_ms(at(1), far, || Some(1)), 80 + RTT_MS_MAX + STEP_MS_MIN, "it counts for a while");
+        assert_eq!(homes.step_ms(70), 80 + 70 + STEP_MS_MIN);
+        assert_eq!(homes.step_ms(9_000), 80 + RTT_MS_MAX + STEP_MS_MIN);
         homes.left_to(at(0), (&TxId([1; 32]), HOME), HOME, 130, false);
         assert_eq!((homes.pop_due(at(129_999)), homes.next_due_ms()), (None, Some(130)));
         assert_eq!(homes.pop_due(at(130_000)), Some((TxId([1; 32]), HOME)));

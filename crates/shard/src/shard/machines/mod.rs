@@ -22,6 +22,7 @@ pub(crate) mod own_lane;
 pub(crate) mod passed_over;
 pub(crate) mod results;
 pub(crate) mod retained;
+pub(crate) mod round_trips;
 pub(crate) mod signer;
 #[cfg(test)]
 mod testing;

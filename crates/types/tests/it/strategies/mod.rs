@@ -485,6 +485,8 @@ pub fn message() -> impl Strategy<Value = Message> {
         certificate().prop_map(|certificate| Message::Certificate(Box::new(certificate))),
         heartbeat.prop_map(|heartbeat| Message::Heartbeat(Box::new(heartbeat))),
         report().prop_map(Message::Report),
+        any::<u64>().prop_map(Message::Probe),
+        any::<u64>().prop_map(Message::Echo),
         work().prop_map(|work| Message::Work(Box::new(work))),
         batch().prop_map(|batch| Message::Batch(Box::new(batch))),
         bounded(any_transaction(), 3).prop_map(Message::Transactions),
