@@ -265,6 +265,10 @@ bench-scale *ARGUMENTS: build
 bench-wan *ARGUMENTS: build
     {{ python }} benches/wan.py {{ ARGUMENTS }}
 
+# the same with real processes whose links are delayed (about 2 minutes, on a quiet machine)
+bench-wan-real *ARGUMENTS: build
+    {{ python }} benches/wan_real.py {{ ARGUMENTS }}
+
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}

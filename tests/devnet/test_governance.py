@@ -78,6 +78,27 @@ def test_parameters_and_operators_change_while_clients_follow(devnet_factory: De
         assert client.catch_up()["epoch"] == 3
 
 
+def test_validators_that_do_not_lead_and_lead_again(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    net = devnet_factory()
+    office = Office(net, tmp_path)
+    names = [node.name for node in net.net.nodes]
+    assert_one_sentence(office.refused("propose", "leaders", *names[:2]), 2, "at least 3 of 4 validators must lead")
+    assert_one_sentence(office.refused("propose", "leaders", "nobody"), 2, "no validator is named nobody")
+    planned = office("propose", "leaders", *names[:3], "--dry-run")
+    assert "leads in one cycle of 32 alone" in planned["changes"][0]
+    assert office("propose", "leaders", *names[:3])["outcome"] == "ok"
+    office.wait_past(0)
+    with Client.from_net(net.path) as client:
+        key = Key.open(net.net.accounts[1].key_file)
+        receipts = [client.put("k", f"{number}", key=key, wait="final").receipt for number in range(20)]
+        proposers = {client.block(receipt.height).proposer for receipt in receipts if receipt is not None}
+        assert proposers == {0, 1, 2}, "three lead in cycles of three views"
+    assert office("propose", "leaders")["outcome"] == "ok"
+    office.wait_past(1)
+    with Client.from_net(net.path) as client:
+        assert "not_leading" not in client.parameters()["parameters"]
+
+
 def test_a_later_version_is_wanted_waits_for_members_and_is_recalled(
     devnet_factory: DevnetFactory, tmp_path: Path
 ) -> None:

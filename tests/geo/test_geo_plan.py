@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rustorium.errors import UsageError
+from rustorium.geo.floor import Committee, quorum
 from rustorium.geo.matrix import Matrix, parse_matrix
 from rustorium.geo.plan import choose, plan, spread
 from rustorium.net.distances import RTT_MATRIX, read_matrix
@@ -137,3 +138,31 @@ def test_a_committee_in_one_place_is_planned() -> None:
     assert found.clients[0].without_us == {}
     one = plan(USUAL, ("eu-west-1",), {"eu-west-1": 1})
     assert (one.quorum, one.alone_us, one.interval_us) == (1, 0, 0)
+
+
+@given(matrices(), st.integers(2, 10))
+def test_no_other_leaders_would_be_better(matrix: Matrix, members: int) -> None:
+    regions = tuple(matrix.regions[place % len(matrix.regions)] for place in range(members))
+    found = plan(matrix, regions, alike(matrix.regions))
+    assert len(found.leaders) == 2 * ((members - 1) // 3) + 1
+    committee = Committee(matrix.delays_us(regions), quorum(members), regions)
+
+    def cost(leader: int) -> float:
+        firsts = [regions.index(client) for client in alike(matrix.regions) if client in regions]
+        return sum(committee.final_us(node, leader) for node in firsts) / len(firsts)
+
+    if set(matrix.regions) <= set(regions):
+        costs = sorted(map(cost, range(members)))
+        best, everybody = costs[: len(found.leaders)], sum(costs)
+        led = (31 * sum(best) + everybody) / (31 * len(best) + members)
+        assert abs(found.led_us - led) < 3
+    assert found.led_us <= found.alone_us + 2
+
+
+def test_leaders_of_four_regions() -> None:
+    found = plan(USUAL, FOUR, alike(FOUR))
+    assert found.leaders == FOUR[:3]
+    assert (round(found.alone_us / 1000), round(found.led_us / 1000)) == (270, 267)
+    found = plan(USUAL, FOUR, {"ap-northeast-1": 1})
+    assert "ap-northeast-1" in found.leaders
+    assert found.led_us < found.alone_us

@@ -106,15 +106,20 @@ def _rights(r: Reader) -> list[str]:
     return [name for bit, name in ((1, "put"), (2, "delete")) if bits & bit]
 
 
+NOT_LEADING = 1 << 8
+"""Flag of parameters that end with a list of validators that don't lead."""
+
+
 def _parameters(r: Reader) -> dict[str, Any]:
-    if (version := r.integer(4)) != 2:
+    if (version := r.integer(4)) not in (2, 2 | NOT_LEADING):
         raise ValueError(f"no parameters of version 2 begin with {version}")
     fields: dict[str, Any] = {name: r.integer(size) for name, size in PARAMETERS}
     fields["state_roots"] = bool(fields["state_roots"])
     fields |= {"operators": r.many(16, r.hex32), "operator_quorum": r.integer(1)}
     fields["min_epoch_ms"] = r.integer(8)
     fields |= {"capacity": {name: r.integer(size) for name, size in CAPACITY}}
-    return fields | {name: r.integer(8) for name in ("operators_delay_ms", "owners_recover_ms")}
+    fields |= {name: r.integer(8) for name in ("operators_delay_ms", "owners_recover_ms")}
+    return fields | ({"not_leading": r.many(16, r.hex32)} if version & NOT_LEADING else {})
 
 
 def _scope(r: Reader) -> str | None:

@@ -293,7 +293,9 @@ def parameters(fields: dict[str, Any]) -> bytes:
     shares = b"".join(int(capacity[name]).to_bytes(size, "little") for name, size in CAPACITY)
     names = ("operators_delay_ms", "owners_recover_ms")
     delays = b"".join(int(fields[name]).to_bytes(8, "little") for name in names)
-    return (2).to_bytes(4, "little") + numbers + governing + age + shares + delays
+    keys = [bytes.fromhex(key) for key in fields.get("not_leading", ())]
+    leaders = len(keys).to_bytes(4, "little") + b"".join(keys) if keys else b""
+    return (258 if keys else 2).to_bytes(4, "little") + numbers + governing + age + shares + delays + leaders
 
 
 def second_genesis() -> tuple[bytes, dict[str, Any]]:

@@ -7,7 +7,7 @@ use crate::v1::work;
 use crate::v2::quota::TRANSACTION_HISTORY_MAX;
 use crate::v2::work as work2;
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
-use rustorium_types::{Parameters, Rules, WHOLE_PPM};
+use rustorium_types::{Parameters, PublicKey, Rules, WHOLE_PPM};
 use std::ops::RangeInclusive;
 
 /// The shortest epoch that a chain may have, ms. With shorter ones, nodes would do little else than start epochs.
@@ -54,7 +54,8 @@ pub(crate) fn check_parameters(parameters: &Parameters, rules: Rules) -> Result<
             let capacity = ("capacity", parameters.capacity.is_none());
             let delay = ("operators_delay_ms", parameters.operators_delay_ms.is_none());
             let recover = ("owners_recover_ms", parameters.owners_recover_ms.is_none());
-            all(common(parameters).into_iter().chain([age, capacity, delay, recover]))
+            let leaders = ("not_leading", parameters.not_leading.is_empty());
+            all(common(parameters).into_iter().chain([age, capacity, delay, recover, leaders]))
         }
         Rules::V2 => check_parameters2(parameters),
     }
@@ -79,6 +80,7 @@ pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
         ("operator_quorum", quorum),
         ("operators_delay_ms", delay),
         ("owners_recover_ms", recover),
+        ("not_leading", are_distinct(&p.not_leading)),
         ("batch_work_max", p.batch_work_max >= GOVERNING),
         ("transaction_writes_max", u64::from(p.transaction_writes_max) >= leaves),
         // Otherwise a transaction that a batch may list would wait for ever.
@@ -104,6 +106,10 @@ pub fn quorums(operators: usize) -> RangeInclusive<usize> {
     }
 }
 
+fn are_distinct(keys: &[PublicKey]) -> bool {
+    (1..keys.len()).all(|place| !keys[..place].contains(&keys[place]))
+}
+
 fn all(bounds: impl IntoIterator<Item = Bound>) -> Result<(), &'static str> {
     bounds.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(name, _)| Err(name))
 }
@@ -126,7 +132,7 @@ fn common(p: &Parameters) -> [Bound; 16] {
         ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
         ("quota_work_max", p.quota_work_max >= work::TRANSACTION),
         ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
-        ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
+        ("operators", are_distinct(&p.operators)),
         ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
     ]
 }
@@ -134,7 +140,7 @@ fn common(p: &Parameters) -> [Bound; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustorium_types::Capacity;
+    use rustorium_types::{BoundedVec, Capacity};
 
     #[test]
     fn a_quorum_is_more_than_half_and_leaves_one_operator_out() {
@@ -150,7 +156,8 @@ mod tests {
     #[test]
     fn parameters_of_version_two_are_checked_as_a_whole() {
         type Change = fn(&mut Parameters);
-        let refused: [(&str, Change); 25] = [
+        let refused: [(&str, Change); 26] = [
+            ("not_leading", |p| p.not_leading = BoundedVec::new(vec![[1; 32], [2; 32], [1; 32]]).unwrap_or_default()),
             ("operators_delay_ms", |p| p.operators_delay_ms = None),
             ("operators_delay_ms", |p| p.operators_delay_ms = Some(OPERATORS_DELAY_MS_MAX + 1)),
             ("owners_recover_ms", |p| p.owners_recover_ms = None),
@@ -196,13 +203,16 @@ mod tests {
         assert_eq!(check_parameters(&delay, Rules::V1), Err("operators_delay_ms"));
         let recover = Parameters { operators_delay_ms: None, ..delay };
         assert_eq!(check_parameters(&recover, Rules::V1), Err("owners_recover_ms"));
+        let leaders = BoundedVec::new(vec![[1; 32]]).unwrap_or_default();
+        let leaders = Parameters { owners_recover_ms: None, not_leading: leaders, ..recover };
+        assert_eq!(check_parameters(&leaders, Rules::V1), Err("not_leading"));
     }
 
     #[test]
     fn the_dearest_change_of_the_committee_costs_at_most_what_is_asked_of_a_batch() {
         use rustorium_types::{
-            AccountId, BoundedBytes, BoundedVec, ChainId, Operation, Possession, TRANSACTION_VERSION, Transaction,
-            Transaction1, TransactionBody, Validator, limits,
+            AccountId, BoundedBytes, ChainId, Operation, Possession, TRANSACTION_VERSION, Transaction, Transaction1,
+            TransactionBody, Validator, limits,
         };
         let possession = || Possession { validator: [0; 64], node: [0; 64] };
         let validator = Validator {

@@ -76,6 +76,7 @@ impl Context {
         let (committee, places) = members(chain, (shard, Epoch(0)), &validators, own);
         let drawn = genesis.rules().draws_leaders();
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
+        let leaders = leaders.led_by(leading(&validators, &genesis.parameters));
         let term = term_of(&state.header, &genesis.parameters);
         Self {
             leaders,
@@ -160,8 +161,9 @@ impl Context {
         let rules = Rules::of(term.version).unwrap_or(self.rules);
         // The order of leaders is the version's, except in tests that chose it.
         let drawn = if rules == self.rules { self.drawn } else { rules.draws_leaders() };
+        let leaders = leaders_of(&committee, drawn, boundary.result.root, boundary.view);
         Self {
-            leaders: leaders_of(&committee, drawn, boundary.result.root, boundary.view),
+            leaders: leaders.led_by(leading(validators, &parameters)),
             drawn,
             committee: Arc::new(committee),
             regions: regions_of(validators),
@@ -404,6 +406,16 @@ impl Context {
 fn leaders_of(committee: &Committee, drawn: bool, root: Hash, boundary: View) -> Leaders {
     let seed = drawn.then(|| leader_seed(committee.chain, committee.epoch, root));
     Leaders::new(committee.n(), seed, boundary)
+}
+
+/// Returns the members that lead in ordinary cycles (R1): those that the parameters don't leave out, or all if fewer than
+/// 2f + 1 would lead.
+fn leading(validators: &ValidatorSet, parameters: &Parameters) -> Vec<ValidatorIndex> {
+    let leads = |at: &usize| !parameters.not_leading.contains(&validators[*at].node_key);
+    let found: Vec<usize> = (0..validators.len()).filter(leads).collect();
+    let enough = found.len() > 2 * rustorium_types::faults_tolerated(validators.len());
+    let all = if enough { found } else { (0..validators.len()).collect() };
+    all.into_iter().map(|at| ValidatorIndex(at as u16)).collect()
 }
 
 fn members(

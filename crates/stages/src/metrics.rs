@@ -87,6 +87,7 @@ pub struct NodeMetrics {
     leader_seconds: Family<PeerLabel, Counter<f64, AtomicU64>>,
     leader_proposals: Family<PeerLabel, Counter>,
     passed_over: Family<PeerLabel, Gauge>,
+    round_trips: Family<PeerLabel, Gauge<f64, AtomicU64>>,
     /// Number of doublings of all views' timers.
     pub backoff: Gauge,
     block_views: Histogram,
@@ -145,6 +146,7 @@ impl NodeMetrics {
             leader_seconds: Family::default(),
             leader_proposals: Family::default(),
             passed_over: Family::default(),
+            round_trips: Family::default(),
             backoff: Gauge::default(),
             block_views: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
             block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
@@ -196,6 +198,9 @@ impl NodeMetrics {
         self.add_of_shard("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
         let help = "1 for each leader whose views this node skips at once because the leader lost its last turns";
         self.add_of_shard("rustorium_consensus_leader_passed_over", help, &self.passed_over);
+        let help =
+            "Least of the last round trips to each member over the stream of votes, by which this node sets its pace";
+        self.add_of_shard("rustorium_consensus_round_trip_seconds", help, &self.round_trips);
         let help = "Number of doublings of all view timeouts; above 1, views fail to finish in time";
         self.add_of_shard("rustorium_consensus_backoff", help, &self.backoff);
         let help = "Views from a final block's parent to the block; 1 if no view between them failed";
@@ -294,6 +299,15 @@ impl NodeMetrics {
         };
         show(before, 0);
         show(now, 1);
+    }
+
+    /// Shows the round trips to the members, by place, microseconds; 0 for those that aren't known.
+    pub fn round_trips(&self, us: &[u64]) {
+        self.round_trips.clear();
+        for (place, us) in us.iter().enumerate().filter(|(_, us)| **us > 0) {
+            let label = PeerLabel { peer: place.to_string() };
+            self.round_trips.get_or_create(&label).set(Duration::from_micros(*us).as_secs_f64());
+        }
     }
 
     /// Counts an executed block. `above_ms` is its parent's time; `times` are those of execution and commit.

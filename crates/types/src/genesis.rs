@@ -25,8 +25,9 @@ const EPOCH_AGE_MS_LEAST: u64 = 600 * 1000;
 /// The chain's parameters, which all validators must agree on in addition to the rules. The default is that of the
 /// newest rules.
 ///
-/// The bytes of version 2 begin with the version as 4 bytes. Those of version 1 begin with `batch_bytes_max`, which is
-/// never that small, so the bytes alone tell the version.
+/// The bytes of version 2 begin with the version in one byte, a byte of flags and two zeros. Those of version 1 begin with
+/// `batch_bytes_max`, which is never that small, so the bytes alone tell the version. The one flag says that
+/// `not_leading` follows, which otherwise is empty.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -88,11 +89,18 @@ pub struct Parameters {
     /// that may take them (V48); 0 if owners can't decide that. `None` only under version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owners_recover_ms: Option<u64>,
+    /// Node keys of validators that lead in full cycles alone (R1). None under version 1.
+    #[serde(default, with = "hex_keys", skip_serializing_if = "hex_keys::is_empty")]
+    pub not_leading: BoundedVec<PublicKey, NOT_LEADING_MAX>,
 }
+
+/// The flag in the bytes of version 2 that says that `not_leading` follows.
+const NOT_LEADING_FLAG: u32 = 1 << 8;
 
 impl BorshSerialize for Parameters {
     fn serialize<W: Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
-        let version = self.min_epoch_ms.map(|_| u32::from(Rules::V2.version()));
+        let flags = if self.not_leading.is_empty() { 0 } else { NOT_LEADING_FLAG };
+        let version = self.min_epoch_ms.map(|_| u32::from(Rules::V2.version()) | flags);
         let batch = (self.batch_bytes_max, self.batch_transactions_max, self.batch_work_max);
         let block = (self.block_bytes_max, self.block_transactions_max, self.block_work_max);
         let lane = (self.transaction_writes_max, self.lane_window_batches, self.lane_window_bytes);
@@ -105,7 +113,8 @@ impl BorshSerialize for Parameters {
         let delays = (self.operators_delay_ms.unwrap_or_default(), self.owners_recover_ms.unwrap_or_default());
         let rest = (self.capacity.unwrap_or_default(), delays);
         let second = |age_ms| BorshSerialize::serialize(&(age_ms, rest), writer);
-        self.min_epoch_ms.map_or(Ok(()), second)
+        self.min_epoch_ms.map_or(Ok(()), second)?;
+        if flags == 0 { Ok(()) } else { BorshSerialize::serialize(&self.not_leading, writer) }
     }
 }
 
@@ -114,12 +123,14 @@ impl BorshDeserialize for Parameters {
         fn next<T: BorshDeserialize, R: Read>(reader: &mut R) -> borsh::io::Result<T> {
             T::deserialize_reader(reader)
         }
+        let malformed = |what| Error::new(ErrorKind::InvalidData, what);
         let first: u32 = next(reader)?;
-        let second = first == u32::from(Rules::V2.version());
+        let second = first & !NOT_LEADING_FLAG == u32::from(Rules::V2.version());
         if !second && (u32::from(Rules::V2.version())..=u32::from(u16::MAX)).contains(&first) {
-            return Err(Error::new(ErrorKind::InvalidData, "the parameters are of a newer protocol version"));
+            return Err(malformed("the parameters are of a newer protocol version"));
         }
-        Ok(Self {
+        let lists = second && first & NOT_LEADING_FLAG != 0;
+        let parameters = Self {
             batch_bytes_max: if second { next(reader)? } else { first },
             batch_transactions_max: next(reader)?,
             batch_work_max: next(reader)?,
@@ -145,7 +156,12 @@ impl BorshDeserialize for Parameters {
             capacity: if second { Some(next(reader)?) } else { None },
             operators_delay_ms: if second { Some(next(reader)?) } else { None },
             owners_recover_ms: if second { Some(next(reader)?) } else { None },
-        })
+            not_leading: if lists { next(reader)? } else { BoundedVec::default() },
+        };
+        if lists && parameters.not_leading.is_empty() {
+            return Err(malformed("an empty list of validators that don't lead has a shorter form"));
+        }
+        Ok(parameters)
     }
 }
 
@@ -172,20 +188,24 @@ impl Parameters {
 
 /// Public keys as hex digits in JSON.
 mod hex_keys {
-    use super::{BoundedVec, OPERATORS_MAX, PublicKey};
+    use super::{BoundedVec, PublicKey};
     use crate::ids::Hash;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(
-        keys: &BoundedVec<PublicKey, OPERATORS_MAX>,
+    pub(super) fn is_empty<const MAX: usize>(keys: &BoundedVec<PublicKey, MAX>) -> bool {
+        keys.is_empty()
+    }
+
+    pub(super) fn serialize<S: Serializer, const MAX: usize>(
+        keys: &BoundedVec<PublicKey, MAX>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(keys.iter().map(|key| Hash(*key)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, const MAX: usize>(
         deserializer: D,
-    ) -> Result<BoundedVec<PublicKey, OPERATORS_MAX>, D::Error> {
+    ) -> Result<BoundedVec<PublicKey, MAX>, D::Error> {
         let keys: Vec<Hash> = Vec::deserialize(deserializer)?;
         BoundedVec::new(keys.into_iter().map(|key| key.0).collect()).map_err(D::Error::custom)
     }
@@ -219,6 +239,7 @@ impl Default for Parameters {
             capacity: Some(Capacity::default()),
             operators_delay_ms: Some(0),
             owners_recover_ms: Some(0),
+            not_leading: BoundedVec::default(),
         }
     }
 }

@@ -36,6 +36,8 @@ pub const SEALED_BYTES: usize = 664;
 pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
+/// Validators that the chain's parameters may keep from leading.
+pub const NOT_LEADING_MAX: usize = 16;
 /// Proposals that the seats together may have open.
 pub const PROPOSALS_MAX: usize = 64;
 /// Pauses at one time.

@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,12 +125,19 @@ def _run(
 def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
     import msgspec
 
+    from rustorium.net.finality import floors
+
+    finality = [asdict(floor) for floor in floors(net.net.nodes)]
     if output is not Format.table:
-        emit_one(msgspec.to_builtins(net.net) | {"file": str(net.path), "faucet": faucet}, output)
+        said = {"file": str(net.path), "faucet": faucet, "finality": finality}
+        emit_one(msgspec.to_builtins(net.net) | said, output)
         return
     emit_one({"chain": net.net.chain, "genesis": net.net.genesis, "file": str(net.path), "faucet": faucet}, output)
     print()
     emit(msgspec.to_builtins(net.net.nodes), output, ["name", "region", "http", "client", "p2p", "metrics", "pid"])
+    if finality:
+        print("\nA transaction is final at the earliest, for clients beside")
+        emit(finality, output, ["name", "region", "alone_ms", "loaded_ms"])
     if net.net.accounts:
         print()
         emit(msgspec.to_builtins(net.net.accounts[:16]), output)
@@ -142,6 +150,7 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
     """Until told to stop, shows a live line on a terminal, and a note for each validator that ended."""
+    from rustorium.net.finality import Waited, floors, line
     from rustorium.net.probe import LiveLine
 
     gone: set[int] = set()
@@ -160,8 +169,10 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    line = LiveLine(net.net.nodes, net.net.tls)
+    known, waited = floors(net.net.nodes), Waited(net.net.nodes)
+    about = LiveLine(net.net.nodes, net.net.tls)
     with Live(console=Console(stderr=True, highlight=False), refresh_per_second=4, transient=True) as live:
         while not stopping.wait(LINE_S):
             look()
-            live.update(line.text())
+            finality = line(known, waited.since_last()) if known else ""
+            live.update(about.text() + (f"\n{finality}" if finality else ""))

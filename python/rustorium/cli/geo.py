@@ -125,7 +125,11 @@ def _summary(found: "Plan") -> list[str]:
         f"load; a block each {_ms(found.interval_us)} ms.",
     ]
     if len(counts) > 1:
-        lines.append(f"Leaders: best in {found.best_leader}, worst in {found.worst_leader}.")
+        only = Counter(found.leaders)
+        where = ", ".join(region if count == 1 else f"{region} ({count})" for region, count in only.items())
+        fewer = len(found.leaders) < len(found.regions) and _ms(found.led_us) < _ms(found.alone_us)
+        led = f"; {_ms(found.led_us)} ms if only those in {where} lead" if fewer else ""
+        lines.append(f"Leaders: best in {found.best_leader}, worst in {found.worst_leader}{led}.")
         lines.append(f"Outages: {_outages(found, counts)}.")
     return lines
 

@@ -336,6 +336,27 @@ def propose_parameters(
         acting.propose(client, answer, change, proposing)
 
 
+@propose.command("leaders")
+@shared_options
+def propose_leaders(
+    acting: Acting,
+    proposing: Proposing,
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Validators that lead, by their names. Default: all.", show_default=False)
+    ] = None,
+) -> None:
+    """Propose which validators lead, such as those that `geo plan` names.
+
+    At least 2f + 1 of 3f + 1 lead. The others vote and list transactions as before, and lead in one cycle of 32. It
+    comes with an epoch's end."""
+    from rustorium.net.governing import set_leaders
+
+    with acting.client() as client:
+        answer = client.governance()
+        change = set_leaders(answer, client.validators()["validators"], name or ())
+        acting.propose(client, answer, change, proposing)
+
+
 @propose.command("operators")
 @shared_options
 def propose_operators(

@@ -19,6 +19,10 @@ MOVES_MEMBERS_MAX = 16
 """Members of the largest committee for which other regions are tried, and of the largest that is chosen: the work grows
 with the fourth power."""
 MOVES_SHOWN = 3
+FULL_EVERY = 32
+"""One cycle in this many is led by all members (R1)."""
+NOT_LEADING_MAX = 16
+"""Members that a chain's parameters can keep from leading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class Plan:
     best_leader: str
     """The region of the leader with the least mean finality."""
     worst_leader: str
+    leaders: tuple[str, ...]
+    """The regions of the members that should lead: with fewer leaders, f that lie could be most of them."""
+    led_us: int
+    """The mean of the clients if these lead alone, except in one cycle of 32, with one transaction under way."""
     stop_alone: tuple[str, ...]
     """Regions with more members than may fail: the chain stands while one of them is away."""
     stop_together: tuple[tuple[str, ...], ...]
@@ -93,7 +101,8 @@ def plan(matrix: Matrix, regions: Sequence[str], clients: Mapping[str, int]) -> 
     """Returns the plan of a committee. `regions`: that of each member. `clients`: weights of their regions. Errors:
     UsageError."""
     votes = quorum(len(regions))
-    of_all = Committee(matrix.delays_us(regions), votes, regions).floors()
+    committee = Committee(matrix.delays_us(regions), votes, regions)
+    of_all = committee.floors()
     counts = Counter(regions)
     spare = len(regions) - votes
     stop_alone = tuple(region for region in counts if counts[region] > spare)
@@ -114,6 +123,8 @@ def plan(matrix: Matrix, regions: Sequence[str], clients: Mapping[str, int]) -> 
         for (client, weight), (node, extra) in zip(clients.items(), nearest.values(), strict=True)
     )
     ranked = sorted(range(len(regions)), key=lambda leader: of_all.leaders_us[leader])
+    weighted = [(*nearest[client], weight) for client, weight in clients.items()]
+    leaders, led_us = _leaders(committee, len(regions), weighted)
     return Plan(
         regions=tuple(regions),
         quorum=votes,
@@ -123,6 +134,8 @@ def plan(matrix: Matrix, regions: Sequence[str], clients: Mapping[str, int]) -> 
         clients=rows,
         best_leader=regions[ranked[0]],
         worst_leader=regions[ranked[-1]],
+        leaders=tuple(regions[leader] for leader in leaders),
+        led_us=led_us,
         stop_alone=stop_alone,
         stop_together=pairs,
         moves=_moves(matrix, regions, clients),
@@ -159,6 +172,19 @@ def choose(
             return tuple(region for region in among if region in chosen)
         best = min(costs)
         chosen = exchanged[costs.index(best)]
+
+
+def _leaders(committee: Committee, members: int, clients: Sequence[tuple[int, int, int]]) -> tuple[list[int], int]:
+    """Returns the members that clients should have as leaders, 2f + 1 or more, and the clients' mean floor with them
+    (R1). `clients`: the node of each, the round trip to it, and the weight."""
+    costs = [
+        _weighted((extra + committee.final_us(node, leader), weight) for node, extra, weight in clients)
+        for leader in range(members)
+    ]
+    least = max(2 * (members - quorum(members)) + 1, members - NOT_LEADING_MAX)
+    leaders = sorted(sorted(range(members), key=costs.__getitem__)[:least])
+    ordinary, full = (FULL_EVERY - 1) * sum(costs[leader] for leader in leaders), sum(costs)
+    return leaders, (ordinary + full) // ((FULL_EVERY - 1) * len(leaders) + members)
 
 
 def _is_apart(matrix: Matrix, others: Iterable[str], region: str, apart_us: int) -> bool:

@@ -15,6 +15,7 @@ from rustorium.client import SigningFile
 from rustorium.client.moments import moment
 from rustorium.client.words import change_words
 from rustorium.errors import NotFound, NotReady, UsageError
+from rustorium.geo.plan import NOT_LEADING_MAX
 from rustorium.net.generate import quorum_bounds
 from rustorium.net.parties import faults_tolerated
 from rustorium.types import Authority
@@ -29,6 +30,7 @@ DAY_S = 24 * 3600.0
 SETTLED_S = 10.0
 """Maximum time until the node that is asked has executed what another one said is final."""
 POLL_S = 0.1
+LEADERS = "not_leading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,13 @@ def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[st
     """Returns what a change makes of the parameters that are wanted now, a line each; of another change, its words."""
     if change["type"] == "set_parameters":
         old, new = parts(wanted), parts(change["parameters"])
-        names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-        return [f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}" for name in names]
+        names = [name for name in sorted((old.keys() | new.keys()) - {LEADERS}) if old.get(name) != new.get(name)]
+        lines = [f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}" for name in names]
+        before, after = list(wanted.get(LEADERS, ())), list(change["parameters"].get(LEADERS, ()))
+        lines += [
+            f"the validator with node key {key} leads in one cycle of 32 alone" for key in after if key not in before
+        ]
+        return lines + [f"validator of node key {key} leads again" for key in before if key not in after]
     if change["type"] == "set_operators":
         before, after = list(wanted["operators"]), list(change["operators"])
         lines = [f"operator {key} goes" for key in before if key not in after]
@@ -161,6 +168,27 @@ def set_parameters(answer: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
     for name, value in changes.items():
         whole, _, part = name.partition(".")
         wanted[whole] = wanted[whole] | {part: value} if part else value
+    return {"type": "set_parameters", "base": answer["wanted_hash"], "parameters": wanted}
+
+
+def set_leaders(
+    answer: Mapping[str, Any], validators: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the change after which only these of the validators lead in ordinary cycles; all if there are no names.
+    `validators`: those of the present committee. Errors: UsageError."""
+    by_name = {str(one["name"]): str(one["node_key"]) for one in validators}
+    unknown = sorted(set(names) - by_name.keys())
+    if unknown:
+        raise UsageError(f"no validator is named {unknown[0]}: take {', '.join(by_name)}")
+    needed = 2 * faults_tolerated(len(by_name)) + 1
+    others = [key for name, key in by_name.items() if names and name not in names]
+    if len(by_name) - len(others) < needed:
+        raise UsageError(f"at least {needed} of {len(by_name)} validators must lead, or all do")
+    if len(others) > NOT_LEADING_MAX:
+        raise UsageError(f"at most {NOT_LEADING_MAX} validators can be kept from leading")
+    wanted = {name: value for name, value in answer["wanted"].items() if name != LEADERS}
+    if others:
+        wanted[LEADERS] = others
     return {"type": "set_parameters", "base": answer["wanted_hash"], "parameters": wanted}
 
 

@@ -255,6 +255,11 @@ class Governors:
         rng = self._rng
         self._made += 1
         changed = {**wanted, "epoch_ms": 24 * HOUR_MS + self._made, "operators_delay_ms": rng.choice(DELAYS_MS)}
+        changed.pop("not_leading", None)
+        if self._made % 3 == 0:
+            self.world.counts["asked to keep one from leading"] += 1
+            member = self._made // 3 % self.world.n
+            changed["not_leading"] = [self.world.net.validator(member)["node_key"]]
         if rng.random() < 0.1:
             changed["expiry_ahead_ms_max"] = 1
         if rng.random() < 0.1:

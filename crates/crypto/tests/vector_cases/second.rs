@@ -212,10 +212,11 @@ fn changes() -> Vec<GovernanceChange> {
         epoch_ms: 7_200_000,
         ..Parameters::of(Rules::V2)
     };
+    let not_leading = list(vec![key(4).public(), key(5).public()]);
     let sponsor = account(9, 0);
     let account = PauseScope::Account(sponsor);
     let others = [
-        GovernanceChange::SetParameters { base, parameters },
+        GovernanceChange::SetParameters { base, parameters: parameters.clone() },
         GovernanceChange::SetOperators { base, operators, quorum: 2 },
         GovernanceChange::Pause { scope: PauseScope::All, until_ms: 1_800_000_000_000 },
         GovernanceChange::Pause { scope: account, until_ms: u64::MAX },
@@ -230,6 +231,7 @@ fn changes() -> Vec<GovernanceChange> {
         },
         GovernanceChange::AssignSponsor { account: sponsor, sponsor: 257 },
         GovernanceChange::Upgrade { version: 3, not_before_ms: 1_800_000_000_000 },
+        GovernanceChange::SetParameters { base, parameters: Parameters { not_leading, ..parameters } },
     ];
     of_the_committee.chain(others).collect()
 }

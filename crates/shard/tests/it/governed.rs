@@ -1,7 +1,7 @@
 //! Seats of operators change a running net's parameters and operators, and pause its accounts (V10, V12, V43).
 
 use crate::chain::{self, START_MS, second_of, verified};
-use crate::net::Net;
+use crate::net::{Net, node_key};
 use crate::steps::{epoch, goes_on, governed, remove, settle, transition};
 use rustorium_crypto::{chain_id, change_hash, id_on, operators_hash, parameters_hash, set_hash};
 use rustorium_execution::{Light, Trust};
@@ -246,4 +246,53 @@ fn a_change_that_one_block_proposes_and_makes_is_noted_as_made() {
     let acts: Vec<_> = noted.iter().flat_map(|one| one.decided.iter().map(numbered)).collect();
     assert_eq!(acts, [("proposed", 1), ("ended", 1), ("proposed", 2), ("approved", 2), ("made", 2)]);
     assert!(noted.iter().all(|one| one.term.is_none()));
+}
+
+/// R1: parameters name members that don't lead, a boundary takes them, and a node that starts again goes by them.
+#[test]
+fn members_that_parameters_leave_out_lead_in_full_cycles_alone() {
+    let mut net = net();
+    goes_on(&mut net, 4);
+    let base = parameters_hash(&net.genesis.parameters);
+    let not_leading = BoundedVec::new(vec![node_key(2)]).unwrap();
+    let parameters = Parameters { not_leading, ..net.genesis.parameters.clone() };
+    let proposed = propose(&net, GovernanceChange::SetParameters { base, parameters: parameters.clone() });
+    seat_does(&mut net, (0, 0), 0, proposed);
+    to_the_age(&mut net, START_MS);
+    goes_on(&mut net, 4);
+    let all: Vec<_> = (0..4).map(ValidatorIndex).collect();
+    let others = [ValidatorIndex(0), ValidatorIndex(1), ValidatorIndex(3)];
+    let context = Context::new(&net.genesis, ShardId::ROOT, None);
+    assert_eq!(context.leaders.leaders(), all);
+    let next = context.after(&ended(&net, 0).into());
+    let tip = net.store(2).tip().unwrap().header;
+    let again = Context::at(&net.genesis, None, &**net.store(0), &tip).unwrap();
+    for leaders in [&next.leaders, &again.leaders] {
+        assert_eq!(leaders.leaders(), others);
+        let first = leaders.boundary().0 + 1;
+        let led =
+            |views: std::ops::Range<u64>| views.filter(|view| leaders.of(View(*view)) == ValidatorIndex(2)).count();
+        assert_eq!((led(first..first + 31 * 3), led(first + 31 * 3..first + 31 * 3 + 4)), (0, 1));
+    }
+}
+
+/// R1: with fewer than 2f + 1 leaders, f that lie could be most of them.
+#[test]
+fn all_lead_if_parameters_would_leave_too_few() {
+    let genesis = |left_out: &[usize]| {
+        let keys = left_out.iter().map(|index| node_key(*index)).collect();
+        let not_leading = BoundedVec::new(keys).unwrap();
+        chain::genesis_with(Parameters { not_leading, ..governed() })
+    };
+    let leaders = |left_out: &[usize]| Context::new(&genesis(left_out), ShardId::ROOT, None).leaders.leaders().len();
+    assert_eq!((leaders(&[]), leaders(&[1]), leaders(&[1, 3]), leaders(&[9, 8, 7])), (4, 3, 4, 4));
+    let parameters = genesis(&[1]).parameters;
+    assert_ne!(parameters_hash(&parameters), parameters_hash(&governed()));
+    let bytes = encode(&parameters);
+    assert_eq!(decode(&bytes, 4096), Ok(parameters));
+    let bare = encode(&governed());
+    assert_eq!((&bytes[2..bare.len()], bytes.len()), (&bare[2..], bare.len() + 4 + 32), "it comes last");
+    let mut empty = bytes[..bare.len()].to_vec();
+    empty.extend([0; 4]);
+    assert!(decode::<Parameters>(&empty, 4096).is_err(), "it has a shorter form");
 }

@@ -82,13 +82,9 @@ fn committee_change() -> impl Strategy<Value = GovernanceChange> {
 /// Changes that seats decide.
 pub fn change() -> impl Strategy<Value = GovernanceChange> {
     let scope = || option::of(account()).prop_map(|account| account.map_or(PauseScope::All, PauseScope::Account));
-    let parameters = (any::<(u64, u64, u8)>(), bounded(id(), 4));
-    let parameters = parameters.prop_map(|((epoch_ms, quota_work_max, operator_quorum), operators)| Parameters {
-        epoch_ms,
-        quota_work_max,
-        operator_quorum,
-        operators,
-        ..Parameters::of(Rules::V2)
+    let parameters = (any::<(u64, u64, u8)>(), bounded(id(), 4), bounded(id(), 3));
+    let parameters = parameters.prop_map(|((epoch_ms, quota_work_max, operator_quorum), operators, not_leading)| {
+        Parameters { epoch_ms, quota_work_max, operator_quorum, operators, not_leading, ..Parameters::of(Rules::V2) }
     });
     prop_oneof![
         committee_change(),

@@ -1,0 +1,95 @@
+"""Measures how near to the floor of its distances a committee of real processes makes transactions final
+(`just bench-wan-real`).
+
+A devnet whose links are delayed as between regions. Clients beside each node put one value after the other, in a
+random order of regions, each from an account of its region. What a client waits counts, its request to the node
+included. As in `wan.py`, the mean over all leaders of their means is compared with the floor.
+
+Invariants: a result is *void* if the machine had less than a fifth of its time to spare: then it tells of the machine.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from wan import NETS, Region
+
+from rustorium import _native
+from rustorium.client import Client, Key
+from rustorium.net.devnet import Devnet
+from rustorium.net.finality import floors
+from rustorium.regions import region_byte
+
+WARM, SAMPLES = 5, 60
+"""Transactions of each region."""
+IDLE_MIN = 0.2
+
+
+def idle_share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """Returns the part of the machine's time that nobody used."""
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
+
+
+def machine_ticks() -> tuple[int, int]:
+    """Returns the machine's idle time and all time so far, ticks."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
+
+
+def measure(name: str, samples: int) -> str:
+    """Returns a row of the table. `samples`: transactions of each region."""
+    regions, rng = NETS[name], random.Random(name)
+    with ExitStack() as stack:
+        root = stack.enter_context(tempfile.TemporaryDirectory())
+        net = Devnet.create(Path(root) / "net", nodes=len(regions), regions=regions, accounts=len(regions))
+        stack.enter_context(net).start()
+        known = floors(net.net.nodes)
+        clients = [stack.enter_context(Client([node.http], genesis=net.net.genesis)) for node in net.net.nodes]
+        # The accounts are in the order of their addresses, not of the nodes.
+        by_region = {_native.parse_address(one.address)[0]: Key.open(one.key_file) for one in net.net.accounts}
+        keys = [by_region[region_byte(node.region)] for node in net.net.nodes]
+        heights: list[list[tuple[int, float]]] = [[] for _ in regions]
+
+        def put(count: int) -> None:
+            for number in range(count):
+                for place in rng.sample(range(len(regions)), len(regions)):
+                    begun_s = time.monotonic()
+                    receipt = clients[place].put(f"{number}", "v" * 64, key=keys[place], wait="final").receipt
+                    assert receipt is not None
+                    heights[place].append((receipt.height, 1000 * (time.monotonic() - begun_s)))
+
+        put(WARM)
+        for one in heights:
+            one.clear()
+        before = machine_ticks()
+        put(samples)
+        idle = idle_share(before, machine_ticks())
+        waited = []
+        for one in heights:
+            by_leader: dict[int, list[float]] = {}
+            for height, ms in one:
+                by_leader.setdefault(clients[0].block(height, proof=False).proposer, []).append(ms)
+            waited.append(Region("", 0.0, list(by_leader.values())).mean_ms)
+    floor = statistics.fmean(one.alone_ms for one in known)
+    worst = max(ms / one.alone_ms for ms, one in zip(waited, known, strict=True))
+    mean = statistics.fmean(waited)
+    void = " (void: the machine is too slow)" if idle < IDLE_MIN else ""
+    return f"| {name} | {floor:.0f} ms | {mean:.0f} ms | {mean / floor:.2f} ({worst:.2f}) | {idle:.0%}{void} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=["four", "europe4"], help="committees")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="transactions of each region")
+    options = parser.parse_args()
+    print("| net | floor | measured | times the floor (worst region) | idle machine |\n|---|--:|--:|--:|--:|")
+    for name in options.nets:
+        print(measure(name, options.samples), flush=True)
+
+
+if __name__ == "__main__":
+    main()
