@@ -10,14 +10,18 @@ Processes beside each other share caches, memory and halves of a core, whether t
 same turns are made with one, two and three *separate* nets of one shard each: what these lose beside each other is the
 machine's, and only what shards lose more is the shards'.
 
-The model is calibrated by one shard with one quota q alone: N shards carry N q / s transactions a second, where s is
-the CPU that one takes of each member. It says what two and three shards do, and what shards with other quotas do.
+RocksDB's background threads don't share the quota: they compact in bursts that are longer than a turn, and writers of a
+store wait for them. What they use is told beside the rest.
 
-A machine differs from minute to minute by as much as neighbours could make out. So all turns of a *pass* are on the
-same nets, one right after the other, first in order and then backwards, and each ratio is of one pass. All turns write
-new values to the same keys, so that the state doesn't grow, and begin once all nodes have nothing left to do. A busy
-process of the lowest share keeps each core awake: without these, a shard alone waits for cores to wake up, and three
-don't.
+The model is calibrated by one shard with one quota q alone: N shards carry N q / s transactions a second, where s is
+the quota that one takes of each member. It says what two and three shards do, and what shards with other quotas do.
+
+A machine differs from minute to minute by as much as neighbours could make out. So a busy process of the lowest share
+keeps each core awake and counts how fast the core is, and all figures are at the mean speed. (Without these processes,
+a shard alone would wait for cores to wake up, and three wouldn't.) Besides, all turns of a *pass* are on the same nets,
+one right after the other, first in order and then backwards, and each ratio is of one pass. All turns write new values
+to the same keys, so that the state doesn't grow, and begin once all nodes have nothing left to do. Where not all shards
+are loaded, others are in each turn: a shard that was busy just before is slower.
 
 Invariants: executed transactions are those of the shard's own count; each interval is of whole passes, not of samples
 within one; nothing passes or fails by time.
@@ -35,12 +39,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from cpu_shares import awake, quotas
+from cpu_shares import Speed, awake, quotas, threads
 from machine import RESULTS, machine
+from scaling_law import fit, interval
 
 from rustorium.access.netfile import NetAccount
 from rustorium.client import Client, Key
@@ -51,8 +57,8 @@ from rustorium.observe.exposition import parse
 MEMBERS = 4
 ACCOUNTS_EACH = 64
 SHARDS = 3
-QUOTA, LOW_QUOTA = 0.12, 0.09
-"""Shares of a core of each node: with all numbers of shards, and the lowest other one."""
+QUOTA, OTHER_QUOTA = 0.12, 0.10
+"""Shares of a core of each node: with all numbers of shards, and another one."""
 OFFERED_PER_CORE = 15_000
 """Transactions a second that are due in each shard, for each core of a member: more than it carries."""
 VALUE_BYTES = 64
@@ -64,6 +70,8 @@ REST_CORES = 0.05
 BEST_RATE, BEST_WINDOW = 20_000, 8_192
 RESAMPLES = 1_000
 EXECUTED = "rustorium_execution_transactions"
+BACKGROUND = "rocksdb"
+"""How the names of RocksDB's threads begin."""
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -77,12 +85,12 @@ class Load:
     quota: float
 
 
+CALIBRATING = Load(False, 1, QUOTA)
 TURNS = (
     *(Load(separate, shards, QUOTA) for shards in range(1, SHARDS + 1) for separate in (False, True)),
-    *(Load(False, shards, quota) for shards, quota in ((1, 0.105), (2, 0.16), (3, LOW_QUOTA))),
-    Load(True, 1, LOW_QUOTA),
+    *(Load(False, shards, OTHER_QUOTA) for shards in range(1, SHARDS + 1)),
+    Load(False, 1, 0.16),
 )
-CALIBRATING = Load(False, 1, QUOTA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,11 @@ class Turn:
     executed: list[float]
     """Transactions a second of each loaded shard."""
     cores: float
-    """Cores that each of their members used, on average, without RocksDB's threads: these compact in bursts."""
+    """Cores that each of their members used, on average, without RocksDB's threads."""
+    background: float
+    """Cores that RocksDB's threads used at each of them, on average."""
+    speed: float
+    """How fast the machine's cores were."""
 
     @property
     def capacity(self) -> float:
@@ -102,8 +114,13 @@ class Turn:
 
     @property
     def cost_us(self) -> float:
-        """Returns the CPU of each member for a transaction of its shard, microseconds."""
+        """Returns the CPU of each member for a transaction of its shard, without RocksDB's threads, microseconds."""
         return 1e6 * self.cores * self.load.shards / self.capacity
+
+    @property
+    def background_us(self) -> float:
+        """Returns the CPU of RocksDB's threads at each member for a transaction of its shard, microseconds."""
+        return 1e6 * self.background * self.load.shards / self.capacity
 
 
 Pass = Sequence[Turn]
@@ -151,39 +168,36 @@ class Look:
     """Transactions of each shard."""
     cpu_s: float
     """CPU of each member, on average, without RocksDB's threads."""
+    background_s: float
+    """CPU of RocksDB's threads at each member, on average."""
 
 
 def look(shards: Sequence[Shard]) -> Look:
     """Returns what was done so far."""
     done = [shard.executed() for shard in shards]
-    ticks = [own_ticks(pid) for shard in shards for pid in shard.pids]
-    return Look(time.monotonic(), done, statistics.fmean(ticks) / TICKS_PER_S)
+    ticks = [ticks_of(pid) for shard in shards for pid in shard.pids]
+    own, background = (statistics.fmean(part) / TICKS_PER_S for part in zip(*ticks, strict=True))
+    return Look(time.monotonic(), done, own, background)
 
 
-def own_ticks(pid: int) -> int:
-    """Returns the CPU of a process without RocksDB's threads, in ticks."""
-    ticks = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
+def ticks_of(pid: int) -> tuple[int, int]:
+    """Returns the CPU of a process's threads without RocksDB's, and of RocksDB's, in ticks."""
+    ticks = [0, 0]
+    for thread, name in threads(pid):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-            name, _, fields = (thread / "stat").read_text().partition("(")[2].rpartition(")")
-            ticks += 0 if name.startswith("rocksdb") else sum(map(int, fields.split()[11:13]))
-    return ticks
-
-
-def all_ticks(pids: Sequence[int]) -> int:
-    """Returns the CPU of processes with RocksDB's threads, in ticks."""
-    stats = (Path(f"/proc/{pid}/stat").read_text() for pid in pids)
-    return sum(sum(map(int, stat.rpartition(")")[2].split()[11:13])) for stat in stats)
+            fields = (thread / "stat").read_text().rpartition(")")[2].split()
+            ticks[name.startswith(BACKGROUND)] += sum(map(int, fields[11:13]))
+    return ticks[0], ticks[1]
 
 
 def rest(shards: Sequence[Shard]) -> None:
     """Waits until the members of shards have nothing left to do."""
     pids = [pid for shard in shards for pid in shard.pids]
     first = at_s = time.monotonic()
-    before = all_ticks(pids)
+    before = sum(sum(ticks_of(pid)) for pid in pids)
     while True:
         time.sleep(1.0)
-        now_s, now = time.monotonic(), all_ticks(pids)
+        now_s, now = time.monotonic(), sum(sum(ticks_of(pid)) for pid in pids)
         if (now - before) / TICKS_PER_S < REST_CORES * len(pids) * (now_s - at_s):
             return
         if now_s - first > REST_S:
@@ -221,17 +235,18 @@ def loaded(shards: Sequence[Shard], rate: float, seconds: float, window: int) ->
             sender.result()
 
 
-def turn(load: Load, shards: Sequence[Shard], rate: float, window: int = WINDOW) -> Turn:
+def turn(load: Load, shards: Sequence[Shard], rate: float, speed: Speed, window: int = WINDOW) -> Turn:
     """Keeps shards busy, and measures what they carry after a while. `rate`: transactions a second that are due in
     each, more than it carries."""
     with loaded(shards, rate, WARM_UP_S + MEASURE_S + 1, window):
         time.sleep(WARM_UP_S)
-        first = look(shards)
+        first, counts = look(shards), speed.look()
         time.sleep(MEASURE_S)
-        last = look(shards)
+        last, loops = look(shards), speed.since(counts)
     took_s = last.at_s - first.at_s
     rates = [(after - then) / took_s for then, after in zip(first.executed, last.executed, strict=True)]
-    return Turn(load, rates, (last.cpu_s - first.cpu_s) / took_s)
+    own, background = last.cpu_s - first.cpu_s, last.background_s - first.background_s
+    return Turn(load, rates, own / took_s, background / took_s, loops)
 
 
 @contextmanager
@@ -253,28 +268,30 @@ def nets(folder: Path | None) -> Iterator[tuple[list[Shard], list[Shard]]]:
         yield together, [shards_of(net, {0: range(MEMBERS)})[0] for net in separate]
 
 
-def measure(number: int, folder: Path | None, say: Callable[[str], None]) -> list[Pass]:
-    """Makes nets, and measures all turns on them, in order and backwards. Which shards are loaded where not all are
-    depends on the number of the nets."""
+def measure(number: int, folder: Path | None, speed: Speed, say: Callable[[str], None]) -> list[Pass]:
+    """Makes nets, and measures all turns on them, in order and backwards."""
     with nets(folder) as (together, separate):
         everybody = [*together, *separate]
-        with quotas([pid for shard in everybody for pid in shard.pids]) as shares:
+        with quotas([pid for shard in everybody for pid in shard.pids], BACKGROUND) as shares:
             largest = max(load.quota for load in TURNS)
             # All keys that any turn writes.
             with loaded(everybody, OFFERED_PER_CORE * largest, WARM_UP_S + MEASURE_S + 1, BEST_WINDOW):
                 pass
+
+            firsts = count(number)
 
             def made(load: Load) -> Turn:
                 shares.set(1.0)
                 rest(everybody)
                 shares.set(load.quota)
                 of = separate if load.separate else together
-                found = turn(
-                    load, [of[(number + place) % SHARDS] for place in range(load.shards)], OFFERED_PER_CORE * load.quota
-                )
+                first = next(firsts)
+                chosen = [of[(first + place) % SHARDS] for place in range(load.shards)]
+                found = turn(load, chosen, OFFERED_PER_CORE * load.quota, speed)
                 what = "separate nets" if load.separate else "shards"
-                said = f"{found.capacity:,.0f} tx/s, {found.cost_us:.1f} µs each"
-                say(f"nets {number + 1}, {load.shards} {what}, {load.quota:.1%} of a core: {said}")
+                said = f"{found.capacity:,.0f} tx/s, {found.cost_us:.1f} + {found.background_us:.1f} µs each"
+                where = f"nets {number + 1}, {load.shards} {what}, {load.quota:.1%} of a core"
+                say(f"{where}: {said}, speed {found.speed:.4f}")
                 return found
 
             return [[made(load) for load in turns] for turns in (TURNS, TURNS[::-1])]
@@ -291,7 +308,7 @@ def idle(folder: Path | None) -> dict[str, float]:
     return {"shards": round(used[0], 4), "separate": round(used[1], 4)}
 
 
-def alone(folder: Path | None) -> float:
+def alone(folder: Path | None, speed: Speed) -> float:
     """Returns what one shard in one process does with all that this machine has, transactions a second."""
     cores = float(len(os.sched_getaffinity(0)))
     with (
@@ -299,40 +316,7 @@ def alone(folder: Path | None) -> float:
         Devnet.create(Path(root) / "net", nodes=1, accounts=ACCOUNTS_EACH, committees=((0,), (0,))) as net,
     ):
         net.start()
-        return turn(Load(False, 1, cores), shards_of(net, {1: [0]}), BEST_RATE, BEST_WINDOW).capacity
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """The universal scalability law (N. Gunther): N shards do rate·N / (1 + contention·(N − 1) +
-    coherency·N(N − 1))."""
-
-    rate: float
-    contention: float
-    coherency: float
-
-
-def fit(points: Sequence[tuple[int, float]]) -> Fit:
-    """Fits the law by least squares: N·rate/C − 1 is linear in N − 1 and in N(N − 1). The rate is one shard's mean."""
-    rate = statistics.fmean(capacity for shards, capacity in points if shards == 1)
-    rows = [(n - 1.0, n * (n - 1.0), n * rate / capacity - 1.0) for n, capacity in points if n > 1]
-    return Fit(rate, *least_squares(rows))
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the middle 95 % of values."""
-    ordered = sorted(values)
-    return ordered[round(0.025 * (len(ordered) - 1))], ordered[round(0.975 * (len(ordered) - 1))]
-
-
-def least_squares(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """Returns a and b of the best z = a·x + b·y."""
-    xx, xy, yy = (sum(row[i] * row[j] for row in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
-    xz, yz = (sum(row[i] * row[2] for row in rows) for i in (0, 1))
-    det = xx * yy - xy * xy
-    if abs(det) < 1e-9 * max(1.0, xx * yy):
-        return (xz / xx if xx else 0.0), 0.0
-    return (xz * yy - yz * xy) / det, (yz * xx - xz * xy) / det
+        return turn(Load(False, 1, cores), shards_of(net, {1: [0]}), BEST_RATE, speed, BEST_WINDOW).capacity
 
 
 def of_load(of: Iterable[Pass], separate: bool, shards: int, quota: float = QUOTA) -> list[Turn]:
@@ -375,9 +359,8 @@ def beside(of: Sequence[Pass], shards: int) -> float:
 
 
 def service_s(of: Sequence[Pass]) -> float:
-    """Returns the CPU that a transaction takes of each member, by the turns that calibrate the model, seconds."""
-    capacity = mean(turn.capacity for one in of for turn in one if turn.load == CALIBRATING)
-    return CALIBRATING.shards * CALIBRATING.quota / capacity
+    """Returns the quota that a transaction takes of each member, by the turns that calibrate the model, seconds."""
+    return QUOTA / mean(turn.capacity for one in of for turn in one if turn.load == CALIBRATING)
 
 
 def between(values: Iterable[float], digits: int = 3) -> list[float]:
@@ -395,9 +378,18 @@ def ratios(
     return {n: {"ratio": round(ratio(of, n), 3), "interval": between(ratio(one, n) for one in again)} for n in numbers}
 
 
-def report(of: Sequence[Pass], best: float) -> dict[str, Any]:
-    """Returns all figures."""
-    service, again = service_s(of), list(drawn(of))
+def at_mean_speed(of: Sequence[Pass]) -> list[list[Turn]]:
+    """Returns what the turns would have been if the machine had always been as fast as it was on average."""
+    speed = mean(turn.speed for one in of for turn in one)
+    return [
+        [replace(turn, executed=[done * speed / turn.speed for done in turn.executed]) for turn in one] for one in of
+    ]
+
+
+def report(measured: Sequence[Pass], best: float) -> dict[str, Any]:
+    """Returns all figures, at the machine's mean speed."""
+    of = at_mean_speed(measured)
+    service, again, speeds = service_s(of), list(drawn(of)), [turn.speed for one in of for turn in one]
     law, laws = fit(growth(of, separate=False)), [fit(growth(one, separate=False)) for one in again]
     of_machine = fit(growth(of, separate=True))
     rows = []
@@ -414,6 +406,7 @@ def report(of: Sequence[Pass], best: float) -> dict[str, Any]:
                 "capacity_range": [round(min(capacity)), round(max(capacity))],
                 "per_shard": round(mean(capacity) / load.shards),
                 "cost_us": round(mean(turn.cost_us for turn in turns), 1),
+                "background_us": round(mean(turn.background_us for turn in turns), 1),
                 "predicted": not load.separate and load != CALIBRATING,
                 "model": round(said),
                 "model_off": round(said / mean(capacity) - 1, 3),
@@ -431,6 +424,7 @@ def report(of: Sequence[Pass], best: float) -> dict[str, Any]:
         "separate_coherency": round(of_machine.coherency, 3),
         "service_us": round(1e6 * service, 1),
         "one_process": round(best),
+        "speeds": [round(speed / mean(speeds), 3) for speed in (min(speeds), max(speeds))],
         "extrapolated": {shards: round(shards * QUOTA / service) for shards in (8, 16, 64)},
     }
 
@@ -438,8 +432,9 @@ def report(of: Sequence[Pass], best: float) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """Returns the figures as Markdown."""
     lines = [
-        "| what | nodes | share of a core | carried, tx/s | lowest to highest | each | CPU, µs | the model |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| what | nodes | share of a core | carried, tx/s | lowest to highest | each | CPU, µs | RocksDB's threads, µs "
+        "| the model |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in found["rows"]:
         low, high = row["capacity_range"]
@@ -447,7 +442,7 @@ def table(found: dict[str, Any]) -> str:
         what = ("separate net" if row["separate"] else "shard") + ("s" if row["shards"] > 1 else "")
         lines.append(
             f"| {row['shards']} {what} | {row['nodes']} | {row['quota']:.1%} | {row['capacity']:,} | {low:,} to "
-            f"{high:,} | {row['per_shard']:,} | {row['cost_us']:.1f} | {said} |"
+            f"{high:,} | {row['per_shard']:,} | {row['cost_us']:.1f} | {row['background_us']:.1f} | {said} |"
         )
     return "\n".join(lines)
 
@@ -466,9 +461,9 @@ def main() -> None:
         print(json.dumps(idle(options.folder)))
         return
     facts = machine((options.folder or Path(tempfile.gettempdir())).absolute())
-    with awake():
-        of = [one for number in range(options.nets) for one in measure(number, options.folder, say)]
-        best = alone(options.folder)
+    with awake() as speed:
+        of = [one for number in range(options.nets) for one in measure(number, options.folder, speed, say)]
+        best = alone(options.folder, speed)
     found = report(of, best)
     result = {"machine": facts, "found": found, "passes": [[asdict(turn) for turn in one] for one in of]}
     path = RESULTS / f"scale-{facts['date'][:10]}.json"

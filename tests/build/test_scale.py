@@ -10,30 +10,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches"))
 
 from scale import (
     CALIBRATING,
+    OTHER_QUOTA,
     QUOTA,
     SHARDS,
     TURNS,
-    Fit,
     Load,
     Turn,
+    at_mean_speed,
     beside,
-    fit,
     growth,
-    interval,
     report,
     service_s,
     table,
 )
+from scaling_law import Fit, fit, interval
 
 FIXED, TRANSACTION_S = 0.02, 200e-6
 MACHINE = {1: 1.0, 2: 0.9, 3: 0.8}
 """What each of so many nets carries beside the others on this machine, as a part of what it carries alone."""
 
 
-def turn(load: Load, factor: float = 1.0) -> Turn:
+def turn(load: Load, factor: float = 1.0, speed: float = 1.0) -> Turn:
     """A turn whose members used their whole quota, and of whose shards each carried so much of what one does alone."""
-    each = factor * (load.quota - FIXED) / TRANSACTION_S
-    return Turn(load, [each] * load.shards, load.quota)
+    each = speed * factor * (load.quota - FIXED) / TRANSACTION_S
+    return Turn(load, [each] * load.shards, load.quota, 0.1 * load.quota, speed)
 
 
 def a_pass(*, day: float = 1.0, neighbours: float = 1.0) -> list[Turn]:
@@ -43,6 +43,15 @@ def a_pass(*, day: float = 1.0, neighbours: float = 1.0) -> list[Turn]:
         turn(load, day * MACHINE[load.shards] * (neighbours if load.shards > 1 and not load.separate else 1.0))
         for load in TURNS
     ]
+
+
+def test_figures_are_at_the_mean_speed_of_the_machine() -> None:
+    speeds = [0.5 + place / (len(TURNS) - 1) for place in range(len(TURNS))]
+    drifting = [turn(load, MACHINE[load.shards], speed) for load, speed in zip(TURNS, speeds, strict=True)]
+    [found], [steady] = at_mean_speed([drifting]), [a_pass()]
+    assert [one.capacity for one in found] == pytest.approx([one.capacity for one in steady])
+    assert [one.cost_us for one in found] == pytest.approx([one.cost_us for one in steady])
+    assert report([drifting], 1.0)["speeds"] == [0.5, 1.5]
 
 
 def test_a_transaction_costs_each_member_of_its_shard() -> None:
@@ -79,8 +88,10 @@ def test_the_model_is_calibrated_by_one_shard_with_one_quota() -> None:
     assert set(by_load) == set(TURNS)
     assert [by_load[Load(False, n, QUOTA)]["model"] for n in (1, 2, 3)] == [500, 1_000, 1_500]
     assert [by_load[Load(False, n, QUOTA)]["model_off"] for n in (1, 2, 3)] == [0.0, 0.235, 0.389]
+    assert by_load[Load(False, 3, OTHER_QUOTA)]["model"] == 1_250
     predicted = {load for load, row in by_load.items() if row["predicted"]}
     assert predicted == {load for load in TURNS if not load.separate} - {CALIBRATING}
+    assert by_load[Load(True, 1, QUOTA)]["background_us"] == 24.0
     assert shown["cost_beside_separate_nets"][3] == {"ratio": 1.111, "interval": [1.111, 1.111]}
     assert shown["cost_of_neighbours"][3] == {"ratio": 1.111, "interval": [1.111, 1.111]}
     assert shown["extrapolated"][16] == 8_000
