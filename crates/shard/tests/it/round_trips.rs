@@ -137,6 +137,7 @@ fn an_echo_is_no_sign_of_life() {
     for _ in 0..40 {
         net.effects(2, vec![Effect::Heartbeat(View(1))]);
         net.effects(3, vec![Effect::Heartbeat(View(1))]);
+        net.inject(1, 0, Message::Echo(7));
         net.advance(100_000);
     }
     assert!(net.nodes[0].core.inputs.contains(&Input::PeerSilence(v(1), true)));
