@@ -46,7 +46,8 @@ class Activated(Result):
 
 
 class DevnetFacts(Result):
-    """A devnet that runs; the same as its devnet.json, with the file's path and the faucet's URL."""
+    """A devnet that runs; the same as its devnet.json, with the file's path, the faucet's URL, and what clients beside
+    each validator wait at least until a transaction is final, if its links are delayed."""
 
     chain: str
     genesis: str
@@ -58,6 +59,7 @@ class DevnetFacts(Result):
     format: int
     file: str
     faucet: str | None
+    finality: list[Json]
 
 
 class GeneratedHome(Result):

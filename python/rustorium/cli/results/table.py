@@ -47,7 +47,17 @@ def _list(*types: type) -> Shape:
 
 _PROPOSING = {
     f"govern propose {kind}{option}": _one(shape)
-    for kind in ("parameters", "operators", "pause", "resume", "set-sponsor", "assign-sponsor", "upgrade", "change")
+    for kind in (
+        "parameters",
+        "leaders",
+        "operators",
+        "pause",
+        "resume",
+        "set-sponsor",
+        "assign-sponsor",
+        "upgrade",
+        "change",
+    )
     for option, shape in (("", ledger.Sent), (" --unsigned", ledger.SigningState), (" --dry-run", ledger.PlannedChange))
 }
 SHAPES: Mapping[str, Shape] = {
