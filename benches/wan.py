@@ -16,6 +16,7 @@ import random
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -46,6 +47,19 @@ IDLE_MS, WARM_MS, LIMIT_MS = 1_500.0, 3_000.0, 60_000.0
 EVENTS_MAX = 50_000_000
 
 
+def by_leader_of(times: Iterable[tuple[int, float]], proposer: Callable[[int], int]) -> list[list[float]]:
+    """Returns times by the members that proposed their blocks. `times`: heights and times."""
+    found: dict[int, list[float]] = {}
+    for height, ms in times:
+        found.setdefault(proposer(height), []).append(ms)
+    return list(found.values())
+
+
+def mean_by_leader(times: Sequence[Sequence[float]]) -> float:
+    """Returns the mean over all leaders of their means, as the floor is one: chance doesn't weigh who led more."""
+    return statistics.fmean(map(statistics.fmean, times))
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """What clients beside one node waited."""
@@ -57,14 +71,9 @@ class Region:
 
     @property
     def mean_ms(self) -> float:
-        """Returns the mean over all leaders of their means, as the floor is one: chance doesn't weigh who led more.
-        Under load, the mean of all: a leader's block lists more transactions if it took longer than others."""
-        return statistics.fmean(map(statistics.fmean, self.times_ms))
-
-    @property
-    def longest_ms(self) -> float:
-        """Returns the longest time."""
-        return max(map(max, self.times_ms))
+        """Returns the mean. Under load it is that of all: a leader's block lists more transactions if it took longer
+        than others."""
+        return mean_by_leader(self.times_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +144,7 @@ class Senders:
         """Returns the times of a node's clients."""
         if not by_leader:
             return [[ms for _, ms in self._times_ms[node]]]
-        found: dict[int, list[float]] = {}
-        for height, ms in self._times_ms[node]:
-            found.setdefault(self.world.checkers.final_at(height).header.proposer, []).append(ms)
-        return list(found.values())
+        return by_leader_of(self._times_ms[node], lambda height: self.world.checkers.final_at(height).header.proposer)
 
 
 class Kind(Enum):

@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from wan import NETS, Region
+from wan import NETS, by_leader_of, mean_by_leader
 
 from rustorium import _native
 from rustorium.client import Client, Key
@@ -68,12 +68,11 @@ def measure(name: str, samples: int) -> str:
         before = machine_ticks()
         put(samples)
         idle = idle_share(before, machine_ticks())
-        waited = []
-        for one in heights:
-            by_leader: dict[int, list[float]] = {}
-            for height, ms in one:
-                by_leader.setdefault(clients[0].block(height, proof=False).proposer, []).append(ms)
-            waited.append(Region("", 0.0, list(by_leader.values())).mean_ms)
+
+        def proposer(height: int) -> int:
+            return clients[0].block(height, proof=False).proposer
+
+        waited = [mean_by_leader(by_leader_of(one, proposer)) for one in heights]
     floor = statistics.fmean(one.alone_ms for one in known)
     worst = max(ms / one.alone_ms for ms, one in zip(waited, known, strict=True))
     mean = statistics.fmean(waited)

@@ -8,7 +8,8 @@ from rustorium.client import Client, Key
 from rustorium.geo.floor import Committee, quorum
 from rustorium.net.devnet import Devnet
 from rustorium.net.distances import RTT_MATRIX, read_matrix
-from rustorium.net.finality import Waited, floors, line
+from rustorium.net.finality import Waited, floors, waited_line
+from rustorium.net.scrape import pages_of
 from rustorium.observe.exposition import parse
 from rustorium.testing import DevnetFactory
 
@@ -37,20 +38,20 @@ def test_finality_follows_from_the_ways_that_validators_measure(devnet_factory: 
         wait_for(f"node {index} has measured all", lambda index=index: len(measured_ms(net, index)) == 3)
         for peer, ms in measured_ms(net, index).items():
             assert ms >= (delays[index][peer] + delays[peer][index]) / 1000 - 0.1, "nobody answers early"
-    waited = Waited(net.net.nodes)
-    waited.since_last()
-    assert waited.since_last() == [None] * 4
+    waited = Waited(4)
+    waited.since_last(pages_of(net.net.nodes, 10))
+    assert waited.since_last(pages_of(net.net.nodes, 10)) == [None] * 4
     key = Key.open(net.net.accounts[0].key_file)
     for node in net.net.nodes:
         with Client([node.http], genesis=net.net.genesis) as client:
             for number in range(PUTS):
                 client.put(f"{node.name} {number}", "value", key=key, wait="final")
-    found = waited.since_last()
+    found = waited.since_last(pages_of(net.net.nodes, 10))
     for node, ms in enumerate(found):
         least_us = min(committee.final_us(node, leader) for leader in range(4))
         assert ms is not None
         assert ms >= least_us / 1000 - 0.1, "faster than light"
-    assert line(known, found).startswith("final in us-east-1 ")
+    assert waited_line(known, found).startswith("final in us-east-1 ")
 
 
 def test_a_net_in_one_place_has_no_floors(devnet: Devnet) -> None:

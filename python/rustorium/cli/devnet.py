@@ -6,7 +6,7 @@ import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,10 @@ from rustorium.cli.options import TIMEOUT, CommitteesOption, ShardsOption, durat
 from rustorium.cli.output import Format, Output, emit, emit_one, is_interactive, note, progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rustorium.net.devnet import Devnet
+    from rustorium.net.finality import Floor
 
 LINE_S = 0.5
 
@@ -98,6 +101,7 @@ def _run(
 ) -> int:
     from rustorium.net.devnet import Interrupted
     from rustorium.net.faucet import Faucet
+    from rustorium.net.finality import floors
 
     try:
         try:
@@ -106,12 +110,13 @@ def _run(
             return 130
         fountain = Faucet(net.net) if faucet else None
         try:
-            _show(net, fountain.url if fountain is not None else None, output)
+            known = floors(net.net.nodes)
+            _show(net, fountain.url if fountain is not None else None, [asdict(floor) for floor in known], output)
             note("Shielded value is for tests here: a devnet's proving keys come from a public seed.")
             if ready_fd is not None:
                 os.write(ready_fd, f"{net.path}\n".encode())
                 os.close(ready_fd)
-            _watch(net, stopping)
+            _watch(net, known, stopping)
         finally:
             if fountain is not None:
                 fountain.close()
@@ -122,12 +127,10 @@ def _run(
     return 0
 
 
-def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
+def _show(net: "Devnet", faucet: str | None, finality: list[dict[str, Any]], output: Format) -> None:
+    """Prints the net. `finality`: what clients beside each validator wait at least, if its links are delayed."""
     import msgspec
 
-    from rustorium.net.finality import floors
-
-    finality = [asdict(floor) for floor in floors(net.net.nodes)]
     if output is not Format.table:
         said = {"file": str(net.path), "faucet": faucet, "finality": finality}
         emit_one(msgspec.to_builtins(net.net) | said, output)
@@ -148,9 +151,8 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
         print(f"Try: rustorium tx put --net {net.path} --key {net.net.accounts[0].key_file} hello world")
 
 
-def _watch(net: "Devnet", stopping: threading.Event) -> None:
+def _watch(net: "Devnet", known: "Sequence[Floor]", stopping: threading.Event) -> None:
     """Until told to stop, shows a live line on a terminal, and a note for each validator that ended."""
-    from rustorium.net.finality import Waited, floors, line
     from rustorium.net.probe import LiveLine
 
     gone: set[int] = set()
@@ -169,10 +171,8 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    known, waited = floors(net.net.nodes), Waited(net.net.nodes)
-    about = LiveLine(net.net.nodes, net.net.tls)
+    line = LiveLine(net.net.nodes, known, net.net.tls)
     with Live(console=Console(stderr=True, highlight=False), refresh_per_second=4, transient=True) as live:
         while not stopping.wait(LINE_S):
             look()
-            finality = line(known, waited.since_last()) if known else ""
-            live.update(about.text() + (f"\n{finality}" if finality else ""))
+            live.update(line.text())

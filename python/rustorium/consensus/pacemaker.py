@@ -9,7 +9,7 @@ from enum import Enum
 
 from rustorium.consensus.vocabulary import Certificate
 
-NS_PER_MS = 1_000_000
+NS_PER_US, NS_PER_MS = 1_000, 1_000_000
 VIEWS_KEPT = 64
 DOUBLINGS_MAX = 40
 """More than any configuration needs."""

@@ -6,9 +6,8 @@ quorum needs. No peer can make another's views longer than its own, or any time 
 
 from collections.abc import Collection, Sequence
 
-from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.pacemaker import NS_PER_MS, NS_PER_US, ConsensusConfig
 
-NS_PER_US = 1_000
 FLOOR_NS_MAX = 500 * NS_PER_MS
 """The most that a round trip raises the lower bound of Δ to."""
 DELAY_NS_MAX = 400 * NS_PER_MS

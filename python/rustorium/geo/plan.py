@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from rustorium.consensus.schedule import FULL_EVERY
 from rustorium.errors import UsageError
 from rustorium.geo.floor import Committee, quorum
 from rustorium.geo.matrix import Matrix
@@ -19,8 +20,6 @@ MOVES_MEMBERS_MAX = 16
 """Members of the largest committee for which other regions are tried, and of the largest that is chosen: the work grows
 with the fourth power."""
 MOVES_SHOWN = 3
-FULL_EVERY = 32
-"""One cycle in this many is led by all members (R1)."""
 NOT_LEADING_MAX = 16
 """Members that a chain's parameters can keep from leading."""
 

@@ -108,10 +108,8 @@ def differences(wanted: Mapping[str, Any], change: Mapping[str, Any]) -> list[st
         names = [name for name in sorted((old.keys() | new.keys()) - {LEADERS}) if old.get(name) != new.get(name)]
         lines = [f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}" for name in names]
         before, after = list(wanted.get(LEADERS, ())), list(change["parameters"].get(LEADERS, ()))
-        lines += [
-            f"the validator with node key {key} leads in one cycle of 32 alone" for key in after if key not in before
-        ]
-        return lines + [f"validator of node key {key} leads again" for key in before if key not in after]
+        lines += [f"node key {key}: leads in one cycle of 32 alone" for key in after if key not in before]
+        return lines + [f"node key {key}: leads again" for key in before if key not in after]
     if change["type"] == "set_operators":
         before, after = list(wanted["operators"]), list(change["operators"])
         lines = [f"operator {key} goes" for key in before if key not in after]

@@ -7,7 +7,6 @@ import http.client
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -20,6 +19,8 @@ from rustorium.client.wire import node_status, parse, problem
 from rustorium.config import split_address
 from rustorium.errors import RustoriumError
 from rustorium.home.paths import Home
+from rustorium.net.finality import Floor, Waited, waited_line
+from rustorium.net.scrape import pages_of, total
 from rustorium.types import NodeStatus
 
 THREADS = 16
@@ -82,30 +83,23 @@ def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool
 
 
 class LiveLine:
-    """One line about a devnet: heights, transactions and their rate, pools."""
+    """What is shown live of a devnet: heights, transactions and their rate, pools, and, where links are delayed, what
+    clients wait."""
 
-    def __init__(self, nodes: Sequence[NetNode], tls: Tls | None = None) -> None:
-        self._nodes, self._tls = nodes, tls
+    def __init__(self, nodes: Sequence[NetNode], floors: Sequence[Floor] = (), tls: Tls | None = None) -> None:
+        self._nodes, self._floors, self._tls = nodes, floors, tls
+        self._waited = Waited(len(nodes))
         self._transactions, self._at_s = 0.0, time.monotonic()
 
     def text(self) -> str:
         """Asks all nodes and returns the line. A node that doesn't answer shows as "down"."""
         statuses = ask([node.http for node in self._nodes], TIMEOUT_S, tls=self._tls)
-        transactions, now_s = self._executed(), time.monotonic()
+        pages, now_s = pages_of(self._nodes, TIMEOUT_S), time.monotonic()
+        transactions = max((total(lines, *TRANSACTIONS) for lines in pages), default=0.0)
         rate = max(0.0, transactions - self._transactions) / max(now_s - self._at_s, 0.001)
         self._transactions, self._at_s = transactions, now_s
         heights = " ".join(f"{status.height:,}" if status.chain else "down" for status in statuses)
         pools = sum(status.pool_transactions for status in statuses)
-        return f"heights {heights} | transactions {transactions:,.0f} ({rate:,.0f}/s) | pooled {pools:,}"
-
-    def _executed(self) -> float:
-        """Returns the number of executed transactions since the nodes started: the largest count of any node."""
-        counts = [0.0]
-        with httpx2.Client(verify=False, trust_env=False, timeout=TIMEOUT_S) as client:
-            for node in self._nodes:
-                with suppress(httpx2.HTTPError, OSError, ValueError):
-                    lines = client.get(f"{node.metrics}/metrics").text.splitlines()
-                    counts.append(
-                        sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(TRANSACTIONS))
-                    )
-        return max(counts)
+        said = f"heights {heights} | transactions {transactions:,.0f} ({rate:,.0f}/s) | pooled {pools:,}"
+        waited = waited_line(self._floors, self._waited.since_last(pages)) if self._floors else ""
+        return f"{said}\n{waited}" if waited else said

@@ -8,10 +8,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.pacemaker import NS_PER_MS, NS_PER_US
 from rustorium.geo.floor import Delays
-
-NS_PER_US = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.consensus.pacemaker import NS_PER_MS
+from rustorium.consensus.pacemaker import NS_PER_MS, NS_PER_US
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import read_header
-from rustorium.sim.links import NS_PER_US
 from rustorium.sim.net import START_MS
 from rustorium.sim.terms import Stage
 

@@ -187,7 +187,9 @@ fn a_record_of_either_version_is_read_as_its_own() {
     assert_ne!(first.to_bytes(), second.to_bytes());
     assert!(CommitteeRecord::from_bytes(&[first.to_bytes(), vec![0]].concat()).is_err());
     let operators = BoundedVec::new((0..16).map(|seed| [seed; 32]).collect()).unwrap();
-    let wanted = Some(Box::new(Parameters { operators, operator_quorum: 9, ..Parameters::default() }));
+    let not_leading = BoundedVec::new((0..16).map(|seed| [seed; 32]).collect()).unwrap();
+    let wanted = Parameters { operators, operator_quorum: 9, not_leading, ..Parameters::default() };
+    let wanted = Some(Box::new(wanted));
     let wanting = CommitteeRecord { wanted: wanted.clone(), ..second.clone() };
     assert_eq!(CommitteeRecord::from_bytes(&wanting.to_bytes()).unwrap(), wanting);
     assert!(CommitteeRecord::from_bytes(&[wanting.to_bytes(), vec![0]].concat()).is_err());

@@ -12,13 +12,8 @@ pub(super) fn rtt_us(round_trips: &RoundTrips, context: &Context, member: Valida
 
 impl<P: Ports> Shard<P> {
     /// Returns the round trip to a member, microseconds. `None` if it isn't known.
-    pub(super) fn rtt_us(&self, member: ValidatorIndex) -> Option<u64> {
-        rtt_us(&self.round_trips, &self.context, member)
-    }
-
-    /// Returns the round trip to a member, microseconds, for status. `None` if it isn't known.
     pub fn round_trip_us(&self, member: ValidatorIndex) -> Option<u64> {
-        self.rtt_us(member)
+        rtt_us(&self.round_trips, &self.context, member)
     }
 
     /// Notes that a member's link came up. A node outside the committee measures nothing: nobody waits for it.

@@ -41,8 +41,7 @@ pub struct WorkConfig {
     pub rival_wait_us: u64,
     /// Number of doublings of all views' timers when this node last knew it. `None` if it knew none within an hour.
     pub backoff: Option<u32>,
-    /// What the numbers of probes to peers are drawn from, known to nobody else. `None` if this node measures no round
-    /// trips.
+    /// A secret of this node, from which the numbers of its probes are drawn. `None` if this node measures no round trips.
     pub probe_secret: Option<[u8; 32]>,
     /// Bytes of certificates kept in memory beyond the newest 256. Older ones are read from the journal.
     pub certificates_bytes_max: usize,
@@ -315,7 +314,7 @@ impl<P: Ports> Shard<P> {
 
     /// Returns how long a transaction is left to this validator, ms.
     pub(super) fn step_ms(&self, home: ValidatorIndex) -> u64 {
-        self.homes.step_ms(self.rtt_us(home).unwrap_or_default() / 1000)
+        self.homes.step_ms(self.round_trip_us(home).unwrap_or_default() / 1000)
     }
 
     /// Notes that a transaction in the pool goes to `first` and is left to it for one step.

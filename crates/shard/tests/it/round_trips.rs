@@ -32,7 +32,7 @@ fn relink(net: &mut Net, index: usize, peer: usize) {
     }
 }
 
-/// What one node sent another since a place in the log.
+/// Returns the messages that one node sent another since a place in the log.
 fn said(net: &Net, since: usize, from: usize, to: usize) -> Vec<Message> {
     let sent = net.log[since..].iter().filter(|(source, target, _)| (*source, *target) == (from, to));
     sent.map(|(_, _, message)| message.clone()).collect()

@@ -28,13 +28,15 @@ const TELL_PART: u64 = 10;
 
 /// Round trips to peers, by their node keys.
 pub(crate) struct RoundTrips {
-    /// What probes' numbers are drawn from; `None` if this shard doesn't probe.
+    /// A secret from which the numbers of probes are drawn; `None` if this shard doesn't probe.
     secret: Option<[u8; 32]>,
     probes: u64,
     peers: BTreeMap<PublicKey, Peer>,
     /// The round trips, by place, of which the core was told last.
     told: Vec<u64>,
     tell_at_us: u64,
+    /// True if a round trip may have changed since the core was told.
+    stale: bool,
 }
 
 #[derive(Default)]
@@ -84,12 +86,12 @@ impl Peer {
 impl RoundTrips {
     /// Creates the machine. `secret`: known to nobody else; `None` if this shard doesn't probe.
     pub(crate) fn new(secret: Option<[u8; 32]>) -> Self {
-        Self { secret, probes: 0, peers: BTreeMap::new(), told: Vec::new(), tell_at_us: 0 }
+        Self { secret, probes: 0, peers: BTreeMap::new(), told: Vec::new(), tell_at_us: 0, stale: false }
     }
 
     /// Takes the round trips along into the next epoch, whose core knows none of them.
     pub(crate) fn after(self) -> Self {
-        Self { told: Vec::new(), tell_at_us: 0, ..self }
+        Self { told: Vec::new(), tell_at_us: 0, stale: true, ..self }
     }
 
     /// Notes that a member's link came up. `answers`: true if the peer knows probes.
@@ -103,6 +105,7 @@ impl RoundTrips {
     /// Notes that a member's link went down: the next one may take another way.
     pub(crate) fn link_down(&mut self, node_key: &PublicKey) {
         self.peers.remove(node_key);
+        self.stale = true;
     }
 
     /// Forgets all peers except these.
@@ -159,6 +162,7 @@ impl RoundTrips {
         let Some(peer) = self.peers.get_mut(node_key) else { return };
         let Some((_, sent_us)) = peer.open.take_if(|(open, _)| *open == number) else { return };
         peer.measured(now.us.saturating_sub(sent_us));
+        self.stale = true;
         if peer.to_come > 0 {
             peer.next_us = now.us;
         }
@@ -171,9 +175,10 @@ impl RoundTrips {
 
     /// Returns the round trips to the members, by place, if the core is to be told; 0 for unknown ones.
     pub(crate) fn news<'a>(&mut self, now: Now, members: impl Iterator<Item = &'a PublicKey>) -> Option<Vec<u64>> {
-        if self.secret.is_none() || now.us < self.tell_at_us {
+        if !self.stale || self.secret.is_none() || now.us < self.tell_at_us {
             return None;
         }
+        self.stale = false;
         let found: Vec<u64> = members.map(|node_key| self.us(node_key).unwrap_or_default()).collect();
         let differs = |(us, told): (&u64, &u64)| us.abs_diff(*told) > told / TELL_PART;
         let known = found.iter().any(|us| *us > 0) || !self.told.is_empty();
