@@ -76,6 +76,22 @@ def test_f_mute_leaders_that_vote_against_views_cost_at_most_half_the_views(n: i
     assert views_per_second(spoiled, 4, FULL_EVERY) >= calm / 2
 
 
+@pytest.mark.parametrize("guile", list(Guile))
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [4, 7])
+def test_f_mute_ones_of_2f_plus_1_leaders_do_not_stop_the_chain(n: int, seed: int, guile: Guile) -> None:
+    """R1: operators may keep f members from leading, and the mute ones be among those that lead."""
+    rng = random.Random(seed)
+    leaders = tuple(range(2 * faults(n) + 1))
+    links = uneven(Links(n, adjacent(n), guile=guile, seed=seed, leaders=leaders), seed)
+    links.run(rng.uniform(50, 3_000))
+    scatter(links, rng)
+    for _ in range(3):
+        later = links.views()
+        assert links.run(3_600_000, lambda later=later: links.final_view() > later), "no final block in an hour"
+        assert links.views() - later <= 4 * len(leaders) + faults(n) + 3
+
+
 def uneven(links: Links, seed: int) -> Links:
     """Lets members see work one after the other, so that timers end so, too."""
     rng = random.Random(seed)

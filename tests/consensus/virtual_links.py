@@ -96,7 +96,9 @@ class Links:
         config: ConsensusConfig | None = None,
         delay_ms: float = 1.0,
         seed: int | None = None,
+        leaders: tuple[int, ...] = (),
     ) -> None:
+        """`leaders`: the members that lead in ordinary cycles; all if there are none."""
         self.n, self.quorum = n, n - (n - 1) // 3
         self.mute, self.guile = frozenset(mute), guile
         self.config = config or ConsensusConfig()
@@ -118,7 +120,7 @@ class Links:
         self._ticks: list[tuple[int, int, int]] = []
         self.members = {me: Member(Replica(self.config)) for me in range(n) if me not in self.mute}
         for me in self.members:
-            self._step(me, Recovered(GENESIS, 0, 0, me, n, seed=seed), WorkSeen(True))
+            self._step(me, Recovered(GENESIS, 0, 0, me, n, seed=seed, leaders=leaders), WorkSeen(True))
 
     # ---- time
 
