@@ -51,7 +51,8 @@ lint: build
     # wheel's build of pyo3.
     config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"
     PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config" \
-      cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings & clippy=$!
+      bash -c 'cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings &&
+        cargo clippy --quiet --release --locked -p rustorium-native --no-default-features -- -D warnings' & clippy=$!
     trap 'kill $clippy 2> /dev/null || true' EXIT
     PS4="" && set -x
     cargo fmt --all --check

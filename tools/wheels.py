@@ -109,11 +109,11 @@ def build(part: str, processor: str, progress: Progress) -> Path:
     variables = environment(part, processor, folder / "ziglang" / "zig", progress)
     line = [sys.executable, "-m", "maturin", "build", "--zig", "--out", out / processor, "-i", sys.executable]
     line += ["--compatibility", PLATFORM, "--target", f"{processor}-unknown-linux-gnu"]
-    line += backend.CLIENT_ARGUMENTS if part == "client" else ()
-    progress.say(f"building the {part}'s wheel for {processor}")
-    subprocess.run(line, cwd=ROOT, env=variables, check=True)
-    (wheel,) = (out / processor).glob("*.whl")
+    # Of the node's profile in both cases: nobody waits for the compiler where a wheel is installed.
     features = ("--no-default-features",) if part == "client" else ()
+    progress.say(f"building the {part}'s wheel for {processor}")
+    subprocess.run([*line, *features], cwd=ROOT, env=variables, check=True)
+    (wheel,) = (out / processor).glob("*.whl")
     bill.narrow(wheel, f"{processor}-unknown-linux-gnu", features)
     check(wheel, folder)
     return wheel

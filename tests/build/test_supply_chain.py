@@ -144,6 +144,16 @@ def test_the_client_compiles_no_crate_of_the_node() -> None:
     for part, features in (("node", []), ("client", ["--no-default-features"])):
         done = subprocess.run([*line, *features], cwd=ROOT, check=True, capture_output=True, text=True)
         crates[part] = {crate.split(" ")[0] for crate in done.stdout.splitlines() if crate}
-    node = {"rayon", "regex", "rocksdb", "rustorium-storage", "rustorium-txpool", "tokio", "utoipa"}
+    node = {
+        "cryptoki",
+        "rayon",
+        "regex",
+        "rocksdb",
+        "rustorium-signer",
+        "rustorium-storage",
+        "rustorium-txpool",
+        "tokio",
+        "utoipa",
+    }
     assert node <= crates["node"]
     assert not node & crates["client"]

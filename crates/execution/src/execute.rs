@@ -118,11 +118,13 @@ pub struct Execution {
 }
 
 /// Executes a block on the state before it. Errors: that state can't be read.
+#[cfg(feature = "host")]
 pub fn execute(input: &Input<'_>, state: &dyn LimitedRead) -> Result<Execution, StateReadError> {
     execute_with(input, state, &Keys::default(), &Serial)
 }
 
 /// Does what `execute` does, with keys that were prepared before. These workers verify the block's proofs.
+#[cfg(feature = "host")]
 pub fn execute_with<W: Workers>(
     input: &Input<'_>,
     state: &dyn LimitedRead,

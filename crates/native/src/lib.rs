@@ -12,7 +12,7 @@ mod light;
 mod parts;
 mod rollup;
 mod shards;
-#[cfg(target_os = "linux")]
+#[cfg(feature = "node")]
 mod signer;
 mod signing_key;
 mod storage_key;
@@ -75,8 +75,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     wallet::register(module)?;
     ceremony::register(module)?;
     rollup::register(module)?;
-    #[cfg(target_os = "linux")]
-    signer::register(module)?;
     #[cfg(feature = "node")]
     register_node(module)?;
     parts::register(module)?;
@@ -89,6 +87,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::Host>()?;
     module.add_class::<node::Node>()?;
+    signer::register(module)?;
     module.add_class::<tls::TlsAuthority>()?;
     module.add_function(wrap_pyfunction!(tls::check_tls, module)?)?;
     module.add_class::<backup::Backups>()?;

@@ -6,11 +6,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 31] = [
+const NODE: [&str; 38] = [
     "Backups",
+    "HeldKey",
     "Host",
     "Node",
     "Restoring",
+    "SignerProcess",
     "SimChain",
     "SimDisk",
     "SimNode",
@@ -29,6 +31,11 @@ const NODE: [&str; 31] = [
     "restart_base",
     "restart_plan",
     "restart_sign",
+    "signer_adopt",
+    "signer_create",
+    "signer_show",
+    "signer_signature",
+    "signer_transaction",
     "sim_forge_batch",
     "sim_forge_proposal",
     "sim_forge_vote",
@@ -38,16 +45,6 @@ const NODE: [&str; 31] = [
     "tracing_init",
     "tracing_write",
     "versions",
-];
-/// Names that only a build for Linux has.
-const LINUX: [&str; 7] = [
-    "HeldKey",
-    "SignerProcess",
-    "signer_adopt",
-    "signer_create",
-    "signer_show",
-    "signer_signature",
-    "signer_transaction",
 ];
 
 /// Refuses a name that the module lacks: Python calls it after the usual look-up failed (PEP 562).
@@ -61,12 +58,6 @@ fn absent(name: &str) -> PyResult<()> {
                 "this needs the node (`{name}`), and this installation is the client alone: on Linux x86-64 or aarch64, \
                  run `RUSTORIUM_BUILD=node pip install .` in a clone, or install the node's wheel"
             ),
-        ));
-    }
-    if LINUX.contains(&name) {
-        return Err(native_error(
-            "linux-only",
-            format!("`{name}` belongs to the signer process, which runs on Linux only: keep the key in a file here"),
         ));
     }
     Err(PyAttributeError::new_err(format!("module 'rustorium._native' has no attribute '{name}'")))

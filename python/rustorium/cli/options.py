@@ -141,8 +141,8 @@ def named_out(argument: Path | None, option: Path | None) -> Path:
     return named.expanduser()
 
 
-LEAST_S = 0.1
-"""Shortest duration that an option takes."""
+LEAST_S, DAYS_MAX = 0.1, 90
+"""Shortest and longest duration that an option takes."""
 
 
 def seconds(given: str | float) -> float:
@@ -152,7 +152,7 @@ def seconds(given: str | float) -> float:
     from rustorium.errors import UsageError
     from rustorium.observe.watching import seconds_of
 
-    found = seconds_of(f"{given}s" if given.replace(".", "", 1).isdigit() else given, "the duration")
+    found = seconds_of(f"{given}s" if given.replace(".", "", 1).isdigit() else given, "the duration", DAYS_MAX)
     if found < LEAST_S:
         raise UsageError(f"the duration {given!r} is too short: give at least {LEAST_S:g} s")
     return found
