@@ -4,11 +4,21 @@ Invariants: PURE; keys are lower-case hex, times are Unix milliseconds; a change
 chain wrote it down or not.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, Self
 
+from rustorium.arguments import whole
+from rustorium.errors import UsageError
 from rustorium.records import Record
+
+
+class HasPublicKey(Protocol):
+    """A key, such as `Key`."""
+
+    public_key: str
+    """Hex."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -19,10 +29,21 @@ class Authority(Record):
     keys: tuple[str, ...]
     """1 to 8 public keys, hex, ascending."""
 
-    def __init__(self, threshold: int, keys: Iterable[str]) -> None:
-        """Takes the keys in any order. What is no authority is refused where it is used."""
+    def __init__(self, threshold: int, keys: Iterable[str | HasPublicKey]) -> None:
+        """Takes keys or public keys (hex) in any order. What is no authority is refused where it is used."""
+        public = (key if isinstance(key, str) else key.public_key for key in keys)
         object.__setattr__(self, "threshold", threshold)
-        object.__setattr__(self, "keys", tuple(sorted(key.lower() for key in keys)))
+        object.__setattr__(self, "keys", tuple(sorted(key.lower() for key in public)))
+
+    @classmethod
+    def from_json(cls, document: str | bytes) -> Self:
+        """Returns the authority in a file of `keys authority new`. Errors: UsageError."""
+        try:
+            found = json.loads(document)
+            threshold, keys = found["threshold"], found["keys"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UsageError("this is no authority: make a file of one with `rustorium keys authority new`") from None
+        return cls(whole(threshold, "threshold"), [str(key) for key in keys])
 
     def __str__(self) -> str:
         """Names threshold and keys."""

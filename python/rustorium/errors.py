@@ -211,8 +211,8 @@ class OutcomeUnknown(ClientError):
     def __init__(self, transaction: str, message: str | None = None) -> None:
         text = message or (
             f"the deadline passed before the outcome of transaction {transaction} was known, and it may still be "
-            f"executed until it expires, for example once an earlier nonce is used: look it up with "
-            f"`rustorium tx status {transaction}` before you sign another one"
+            f"executed until it expires, for example once a quorum of validators runs again: look it up with "
+            f"`rustorium tx status {transaction}` before you sign another one; `status check` says how the net is"
         )
         super().__init__(text)
         self.transaction = transaction
@@ -293,6 +293,14 @@ class WitnessesSilent(ClientError):
 
     code = "witnesses-silent"
     exit_code = 5
+
+
+class GenesisUnconfirmed(ClientError):
+    """A node says that its chain has no block yet, and nobody confirms that: it may hide all that happened since the
+    genesis."""
+
+    code = "genesis-unconfirmed"
+    exit_code = 4
 
 
 class EpochUnknown(VerificationFailed):

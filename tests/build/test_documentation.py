@@ -45,6 +45,7 @@ READ = {
     ("docs/operations.md", "sh"): "for a net of many machines; tests/cli and tests/devnet have each command",
     ("docs/benchmarks.md", "sh"): "just bench",
     ("docs/install.md", "sh"): "tests/build/test_backend.py has both builds, tests/outside/test_wheels.py a wheel",
+    ("docs/geography.md", "console"): "tests/cli/test_geo.py has its command",
     ("docs/sizing.md", "sh"): "takes 400 s; docs/operator.md runs bench load for less",
     ("docs/ceremony.md", "sh"): "takes minutes; tests/cli/test_ceremony_commands.py has its commands",
     ("docs/tuning.md", "sh"): "tests/devnet/test_analysis_on_a_devnet.py has its command",

@@ -24,7 +24,7 @@ def test_keys_come_from_files_and_from_digits(tmp_path: Path, passphrase: Path, 
     assert row["keys"] == sorted([first, KEYS[1].public_key, KEYS[2].public_key])
     assert (row["address"], row["authority_hash"]) == _native.authority_names(0, 2, row["keys"])
     written = json.loads((tmp_path / "office.json").read_text())
-    assert written == {"threshold": 2, "keys": row["keys"], "region": 0}
+    assert written == {"threshold": 2, "keys": row["keys"], "region": 0, "address": row["address"]}
     again = cli("keys", "authority", "new", tmp_path / "office.json", *given, "--threshold", 2)
     again.fails(2, "exists and is never overwritten")
 

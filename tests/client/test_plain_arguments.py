@@ -45,7 +45,7 @@ def test_text_is_encoded_as_utf_8(net: FakeNet, key: Key) -> None:
         (lambda client, key: client.transfer(key.address, ASSET, -5), "an amount is a whole number above 0"),
         (lambda client, key: client.transfer(key.address, ASSET, 1.5), "an amount is a whole number above 0"),
         (lambda client, key: client.transfer("rs1wrong", ASSET, 5), "can't be made"),
-        (lambda client, key: client.transfer(OTHER, "nosuch", 5), "can't be made"),
+        (lambda client, key: client.transfer(OTHER, "nosuch", 5), "is not an asset id"),
         (lambda client, key: client.send(operations.put(key.address, "k", "v")), "write [operation]"),
         (lambda client, key: client.send([]), "without operations would change nothing"),
         (lambda client, key: client.send_many([[operations.put(key.address, "k", "v")], []]), "without operations"),

@@ -42,7 +42,7 @@ def transport_of(net: Net) -> httpx2.MockTransport:
 def run(body: Callable[[AsyncClient], Awaitable[Any]], net: Net = NET, *, genesis: bool = True) -> Any:
     async def main() -> Any:
         anchor = net.genesis if genesis else None
-        async with AsyncClient("http://n0", genesis=anchor, transport=transport_of(net)) as client:
+        async with AsyncClient(["http://n0", "http://n1"], genesis=anchor, transport=transport_of(net)) as client:
             return await body(client)
 
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

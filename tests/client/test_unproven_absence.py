@@ -23,6 +23,7 @@ from rustorium.errors import (
     Absent,
     Busy,
     EpochUnknown,
+    GenesisUnconfirmed,
     NoStateRoot,
     NotFound,
     ProofRefused,
@@ -190,8 +191,25 @@ def test_what_the_genesis_says_is_not_called_proven() -> None:
         found = await read(client)
         assert (found.value, found.at.height, found.at.proven) == (None, 0, False)
 
-    run(body, at_height(0))
+    run(body, at_height(0), at_height(0))
+    run(body, at_height(0), witnesses=[at_height(0)])
     run(body, at_height(0), dead, at_height(0), witnesses=[at_height(0), dead])
+
+
+@pytest.mark.parametrize("silent", [dead, says(503, "busy", "Later.")])
+def test_a_node_that_stands_alone_with_an_empty_chain_is_not_believed(silent: Node) -> None:
+    """It may hide everything that happened since the genesis: what exists, and what was paid."""
+    for nodes, witnesses in (
+        ([at_height(0)], []),
+        ([at_height(0), silent], []),
+        ([at_height(0)], [silent]),
+        ([at_height(0), at_height(0)], [silent]),
+    ):
+        for ask in (read, READS["get"], READS["get_many"], READS["account"]):
+            with pytest.raises(GenesisUnconfirmed, match=r"http://n\d says that the chain has no block yet") as told:
+                run(ask, *nodes, witnesses=witnesses)
+            assert (told.value.exit_code, told.value.code) == (4, "genesis-unconfirmed")
+    assert run(READS["get"], at_height(0), silent, honest) == VALUE
 
 
 @pytest.mark.parametrize(

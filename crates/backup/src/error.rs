@@ -29,7 +29,9 @@ pub enum BackupError {
     #[error("{0} holds no backup: check the destination, or make one with `rustorium-node backup create`")]
     Empty(String),
     /// No object opens.
-    #[error("the backups in {0} were sealed under another backup key: name that home's backup.key with --key")]
+    #[error(
+        "the backups in {0} were sealed under another backup key: if another home's are there, take another place for this one's, otherwise name the key with --key"
+    )]
     OtherKey(String),
     /// The destination has another home's backups.
     #[error("{place} holds backups of the node {node} and not of this one: give each home a destination of its own")]

@@ -3,6 +3,7 @@
 Invariants: SYNC; only the extension validates it.
 """
 
+import json
 from pathlib import Path
 
 from rustorium.access.private import read_text
@@ -19,7 +20,17 @@ def read_genesis(path: Path) -> bytes:
     try:
         return _native.genesis_encode(read_text(path))
     except ValueError as error:
-        raise HomeError(f"{path} is not a genesis: {error}", code="genesis-invalid") from None
+        raise HomeError(f"{path} is not a genesis: {_instead(path) or error}", code="genesis-invalid") from None
+
+
+def _instead(path: Path) -> str | None:
+    """Returns what to give where a devnet's net file was given; `None` for other files."""
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        return None
+    named = found.get("genesis") if isinstance(found, dict) and "nodes" in found else None
+    return f"it is a net file, which names {named}: give that" if isinstance(named, str) else None
 
 
 def _missing(path: Path) -> str:

@@ -46,7 +46,7 @@ def new(
     except ValueError as error:
         raise UsageError(f"these keys make no authority: {error}") from None
     fields = {"threshold": made.threshold, "keys": list(made.keys)}
-    write_new(file, (json.dumps({**fields, "region": byte}, indent=1) + "\n").encode())
+    write_new(file, (json.dumps({**fields, "region": byte, "address": address}, indent=1) + "\n").encode())
     emit_one({"address": address, "authority_hash": digest, **fields, "region": byte, "file": str(file)}, output)
 
 

@@ -74,7 +74,9 @@ def new(
     parties = [read_party(file) for file in validator]
     accounts = [read_holder(file) for file in account or []]
     operators = _operators(operator or [], accounts)
-    _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
+    _, quorum = operator_counts(
+        len(operators) or None, operator_quorum, single_operator, "--operator FILE for each of three"
+    )
     changes = parameters_of(parameter or [])
     text = new_genesis(name, parties, operators, quorum, accounts, changes, preset, cores, shards, apart=committees)
     path = out.expanduser()

@@ -83,6 +83,7 @@ def query(
         with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file) as client:
             height = int(at) if at is not None and at.isdigit() else None
             emit(list(_listed(client, account, text_to_bytes(prefix, encoding), height, encoding)), output)
+            note("On the word of the node: a list has no proof. `query` of a key proves its value or its absence.")
         return
     where = at or ("proven" if verify else "latest")
     if where not in ("proven", "latest") and not where.isdigit():
@@ -119,9 +120,10 @@ def query(
     if absent:
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
         if proven:
-            raise Absent(f"{what or account} is proven to be absent at height {height}")
+            are = "are" if len(absent) > 1 else "is"
+            raise Absent(f"{what or account} {are} proven to be absent at height {height}")
         how = "by the genesis file alone," if verify else "on the node's word,"
-        raise NotFound(f"{what or account} is absent, {how} at height {height}")
+        raise NotFound(f"{what or account} {'are' if len(absent) > 1 else 'is'} absent, {how} at height {height}")
 
 
 def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Format) -> None:

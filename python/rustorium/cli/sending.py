@@ -196,7 +196,7 @@ def submitted_row(submitted: "Submitted") -> dict[str, object]:
     """Returns a transaction's outcome, as a row."""
     row: dict[str, object] = {"id": submitted.id, "reached": submitted.reached}
     if submitted.receipt is not None:
-        row |= receipt_row(submitted.receipt)
+        row |= receipt_row(submitted.receipt) | {"proven": not submitted.endpoint}
     if submitted.proof is not None:
         row["proof"] = submitted.proof.hex()
     return row

@@ -147,7 +147,9 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-def operator_counts(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
+def operator_counts(
+    operators: int | None, quorum: int | None, single: bool, option: str = "--operators 3"
+) -> tuple[int, int]:
     """Returns the number of operators and how many must approve. Errors: UsageError if one key would decide and
     --single-operator is missing, or if the quorum isn't possible (V45)."""
     from rustorium.errors import UsageError
@@ -155,12 +157,12 @@ def operator_counts(operators: int | None, quorum: int | None, single: bool) -> 
 
     if operators is None and not single:
         raise UsageError(
-            "say who admits and removes validators: --operators 3, of whom two decide, or --single-operator to let one "
+            f"say who admits and removes validators: {option}, of whom two decide, or --single-operator to let one "
             "key decide alone"
         )
     count = operators or 1
     if count == 1 and not single:
-        raise UsageError("one key would govern the chain: give --operators 3 or more, or say --single-operator")
+        raise UsageError(f"one key would govern the chain: give {option} or more, or say --single-operator")
     if count > 1 and single:
         raise UsageError(f"--single-operator is for one key, and there are {count} operators: leave it out")
     least, most = quorum_bounds(count)

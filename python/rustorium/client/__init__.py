@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rustorium.access.tls import Tls
 from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
-from rustorium.client.keys import Key
+from rustorium.client.keys import Key, account_of
 from rustorium.client.light import LightClient
 from rustorium.client.signingfile import SigningFile
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
@@ -37,6 +37,7 @@ __all__ = [
     "Tls",
     "Verifier",
     "Wallet",
+    "account_of",
     "amount_of",
     "bytes_to_text",
     "text_to_bytes",

@@ -12,7 +12,8 @@ from typing import Self
 from rustorium import _native, arguments
 from rustorium.access.keyfiles import account_kind, open_key_file, public_part
 from rustorium.access.private import make_folder
-from rustorium.errors import KeyFileError, KeyFileMissing
+from rustorium.custody import Authority
+from rustorium.errors import KeyFileError, KeyFileMissing, UsageError
 
 WORK_MAX = 2**64 - 1
 """Stands for a work limit that suffices whatever the transaction reads."""
@@ -154,3 +155,12 @@ def _region(path: Path, kind: str) -> int:
             f"the key in {path} is no account's ({name}): name the key file of an account", code="key-wrong-kind"
         )
     return int(region)
+
+
+def account_of(authority: Authority, region: int = 0) -> str:
+    """Returns the address of the account that an authority opens in a home region. Errors: UsageError if it is none."""
+    try:
+        address, _ = _native.authority_names(region, authority.threshold, list(authority.keys))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{authority} is no authority: {error}") from None
+    return address

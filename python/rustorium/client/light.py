@@ -170,6 +170,10 @@ class LightClient:
         facts = json.loads(translate_errors(_native.genesis_state, self._genesis, items, self.shard))
         return _verified_proof(facts, b"", None, proven=False).state
 
+    def of_one_validator(self) -> bool:
+        """Returns whether the genesis names one validator alone."""
+        return self._genesis is not None and len(json.loads(_native.genesis_describe(self._genesis))["validators"]) == 1
+
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
         maximum age of the header by this machine's clock.

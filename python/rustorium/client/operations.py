@@ -4,6 +4,7 @@ Invariants: PURE; keys and values are bytes here and hex in JSON; amounts are de
 """
 
 import json
+import re
 from collections.abc import Sequence
 
 from rustorium.api import Operation
@@ -26,7 +27,7 @@ def delete(namespace: str, key: bytes | str) -> Operation:
 
 def transfer(to: str, asset: str, amount: int) -> Operation:
     """Moves an amount from the sender to another account."""
-    return {"type": "transfer", "to": text(to, "to"), "asset": text(asset, "asset"), "amount": _amount(amount)}
+    return {"type": "transfer", "to": text(to, "to"), "asset": _asset(asset), "amount": _amount(amount)}
 
 
 def issue(symbol: str, to: str, amount: int) -> Operation:
@@ -242,11 +243,19 @@ def require_absent(namespace: str, key: bytes | str) -> Operation:
 
 def require_balance(account: str, asset: str, amount: int) -> Operation:
     """Fails the transaction unless the account holds at least this amount."""
-    whose = {"account": text(account, "account"), "asset": text(asset, "asset")}
+    whose = {"account": text(account, "account"), "asset": _asset(asset)}
     return {"type": "require", "condition": {"type": "balance_at_least", **whose, "amount": _amount(amount)}}
 
 
 def _amount(amount: int) -> str:
-    if type(amount) is not int or not 0 < amount <= AMOUNT_MAX:
+    if type(amount) is not int or amount <= 0:
         raise UsageError(f"an amount is a whole number above 0, of the asset's smallest units, not {amount!r}")
+    if amount > AMOUNT_MAX:
+        raise UsageError(f"an amount is below 2^128, that is at most {AMOUNT_MAX}: {amount} is too large")
     return str(amount)
+
+
+def _asset(asset: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text(asset, "asset")):
+        raise UsageError(f"{asset!r} is not an asset id: give its 64 hex digits, which `account holdings` shows")
+    return asset.lower()

@@ -61,7 +61,8 @@ class SigningMethods(ConvenienceMethods):
             authority = acts.authority
         if authority is None:
             raise UsageError(
-                f"account {account} has several keys, and the state has only their hash: name them with authority="
+                f"account {account} has several keys, and the state has only their hash: name them with "
+                "authority=, or --authority FILE in a command"
             )
         _check_authority(arguments.instance(authority, Authority, "authority"), acts)
         number = next_nonce if nonce is None else arguments.whole(nonce, "nonce")

@@ -30,6 +30,7 @@ from rustorium.errors import (
     BadResponse,
     Busy,
     ClientError,
+    GenesisUnconfirmed,
     NoStateRoot,
     NotFound,
     OutcomeUnknown,
@@ -64,9 +65,18 @@ class _NothingYet(NotFound):
     """A node says that its chain has no block yet, and this client has neither read nor written anything. The other
     nodes are asked, too."""
 
+    def __init__(self, endpoint: str, *, confirmed: bool) -> None:
+        """`confirmed`: others say so, too."""
+        super().__init__(f"{endpoint} has executed nothing yet")
+        self.endpoint, self.confirmed = endpoint, confirmed
+
 
 class _NothingProven(Exception):
     """A node has said so in two rounds, and no other node proved anything in the first."""
+
+    def __init__(self, endpoint: str, *, confirmed: bool) -> None:
+        super().__init__(endpoint)
+        self.endpoint, self.confirmed = endpoint, confirmed
 
 
 class StateMethods(BlockMethods):
@@ -236,11 +246,18 @@ class StateMethods(BlockMethods):
         `prove`.
 
         Before the chain's first block it is the genesis state, which nobody signed: `at.proven` is `False`. It is taken
-        only if a node says that it has executed nothing, no endpoint or witness shows a block, and this client has
-        never seen one. Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy if no root came in time."""
+        only if a node says that it has executed nothing, another endpoint or a witness says so too (unless the genesis
+        names one validator alone), none shows a block, and this client has never seen one.
+
+        Errors: VerificationFailed, GenesisNeeded, GenesisUnconfirmed, NoStateRoot, Busy if no root came in time."""
         try:
             return (await self._ask(subjects, at, 0, max_age_s, genesis=True))[0]
-        except (_NothingYet, _NothingProven):
+        except (_NothingYet, _NothingProven) as said:
+            if not said.confirmed:
+                raise GenesisUnconfirmed(
+                    f"{said.endpoint} says that the chain has no block yet, and no other node or witness that was "
+                    "asked confirms it: name other nodes too, or read on this node's word (--no-verify, verify=False)"
+                ) from None
             state = self.light.at_genesis(subjects)
             if state is None:
                 # A checkpoint has no state, so the client waits for a root.
@@ -343,12 +360,13 @@ class StateMethods(BlockMethods):
                 )
             except Busy as error:
                 fresh = genesis and error.code == "not-proven-yet" and self._floors.least(light.shard) == 0
-                if not fresh or not await self._nothing_executed(endpoint, deadline):
+                confirmed = await self._nothing_executed(endpoint, deadline) if fresh else None
+                if confirmed is None:
                     raise
                 if endpoint.url in empty:
-                    raise _NothingProven from None
+                    raise _NothingProven(endpoint.url, confirmed=confirmed) from None
                 empty.add(endpoint.url)
-                raise _NothingYet(f"{endpoint.url} has executed nothing yet") from None
+                raise _NothingYet(endpoint.url, confirmed=confirmed) from None
             except (NotFound, Pruned, ProofPruned) as error:
                 # A node that knows of no such thing proves its absence, and only an old height can be pruned.
                 if isinstance(error, ProofPruned) and isinstance(at, int):
@@ -378,19 +396,19 @@ class StateMethods(BlockMethods):
         if isinstance(at, int) and height != at:
             raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
 
-    async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool:
-        """Returns whether a node says that its chain, which is this one, has no block yet, and no other endpoint or
-        witness says that it has one. Errors: ProofRefused if the node is of another chain."""
+    async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool | None:
+        """Returns whether others confirm a node's word that its chain, which is this one, has no block yet; `None` if
+        it doesn't say so, or an endpoint or witness knows of one. Errors: ProofRefused if it is of another chain."""
         try:
             chain, height = await self._chain_and_height(endpoint, deadline)
         except RustoriumError:
-            return False
+            return None
         if chain != self.light.chain:
             raise ProofRefused(
                 f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "
                 "genesis of the chain that you mean, and a node of it"
             )
-        heights = [height]
+        heights, seen = [height], list[int]()
         soon = min(deadline, anyio.current_time() + WAIT_S)
 
         async def ask(other: Endpoint) -> None:
@@ -403,8 +421,12 @@ class StateMethods(BlockMethods):
             for other in self._transport.endpoints.all:
                 if other is not endpoint:
                     tasks.start_soon(ask, other)
-            tasks.start_soon(self._witnesses.add_heights, self.light.chain, heights, soon)
-        return max(heights) == 0
+            tasks.start_soon(self._witnesses.add_heights, self.light.chain, seen, soon)
+        if max([*heights, *seen]) > 0:
+            return None
+        # Whoever named others wants to hear them: that they are silent is no confirmation.
+        several = len(heights) + len(seen) > 1 or self.light.of_one_validator()
+        return several and (len(self._witnesses) == 0 or bool(seen))
 
     async def _chain_and_height(self, endpoint: Endpoint, deadline: float) -> tuple[str, int]:
         """Returns which chain a node is of, and its newest height, final or executed."""

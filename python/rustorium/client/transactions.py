@@ -23,6 +23,7 @@ from rustorium.client.keys import Key
 from rustorium.client.shards import in_shard_of, is_system, of_sender, of_signer
 from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import translate_errors
+from rustorium.client.words import named
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed, UsageError
 from rustorium.failures import advice
 from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
@@ -114,7 +115,7 @@ class TransactionMethods(ClientBase):
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
                 if largest or not self._declared_too_little(result):
-                    return succeeded(result)
+                    return succeeded(result, operations, signer.address)
                 largest = True
                 continue
             if not _signable_again(result) or anyio.current_time() + pause >= deadline:
@@ -403,11 +404,14 @@ def _pauses() -> Iterator[float]:
         longest = min(2 * longest, AGAIN_S_MAX)
 
 
-def succeeded(result: Submitted) -> Submitted:
-    """Returns `result` unless its receipt is a failed one. Errors: TransactionFailed."""
+def succeeded(result: Submitted, operations: Sequence[Operation] = (), sender: str = "") -> Submitted:
+    """Returns `result` unless its receipt is a failed one. Errors: TransactionFailed, which says in words which of the
+    operations failed, if they are given."""
     if result.receipt is not None and (failure := result.receipt.failure) is not None:
+        failed = operations[failure.operation : failure.operation + 1]
+        said = "".join(named(operation, sender) for operation in failed)
         error = TransactionFailed(
-            f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): "
+            f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}){said}: "
             + advice(failure.code),
             transaction=result.id,
             failure=failure.code,

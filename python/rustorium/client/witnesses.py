@@ -57,6 +57,10 @@ class Witnesses:
         for witness in self._all:
             await witness.transport.aclose()
 
+    def __len__(self) -> int:
+        """Returns how many there are."""
+        return len(self._all)
+
     async def add_heights(self, chain: str, heights: list[int], deadline: float) -> None:
         """Appends the newest heights of the witnesses that answer and are of the chain; the witnesses' claims."""
 

@@ -58,6 +58,14 @@ def shown(operation: Mapping[str, Any], sender: str) -> str:
     return said
 
 
+def named(operation: Mapping[str, Any], sender: str) -> str:
+    """Returns `, "…"` with an operation in words; nothing if its author wrote it in other fields than are shown."""
+    try:
+        return f', "{shown(operation, sender)}"'
+    except (KeyError, ValueError, TypeError, AttributeError, UsageError):
+        return ""
+
+
 def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str]:
     """Yields the sentence of a common kind of operation; of others, nothing."""
     match kind:

@@ -129,7 +129,9 @@ def check_chain(found: HomeFormats, folder: Path, chain: str) -> None:
     if said is not None and said != chain:
         raise HomeError(
             f"{folder / FILE} says that the home is of chain {said}, and {folder / 'genesis.json'} is that of {chain}: "
-            "put the right genesis there",
+            f"put the genesis of chain {said} there. If it was another chain's by mistake, and this validator has "
+            f"signed nothing that counts there, move {FILE}, db, safety and audit out of {folder} and run "
+            f"`rustorium-node upgrade --home {folder}`: the next start begins anew, with the same keys",
             code="wrong-genesis",
         )
 

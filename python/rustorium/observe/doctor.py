@@ -144,9 +144,9 @@ def _home(home: Home) -> Iterator[Check]:
     yield from _guarded("tokens.json", lambda: [_tokens(home, config)])
     yield from _gateway(home, config)
     yield from _disk(home, config)
-    running = _running(home)
-    yield running
-    if running.result is not Result.ok:
+    runs, state = _running(home)
+    yield state
+    if not runs:
         yield from _ports(config)
     yield from _peers(config)
 
@@ -162,7 +162,11 @@ def _format(home: Home) -> Check:
 
 
 def _genesis(home: Home) -> Check:
-    return Check("genesis", Result.ok, f"{len(home.genesis_bytes()):,} bytes at {home.genesis}")
+    from rustorium import _native
+
+    chain = _native.genesis_hash(home.genesis_bytes())
+    homeformat.check_chain(homeformat.look(home.path), home.path, chain)
+    return Check("genesis", Result.ok, f"of chain {chain}, at {home.genesis}")
 
 
 def _chain(home: Home) -> Iterator[Check]:
@@ -355,15 +359,17 @@ def _sync(home: Home, config: Config) -> Check:
     return Check("disk sync", Result.warn, seen, "move the home to a faster disk: each vote waits for a sync")
 
 
-def _running(home: Home) -> Check:
+def _running(home: Home) -> tuple[bool, Check]:
+    """Returns whether the home's node runs, and how it is."""
     try:
         status = call(home.admin_socket, "status", timeout_s=3.0)
     except NotReady as error:
-        return Check("node", Result.warn, error.message, "")
+        return False, Check("node", Result.warn, error.message, "")
     height, ready = status["at"]["height"], bool(status["ready"])
     if ready:
-        return Check("node", Result.ok, f"runs, ready, at height {height}")
-    return Check("node", Result.warn, f"runs, not ready: {status['not_ready_because']}", "rustorium-node status check")
+        return True, Check("node", Result.ok, f"runs, ready, at height {height}")
+    do = f"rustorium-node status check --home {home.path}"
+    return True, Check("node", Result.warn, f"runs, not ready: {status['not_ready_because']}", do)
 
 
 def _ports(config: Config) -> Iterator[Check]:

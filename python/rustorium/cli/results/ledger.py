@@ -21,6 +21,8 @@ class Sent(OpenResult):
     work: int | Absent = ABSENT
     outcome: Literal["ok", "failed"] | Absent = ABSENT
     failure: Failure | Absent = ABSENT
+    proven: bool | Absent = ABSENT
+    """True if the outcome was checked here, false if it is on a node's word."""
     proof: str | Absent = ABSENT
 
 
