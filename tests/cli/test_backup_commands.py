@@ -22,6 +22,12 @@ def test_missing_or_wrong_input_is_one_sentence(cli: Cli, home: Path, tmp_path: 
     place, options = tmp_path / "backups", ("--passphrase-file", passphrase)
     cli("backup", "list", "--from", place, "--home", home, *options).fails(3, "backup.key", "--key", "[key-missing]")
     cli("backup", "create", "--to", place, "--home", tmp_path / "none", *options).fails(3, "there is no")
+    deep = cli("backup", "create", "--to", tmp_path / "disk" / "backups", "--home", home, *options)
+    deep.fails(2, f"there is no folder {tmp_path / 'disk'}", "mount the disk", "[usage]")
+    inside = cli("backup", "create", "--to", home / "backups", "--home", home, *options)
+    inside.fails(2, "is in the home that it would keep", "[usage]")
+    assert not (tmp_path / "disk").exists()
+    assert not (home / "backup.key").exists()
     made = cli("backup", "create", "--to", place, "--home", home, *options)
     assert (made.code, made.out) == (3, ""), "it has no genesis yet"
     assert "Made the backup key" in made.err

@@ -137,7 +137,7 @@ def test_a_home_is_of_one_chain(home: Home) -> None:
     assert not homeformat.record(home.path, "aa" * 32), "nothing new"
     found = homeformat.require_current(home.path)
     homeformat.check_chain(found, home.path, "aa" * 32)
-    with pytest.raises(HomeError, match="put the genesis of chain a+ there"):
+    with pytest.raises(HomeError, match=r"put the genesis of chain a+ there"):
         homeformat.check_chain(found, home.path, "bb" * 32)
 
 

@@ -3,6 +3,7 @@
 The state is that of a genesis: its nodes have executed nothing. Time is trio's mock clock.
 """
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import trio.testing
 from fake_net import FakeNet, ok, problem
 
 from rustorium import _native
-from rustorium.client import AsyncClient, Key, SigningFile, operations
+from rustorium.client import AsyncClient, Key, SigningFile, account_of, operations
 from rustorium.errors import Absent, GenesisNeeded, NotFound, UsageError
 from rustorium.sim.net import EXPIRES_MS, REGION, START_MS, Net, make_net
 from rustorium.types import Account, Authority, ProvenState
@@ -169,3 +170,18 @@ def test_the_keys_of_an_account_of_several_are_compared_by_their_hash(monkeypatc
 def test_a_file_without_enough_signatures_is_not_sent() -> None:
     with pytest.raises(UsageError, match="has 0 of the 1 signatures"):
         run(lambda client: client.send_file(made()))
+
+
+def test_an_authority_is_made_of_keys_and_read_from_its_file() -> None:
+    made = Authority(2, [KEY, OTHER.public_key.upper()])
+    assert made == Authority(2, [OTHER.public_key, KEY.public_key])
+    document = json.dumps({"threshold": 2, "keys": list(made.keys), "region": 0, "address": "rs1q"})
+    assert Authority.from_json(document) == made
+    assert account_of(made, REGION) == _native.authority_names(REGION, 2, list(made.keys))[0]
+    assert account_of(ALONE, REGION) == KEY.address
+    for text in ("", "[]", "{}", '{"threshold": "2", "keys": []}'):
+        with pytest.raises(UsageError, match=r"authority new|threshold is a whole number"):
+            Authority.from_json(text)
+    for wrong in (Authority(3, made.keys), Authority(1, ["aa"]), Authority(1, [])):
+        with pytest.raises(UsageError, match="is no authority"):
+            account_of(wrong)

@@ -363,7 +363,7 @@ def test_an_operation_that_cannot_be_encoded_is_a_usage_error_and_uses_no_nonce(
 def test_a_failed_receipt_is_an_error_of_put_but_not_of_submit(
     net: FakeNet, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = Receipt("x", key.address, 0, 1, 0, 1, 1, Failure("insufficient-balance", 2))
+    failed = Receipt("x", key.address, 0, 1, 0, 1, 1, Failure("insufficient-balance", 0))
 
     async def submit(*_: object) -> list[Submitted]:
         return [Submitted("x", "final", failed)]
@@ -372,7 +372,10 @@ def test_a_failed_receipt_is_an_error_of_put_but_not_of_submit(
         monkeypatch.setattr(client._sender, "submit", submit)
         signed = await client.sign([put(key.address, b"a", b"1")])
         assert (await client.submit_transaction(signed)).receipt == failed
-        with pytest.raises(TransactionFailed, match=r"operation 2 \(insufficient-balance\)") as caught:
+        with pytest.raises(
+            TransactionFailed,
+            match=r"operation 0 \(insufficient-balance\): set key .a. to .1. in .*; look up the balance",
+        ) as caught:
             await client.put(b"a", b"1")
         assert caught.value.failure == "insufficient-balance"
 

@@ -69,6 +69,20 @@ def _place(destination: str, endpoint: str | None, region: str | None, allow_htt
     return Place(named, endpoint, region, allow_http)
 
 
+def _check_folder(destination: str, home: "Home") -> None:
+    """Errors: UsageError if a local destination is in the home itself, or the folder around it is missing: the disk may
+    not be mounted."""
+    from rustorium.errors import UsageError
+
+    if "://" in destination:
+        return
+    folder = Path(destination)
+    if folder.is_relative_to(home.path.absolute()):
+        raise UsageError(f"{folder} is in the home that it would keep: name a folder on another disk")
+    if not folder.parent.is_dir():
+        raise UsageError(f"there is no folder {folder.parent}: make it, or mount the disk that it is on")
+
+
 def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
     from rustorium.node.admin.backups import key_of, make_key
 
@@ -104,6 +118,7 @@ def create(
 
     found = home_of(home)
     opener, place = _opener(passphrase_file, found), _place(to, endpoint, region, allow_http)
+    _check_folder(place.destination, found)
     file = _make_key(found, key, opener)
     with progress("backup") as advance:
         made = backups.create(found, place, file, opener, advance, keep)

@@ -368,7 +368,10 @@ def replace_key(
          "old_files": str(done.kept)},
         output,
     )  # fmt: skip
-    note(f"Next: `rustorium-node start --home {found.path}`. It votes from the next epoch on.")
+    note(
+        f"Next: `rustorium-node start --home {found.path}`. It votes from the next epoch on; operators begin that "
+        "with `rustorium-node node end-epoch`."
+    )
 
 
 @group.command("set-owner")

@@ -411,7 +411,7 @@ def succeeded(result: Submitted, operations: Sequence[Operation] = (), sender: s
         failed = operations[failure.operation : failure.operation + 1]
         said = "".join(named(operation, sender) for operation in failed)
         error = TransactionFailed(
-            f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}){said}: "
+            f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): {said}"
             + advice(failure.code),
             transaction=result.id,
             failure=failure.code,

@@ -59,9 +59,10 @@ def shown(operation: Mapping[str, Any], sender: str) -> str:
 
 
 def named(operation: Mapping[str, Any], sender: str) -> str:
-    """Returns `, "…"` with an operation in words; nothing if its author wrote it in other fields than are shown."""
+    """Returns an operation in words, for a sentence that goes on; nothing if its author wrote it in other fields than
+    are shown."""
     try:
-        return f', "{shown(operation, sender)}"'
+        return f"{shown(operation, sender)}; "
     except (KeyError, ValueError, TypeError, AttributeError, UsageError):
         return ""
 

@@ -97,7 +97,10 @@ FINDINGS: Mapping[str, Kind] = {
     ),
     "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"the node was away for too long to catch up; {_REFILL}"),
     "peers-lost": Kind(
-        Severity.NOT_READY, Act.WAIT, "check that those validators run and that config.toml has their addresses"
+        Severity.NOT_READY,
+        Act.WAIT,
+        "check that those validators run, that config.toml has their addresses, and that their genesis names the same "
+        "chain (`genesis show`): nodes of another chain are refused",
     ),
     "chain-stands": Kind(
         Severity.NOT_READY,
