@@ -109,7 +109,8 @@ def build(part: str, processor: str, progress: Progress) -> Path:
     variables = environment(part, processor, folder / "ziglang" / "zig", progress)
     line = [sys.executable, "-m", "maturin", "build", "--zig", "--out", out / processor, "-i", sys.executable]
     line += ["--compatibility", PLATFORM, "--target", f"{processor}-unknown-linux-gnu"]
-    # Of the node's profile in both cases: nobody waits for the compiler where a wheel is installed.
+    # Both parts are compiled with the profile `release`. The profile `client` only saves compile time, and nobody
+    # compiles where a wheel is installed.
     features = ("--no-default-features",) if part == "client" else ()
     progress.say(f"building the {part}'s wheel for {processor}")
     subprocess.run([*line, *features], cwd=ROOT, env=variables, check=True)

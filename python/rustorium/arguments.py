@@ -12,6 +12,8 @@ from rustorium.errors import UsageError
 
 T = TypeVar("T")
 
+DIGEST_DIGITS = 64
+
 
 def kind_of(given: object) -> str:
     """Returns the name of a value's type, as a sentence names it."""
@@ -90,3 +92,14 @@ def many(given: object, name: str, of: str) -> Sequence[object]:
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Sequence):
         raise refused(name, f"a list of {of}", given)
     return given
+
+
+def hex_of(digits: str, what: str) -> str:
+    """Returns 64 hex digits in lower case. Errors: UsageError."""
+    text(digits, what)
+    try:
+        if len(bytes.fromhex(digits)) * 2 == DIGEST_DIGITS == len(digits):
+            return digits.lower()
+    except ValueError:
+        pass
+    raise UsageError(f"{digits!r} is not {what}: give its {DIGEST_DIGITS} hex digits")

@@ -36,7 +36,6 @@ from rustorium.types import NodeStatus, Receipt, ShardFacts
 T = TypeVar("T")
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
-DIGEST_DIGITS = 64
 ACCOUNT_PATH = re.compile(r"/v1/accounts/([^/]+)")
 SECOND_VERSION = 2
 """The first protocol version whose transactions several keys can sign."""
@@ -305,17 +304,6 @@ def content_or_path(given: bytes | str | Path, name: str) -> bytes | Path:
 
 def _checked_key(key: Key) -> Key:
     return arguments.instance(key, Key, "key", "open one with Key.open")
-
-
-def hex_of(text: str, what: str) -> str:
-    """Returns 64 hex digits in lower case. Errors: UsageError."""
-    arguments.text(text, what)
-    try:
-        if len(bytes.fromhex(text)) * 2 == DIGEST_DIGITS == len(text):
-            return text.lower()
-    except ValueError:
-        pass
-    raise UsageError(f"{text!r} is not {what}: give its {DIGEST_DIGITS} hex digits")
 
 
 def address_of(text: str) -> str:

@@ -14,7 +14,6 @@ import anyio.to_thread
 
 from rustorium import _native, arguments
 from rustorium.client import wire
-from rustorium.client.base import hex_of
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
 from rustorium.client.trust import translate_errors
@@ -205,7 +204,7 @@ def _named(which: int | str) -> int | str:
     if not isinstance(which, str):
         kind = arguments.kind_of(which)
         raise UsageError(f'a block is named by its height, its digest or "latest", not {kind}')
-    return hex_of(which, "a block's digest")
+    return arguments.hex_of(which, "a block's digest")
 
 
 def _receipts_page(answer: wire.Answer) -> tuple[list[Receipt], str | None]:

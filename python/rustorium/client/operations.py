@@ -4,11 +4,10 @@ Invariants: PURE; keys and values are bytes here and hex in JSON; amounts are de
 """
 
 import json
-import re
 from collections.abc import Sequence
 
 from rustorium.api import Operation
-from rustorium.arguments import content, instance, many, one_of, text, whole
+from rustorium.arguments import content, hex_of, instance, many, one_of, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
 from rustorium.types import Authority, Recovery
@@ -27,7 +26,12 @@ def delete(namespace: str, key: bytes | str) -> Operation:
 
 def transfer(to: str, asset: str, amount: int) -> Operation:
     """Moves an amount from the sender to another account."""
-    return {"type": "transfer", "to": text(to, "to"), "asset": _asset(asset), "amount": _amount(amount)}
+    return {
+        "type": "transfer",
+        "to": text(to, "to"),
+        "asset": hex_of(text(asset, "asset"), "an asset id"),
+        "amount": _amount(amount),
+    }
 
 
 def issue(symbol: str, to: str, amount: int) -> Operation:
@@ -243,7 +247,7 @@ def require_absent(namespace: str, key: bytes | str) -> Operation:
 
 def require_balance(account: str, asset: str, amount: int) -> Operation:
     """Fails the transaction unless the account holds at least this amount."""
-    whose = {"account": text(account, "account"), "asset": _asset(asset)}
+    whose = {"account": text(account, "account"), "asset": hex_of(text(asset, "asset"), "an asset id")}
     return {"type": "require", "condition": {"type": "balance_at_least", **whose, "amount": _amount(amount)}}
 
 
@@ -253,9 +257,3 @@ def _amount(amount: int) -> str:
     if amount > AMOUNT_MAX:
         raise UsageError(f"an amount is below 2^128, that is at most {AMOUNT_MAX}: {amount} is too large")
     return str(amount)
-
-
-def _asset(asset: str) -> str:
-    if not re.fullmatch("[0-9a-fA-F]{64}", text(asset, "asset")):
-        raise UsageError(f"{asset!r} is not an asset id: give its 64 hex digits, which `account holdings` shows")
-    return asset.lower()

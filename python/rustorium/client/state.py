@@ -15,7 +15,7 @@ import msgspec
 from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client import wire
-from rustorium.client.base import address_of, hex_of
+from rustorium.client.base import address_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
@@ -110,7 +110,7 @@ class StateMethods(BlockMethods):
         if subject.authority:
             return await self._read(wire.settings, f"{path}/authority", params=params)
         if subject.asset is not None:
-            asset = hex_of(subject.asset, "an asset id")
+            asset = arguments.hex_of(subject.asset, "an asset id")
             return await self._read(wire.balance, f"{path}/balances/{asset}", params=params)
         if subject.key is None:
             return await self._read(wire.account, path, params=params)
@@ -176,7 +176,7 @@ class StateMethods(BlockMethods):
         self, address: str, asset: str, *, verify: bool = True, max_age_s: float | None = None
     ) -> Balance:
         """Returns an account's balance of an asset, proven unless `verify=False`."""
-        subject = Subject(address, asset=hex_of(asset, "an asset id"))
+        subject = Subject(address, asset=arguments.hex_of(asset, "an asset id"))
         if verify:
             found = (await self.proven([subject], max_age_s=max_age_s)).items[subject]
         else:
@@ -340,7 +340,7 @@ class StateMethods(BlockMethods):
         for subject in subjects:
             address_of(subject.account)
             if subject.asset is not None:
-                hex_of(subject.asset, "an asset id")
+                arguments.hex_of(subject.asset, "an asset id")
         question: dict[str, object] = {"items": [wire.question(subject) for subject in subjects]}
         question |= {"from_height": least} if at == "proven" else {"at": str(at)}
         empty: set[str] = set()

@@ -16,7 +16,7 @@ from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client import operations as ops
 from rustorium.client import wire
-from rustorium.client.base import ClientBase, address_of, hex_of
+from rustorium.client.base import ClientBase, address_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream, behind, senders_in
 from rustorium.client.keys import Key
@@ -278,7 +278,7 @@ class TransactionMethods(ClientBase):
         node's claim, as is all with `verify=False`.
 
         Errors: VerificationFailed if no node's proof is valid."""
-        identity = hex_of(transaction, "a transaction id")
+        identity = arguments.hex_of(transaction, "a transaction id")
         for part in self._all_parts():
             try:
                 if verify and part._trusts():
@@ -372,7 +372,7 @@ class TransactionMethods(ClientBase):
         """Returns the proof file of a certified transaction: the transaction and its certified receipt.
 
         Errors: NotFound, NotReady if it isn't certified yet, VerificationFailed, GenesisNeeded."""
-        identity = hex_of(transaction, "a transaction id")
+        identity = arguments.hex_of(transaction, "a transaction id")
         *others, last = self._all_parts()
         for part in others:
             with contextlib.suppress(NotFound):

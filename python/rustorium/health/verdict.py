@@ -153,18 +153,8 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         first = sorted(chains)[0]
         others = ", ".join(status.node for status in heard if status.chain != first)
         said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
-        return Verdict(
-            "network",
-            "",
-            (
-                Problem(
-                    "other-chain",
-                    Level.NOT_READY,
-                    said,
-                    "if they should be of one net, compare their genesis files (`genesis show`)",
-                ),
-            ),
-        )
+        do = "if they should be of one net, compare their genesis files (`genesis show`)"
+        return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, do),))
     found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
     found += _governance(heard)
     if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
