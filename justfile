@@ -270,6 +270,10 @@ bench-wan *ARGUMENTS: build
 bench-wan-real *ARGUMENTS: build
     {{ python }} benches/wan_real.py {{ ARGUMENTS }}
 
+# how late frames leave on links with simulated delays (about 2 minutes, on a quiet machine)
+bench-shaper: venv
+    {{ with }} cargo run --release --locked -q -p rustorium-transport --example lateness
+
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}

@@ -5,7 +5,8 @@ A devnet whose links are delayed as between regions. Clients beside each node pu
 random order of regions, each from an account of its region. What a client waits counts, its request to the node
 included. As in `wan.py`, the mean over all leaders of their means is compared with the floor.
 
-Invariants: a result is *void* if the machine had less than a fifth of its time to spare: then it tells of the machine.
+Invariants: a result is *void* if the machine had less than a fifth of its time to spare, or if three delayed frames
+left later, in the median, than 3 % of the floor: then it tells of the machine.
 """
 
 import argparse
@@ -16,17 +17,23 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx2
 from wan import NETS, by_leader_of, mean_by_leader
 
 from rustorium import _native
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
 from rustorium.net.finality import floors
+from rustorium.observe.exposition import parse
+from rustorium.observe.figures import Metrics
 from rustorium.regions import region_byte
 
 WARM, SAMPLES = 5, 60
 """Transactions of each region."""
 IDLE_MIN = 0.2
+HOPS, LATE_MAX = 3, 0.03
+"""Frames one after the other until a transaction is final, and the largest part of the floor by which all are late."""
+LATE = "rustorium_transport_shaper_late_seconds"
 
 
 def idle_share(before: tuple[int, int], after: tuple[int, int]) -> float:
@@ -38,6 +45,12 @@ def machine_ticks() -> tuple[int, int]:
     """Returns the machine's idle time and all time so far, ticks."""
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return fields[3] + fields[4], sum(fields)
+
+
+def late_ms(net: Devnet) -> float:
+    """Returns the median time by which delayed frames left too late, at the node where it is longest."""
+    pages = (httpx2.get(f"{node.metrics}/metrics", timeout=10).content for node in net.net.nodes)
+    return max(Metrics(parse(page)).quantile_ms(LATE, 0.5) or 0.0 for page in pages)
 
 
 def measure(name: str, samples: int) -> str:
@@ -67,7 +80,7 @@ def measure(name: str, samples: int) -> str:
             one.clear()
         before = machine_ticks()
         put(samples)
-        idle = idle_share(before, machine_ticks())
+        idle, late = idle_share(before, machine_ticks()), late_ms(net)
 
         def proposer(height: int) -> int:
             return clients[0].block(height, proof=False).proposer
@@ -76,8 +89,10 @@ def measure(name: str, samples: int) -> str:
     floor = statistics.fmean(one.alone_ms for one in known)
     worst = max(ms / one.alone_ms for ms, one in zip(waited, known, strict=True))
     mean = statistics.fmean(waited)
-    void = " (void: the machine is too slow)" if idle < IDLE_MIN else ""
-    return f"| {name} | {floor:.0f} ms | {mean:.0f} ms | {mean / floor:.2f} ({worst:.2f}) | {idle:.0%}{void} |"
+    slow = idle < IDLE_MIN or HOPS * late > LATE_MAX * floor
+    void = " (void: the machine is too slow)" if slow else ""
+    times = f"{mean / floor:.2f} ({worst:.2f})"
+    return f"| {name} | {floor:.0f} ms | {mean:.0f} ms | {times} | {late:.2f} ms | {idle:.0%}{void} |"
 
 
 def main() -> None:
@@ -85,7 +100,8 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=["four", "europe4"], help="committees")
     parser.add_argument("--samples", type=int, default=SAMPLES, help="transactions of each region")
     options = parser.parse_args()
-    print("| net | floor | measured | times the floor (worst region) | idle machine |\n|---|--:|--:|--:|--:|")
+    print("| net | floor | measured | times the floor (worst region) | a frame late by | idle machine |")
+    print("|---|--:|--:|--:|--:|--:|")
     for name in options.nets:
         print(measure(name, options.samples), flush=True)
 

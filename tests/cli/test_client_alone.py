@@ -86,7 +86,7 @@ def test_every_command_can_be_asked_for_help_without_node_and_unix() -> None:
     code = """
 import typer
 from typer.testing import CliRunner
-from rustorium.cli.app import TLS_OPTIONS, app
+from rustorium.cli.app import GLOBAL_OPTIONS, app
 from rustorium.cli.narrowed import narrowed
 
 def leaves(command, path):
@@ -97,7 +97,7 @@ def leaves(command, path):
 
 lines = list(leaves(typer.main.get_command(app), []))
 for line in lines:
-    result = CliRunner().invoke(narrowed(app, line, TLS_OPTIONS), [*line, "--help"])
+    result = CliRunner().invoke(narrowed(app, line, GLOBAL_OPTIONS), [*line, "--help"])
     assert result.exit_code == 0, (line, result.output, result.exception)
 print(len(lines))
 """

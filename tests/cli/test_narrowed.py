@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from rustorium.cli.app import TLS_OPTIONS, app
+from rustorium.cli.app import GLOBAL_OPTIONS, app
 from rustorium.cli.narrowed import narrowed
 
 
@@ -18,7 +18,7 @@ from rustorium.cli.narrowed import narrowed
     ],
 )
 def test_a_line_builds_only_the_parser_of_its_command(line: str, word: str) -> None:
-    group = typer.main.get_command(narrowed(app, line.split(), TLS_OPTIONS))
+    group = typer.main.get_command(narrowed(app, line.split(), GLOBAL_OPTIONS))
     assert list(group.commands) == [word]
     assert group.name == typer.main.get_command(app).name
 
@@ -27,9 +27,9 @@ def test_a_line_builds_only_the_parser_of_its_command(line: str, word: str) -> N
     "line", ["", "--help", "-h tx", "--version", "--version tx", "--nonsense tx", "pot", "--ca tx", "--", "-- tx"]
 )
 def test_help_of_the_program_and_wrong_words_see_all_commands(line: str) -> None:
-    assert narrowed(app, line.split(), TLS_OPTIONS) is app
+    assert narrowed(app, line.split(), GLOBAL_OPTIONS) is app
 
 
 def test_the_options_with_values_are_those_of_the_program() -> None:
     parameters = typer.main.get_command(app).params
-    assert [one for option in parameters if not option.is_flag for one in option.opts] == list(TLS_OPTIONS)
+    assert [one for option in parameters if not option.is_flag for one in option.opts] == list(GLOBAL_OPTIONS)

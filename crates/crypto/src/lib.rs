@@ -3,6 +3,8 @@
 //! *Invariants:* knows none of the ledger's rules; every hash and signature starts with its purpose's domain string;
 //! secrets are wiped when dropped; for wasm32 there is only the code that checks, and none that keeps a secret.
 
+#[cfg(not(target_family = "wasm"))]
+pub mod directory;
 pub mod hash;
 #[cfg(not(target_family = "wasm"))]
 pub mod keystore;

@@ -5,6 +5,7 @@
 
 mod activation;
 mod ceremony;
+mod directory;
 mod errors;
 mod governing;
 mod ledger;
@@ -57,6 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     ledger::register(module)?;
     activation::register(module)?;
+    directory::register(module)?;
     module.add_class::<unsigned::UnsignedTransaction>()?;
     module.add_function(wrap_pyfunction!(unsigned::authority_names, module)?)?;
     module.add_function(wrap_pyfunction!(governing::change_hash, module)?)?;

@@ -4,11 +4,11 @@ use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::json::{FactsView, HeaderView, SignersView, SubjectViews};
-use rustorium_crypto::{block_digest, chain_id};
+use rustorium_crypto::{account_id, block_digest, chain_id};
 use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, Epoch, EpochTransition, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
+    Block, BlockDigest, BlockProof, Epoch, EpochTransition, Genesis, Hash, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
     ReadProof, ReceiptProof, ShardId, Subject, Transaction, TransactionProof, Validator, ValidatorIndex, decode,
     encode,
 };
@@ -118,6 +118,18 @@ impl Light {
             described
         });
         Ok(described?.to_string())
+    }
+
+    /// Returns of each member of the newest trusted committee its name, its node key (hex digits), and the address of its
+    /// owner's account.
+    fn members(&self, py: Python<'_>) -> PyResult<Vec<(String, String, String)>> {
+        self.with(py, |state| {
+            let member = |one: &Validator| {
+                let owner = account_id(one.region, &one.owner_key).to_string();
+                (String::from_utf8_lossy(one.name.as_slice()).into_owned(), Hash(one.node_key).to_string(), owner)
+            };
+            state.newest().validators.iter().map(member).collect()
+        })
     }
 
     /// Checks that the newest committee's keys still count. Errors: NativeError.

@@ -162,6 +162,12 @@ pub enum TransportError {
         /// The system's error.
         source: io::Error,
     },
+    /// The system has no thread for the delays of links.
+    #[error("the links' delays need a thread: {source}; allow this user more processes, or remove \"shaper\"")]
+    Alarm {
+        /// The system's error.
+        source: io::Error,
+    },
     /// The identity key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -7,6 +7,7 @@
 //! dropped, and the owner sends again.
 
 mod address;
+mod alarm;
 pub mod authority;
 mod config;
 mod connect;
@@ -38,11 +39,12 @@ pub use metrics::TransportMetrics;
 pub use refusal::{CloseCode, Refusal};
 pub use shaper::{LinkShaper, Shaper, ShaperError, ShaperOptions};
 
+use alarm::Alarm;
 use bytes::Bytes;
 use config::Checks;
 use framing::Hello;
 use handshakes::HandshakeLimiter;
-use link::{Bounds, Link};
+use link::{Bounds, Delay, Link};
 use parking_lot::Mutex;
 use quinn::Endpoint;
 use refusal::RefusalCounters;
@@ -105,6 +107,12 @@ pub(crate) struct HandshakeLimiters {
     pub strangers: Arc<HandshakeLimiter>,
 }
 
+/// What delays all links of a node, in tests and in `devnet --regions`.
+struct Delays {
+    shaper: Arc<Shaper>,
+    alarm: Arc<Alarm>,
+}
+
 /// State shared by all tasks of a transport.
 pub(crate) struct Shared {
     pub identity: SigningKey,
@@ -119,7 +127,7 @@ pub(crate) struct Shared {
     servers: endpoint::Servers,
     checks: Checks,
     bounds: Bounds,
-    shaper: Option<Arc<Shaper>>,
+    delays: Option<Delays>,
     turns: Mutex<BTreeMap<PublicKey, Weak<AsyncMutex<()>>>>,
     pub limiters: HandshakeLimiters,
     refusals: Arc<RefusalCounters>,
@@ -163,8 +171,11 @@ impl Shared {
     }
 
     fn make_link(&self, me: Option<ValidatorIndex>, peer: &Peer) -> Arc<Link> {
-        let shaper = self.shaper.as_ref().zip(me).map(|(shaper, me)| shaper.link(me, peer.index));
-        Arc::new(Link::new(peer.node_key, self.bounds.clone(), shaper))
+        let delay = self.delays.as_ref().zip(me).map(|(delays, me)| Delay {
+            shaper: Mutex::new(delays.shaper.link(me, peer.index)),
+            alarm: delays.alarm.clone(),
+        });
+        Arc::new(Link::new(peer.node_key, self.bounds.clone(), delay))
     }
 }
 
@@ -211,6 +222,11 @@ impl Transport {
         let keys = tls::KnownKeys::new([], config.followers.strangers_max > 0);
         let servers = endpoint::Servers::new(&config.identity, keys.clone())?;
         let endpoint = endpoint::open(socket, &config, &servers, runtime)?;
+        let delays = config.shaper.map(|shaper| -> Result<_, TransportError> {
+            let alarm = Alarm::start().map_err(|source| TransportError::Alarm { source })?;
+            Ok(Delays { shaper, alarm: Arc::new(alarm) })
+        });
+        let delays = delays.transpose()?;
         let shards = Arc::new(config.shards);
         let (queue_frames, queue_bytes) = (config.queue_frames, config.queue_bytes);
         let bounds = Bounds { queue_frames, queue_bytes, shards: shards.clone(), ..Bounds::default() };
@@ -226,7 +242,7 @@ impl Transport {
             servers,
             checks,
             bounds,
-            shaper: config.shaper,
+            delays,
             turns: Mutex::default(),
             limiters: HandshakeLimiters {
                 members: HandshakeLimiter::new(connect::MEMBERS),
@@ -338,6 +354,7 @@ impl Transport {
             limiters: self.shared.limiters.clone(),
             refusals: self.shared.refusals.clone(),
             unhosted: self.shared.unhosted.clone(),
+            late: self.shared.delays.as_ref().map(|delays| delays.alarm.late.clone()),
         }
     }
 

@@ -4,6 +4,7 @@
 //! reconnects; a link belongs to one node key for ever, while the key's place in the committee may change.
 
 use crate::address::PeerAddress;
+use crate::alarm::Alarm;
 use crate::config::SendError;
 use crate::framing::CLASSES;
 use crate::pace::Pace;
@@ -125,6 +126,13 @@ impl Places {
     }
 }
 
+/// What delays the frames of a link, in tests and in `devnet --regions`.
+#[derive(Debug)]
+pub(crate) struct Delay {
+    pub shaper: Mutex<LinkShaper>,
+    pub alarm: Arc<Alarm>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     pub node_key: PublicKey,
@@ -140,7 +148,7 @@ pub(crate) struct Link {
     places: Mutex<Places>,
     ended: watch::Sender<Option<CloseCode>>,
     accepted: Mutex<Option<mpsc::Sender<Connection>>>,
-    shaper: Option<Mutex<LinkShaper>>,
+    delay: Option<Delay>,
     connection: Mutex<Option<Connection>>,
     version: Mutex<Option<u8>>,
     /// Time of the last frame, or of the link's creation.
@@ -149,7 +157,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub fn new(node_key: PublicKey, bounds: Bounds, shaper: Option<LinkShaper>) -> Self {
+    pub fn new(node_key: PublicKey, bounds: Bounds, delay: Option<Delay>) -> Self {
         let queues = |shard: &ShardId| Arc::new(ShardQueues::new(*shard, &bounds));
         Self {
             node_key,
@@ -162,7 +170,7 @@ impl Link {
             places: Mutex::default(),
             ended: watch::Sender::new(None),
             accepted: Mutex::new(None),
-            shaper: shaper.map(Mutex::new),
+            delay,
             connection: Mutex::new(None),
             version: Mutex::new(None),
             heard: Mutex::new(Instant::now()),
@@ -238,15 +246,26 @@ impl Link {
 
     pub fn send(&self, shard: ShardId, class: Class, frame: Bytes) -> Result<(), SendError> {
         let queues = self.queues(shard).ok_or(SendError::NotHosted)?;
-        let release = |bytes| {
-            let shaper = self.shaper.as_ref()?;
-            Some(shaper.lock().release(Instant::now(), class, bytes))
-        };
-        let result = queues.outboxes[class as usize].push(frame, release);
+        let outbox = &queues.outboxes[class as usize];
+        let release = |bytes| Some(self.delay.as_ref()?.shaper.lock().release(std::time::Instant::now(), class, bytes));
+        let result = outbox.push(frame, release);
+        if let (Ok(Some(due)), Some(delay)) = (&result, &self.delay) {
+            delay.alarm.at(*due, outbox.sender());
+        }
         if result == Err(SendError::Full) {
             self.counters[class as usize].full.fetch_add(1, Relaxed);
         }
-        result
+        result.map(drop)
+    }
+
+    /// Waits for frames of a shard and class that may leave, and moves those, up to about `bytes`, into `out`.
+    pub async fn take(&self, queues: &ShardQueues, class: Class, bytes: usize, out: &mut Vec<Bytes>) {
+        let late = |due, now| {
+            if let Some(delay) = &self.delay {
+                delay.alarm.went_on(due, now);
+            }
+        };
+        queues.outboxes[class as usize].take(bytes, out, late).await;
     }
 
     pub fn raise(&self, connection: Connection, version: u8) {

@@ -9,6 +9,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use quinn::PathStats;
 use rustorium_types::Class;
@@ -28,6 +29,8 @@ pub struct TransportMetrics {
     pub(crate) limiters: HandshakeLimiters,
     pub(crate) refusals: Arc<RefusalCounters>,
     pub(crate) unhosted: Arc<AtomicU64>,
+    /// Lateness of delayed frames, where links are delayed.
+    pub(crate) late: Option<Histogram>,
 }
 
 impl TransportMetrics {
@@ -172,6 +175,13 @@ impl TransportMetrics {
         let name = "rustorium_transport_unhosted_streams";
         count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)
     }
+
+    fn late(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(late) = &self.late else { return Ok(()) };
+        let help = "Time by which delayed frames left after they were due, on links with simulated delays";
+        let (name, unit) = ("rustorium_transport_shaper_late", Some(&Unit::Seconds));
+        late.encode(encoder.encode_descriptor(name, help, unit, late.metric_type())?)
+    }
 }
 
 impl Collector for TransportMetrics {
@@ -193,7 +203,8 @@ impl Collector for TransportMetrics {
         self.reconnects(e)?;
         self.proofs(e)?;
         self.refusals(e)?;
-        self.unhosted(e)
+        self.unhosted(e)?;
+        self.late(e)
     }
 }
 

@@ -1,20 +1,22 @@
 //! The frames of one class that wait for their stream.
 //!
 //! *Invariants:* bounded in frames and bytes, but one frame of any allowed size always fits; first in, first out;
-//! closed while there is no link, and empty then.
+//! closed while there is no link, and empty then; a delayed frame leaves no earlier than it is due, and whoever delays it
+//! wakes the sender then.
 
 use crate::config::SendError;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_types::limits::FRAME_BYTES_MAX;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
-    ready: Notify,
+    ready: Arc<Notify>,
     frames_max: usize,
     bytes_max: usize,
 }
@@ -32,15 +34,9 @@ struct QueuedFrame {
     bytes: Bytes,
 }
 
-enum Next {
-    Taken,
-    Empty,
-    At(Instant),
-}
-
 impl Outbox {
     pub fn new(frames_max: usize, bytes_max: usize) -> Self {
-        Self { queue: Mutex::default(), ready: Notify::new(), frames_max, bytes_max }
+        Self { queue: Mutex::default(), ready: Arc::default(), frames_max, bytes_max }
     }
 
     pub fn open(&self) {
@@ -64,8 +60,18 @@ impl Outbox {
         queue.open.then_some(room)
     }
 
-    /// Queues a frame. `release` gives the time at which it may leave, and is called only if the frame is accepted.
-    pub fn push(&self, frame: Bytes, release: impl FnOnce(usize) -> Option<Instant>) -> Result<(), SendError> {
+    /// Returns what wakes the sender.
+    pub fn sender(&self) -> Arc<Notify> {
+        self.ready.clone()
+    }
+
+    /// Queues a frame. `release` gives the time at which it may leave, and is called only if the frame is accepted. The
+    /// caller wakes the sender at that time, which is returned.
+    pub fn push(
+        &self,
+        frame: Bytes,
+        release: impl FnOnce(usize) -> Option<Instant>,
+    ) -> Result<Option<Instant>, SendError> {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge { bytes: frame.len() });
         }
@@ -81,42 +87,38 @@ impl Outbox {
         let release = release(frame.len());
         queue.frames.push_back(QueuedFrame { release, bytes: frame });
         drop(queue);
-        if first {
+        if first && release.is_none() {
             self.ready.notify_one();
         }
-        Ok(())
+        Ok(release)
     }
 
-    /// Waits for frames that may leave, and moves those, up to about `bytes`, into `out`.
-    pub async fn take(&self, bytes: usize, out: &mut Vec<Bytes>) {
-        loop {
-            match self.try_take(bytes, out) {
-                Next::Taken => return,
-                Next::Empty => self.ready.notified().await,
-                Next::At(release) => sleep_until(release).await,
-            }
+    /// Waits for frames that may leave, and moves those, up to about `bytes`, into `out`. `late` is told when each of
+    /// the delayed ones was due, and when it leaves.
+    pub async fn take(&self, bytes: usize, out: &mut Vec<Bytes>, late: impl Fn(Instant, Instant)) {
+        while !self.try_take(Instant::now(), bytes, out, &late) {
+            self.ready.notified().await;
         }
     }
 
-    fn try_take(&self, bytes: usize, out: &mut Vec<Bytes>) -> Next {
+    /// Does the same at the time `now`, and returns whether there were any.
+    pub fn try_take(&self, now: Instant, bytes: usize, out: &mut Vec<Bytes>, late: impl Fn(Instant, Instant)) -> bool {
         let mut queue = self.queue.lock();
         let mut taken = 0;
-        let mut now = None;
         while let Some(head) = queue.frames.front() {
-            if let Some(release) = head.release
-                && release > *now.get_or_insert_with(Instant::now)
-            {
-                return if out.is_empty() { Next::At(release) } else { Next::Taken };
-            }
-            if !out.is_empty() && taken + head.bytes.len() > bytes {
-                return Next::Taken;
+            let may_leave = head.release.is_none_or(|release| release <= now);
+            if !may_leave || (!out.is_empty() && taken + head.bytes.len() > bytes) {
+                break;
             }
             if let Some(frame) = queue.frames.pop_front() {
                 taken += frame.bytes.len();
                 queue.bytes -= frame.bytes.len();
+                if let Some(due) = frame.release {
+                    late(due, now);
+                }
                 out.push(frame.bytes);
             }
         }
-        if out.is_empty() { Next::Empty } else { Next::Taken }
+        !out.is_empty()
     }
 }

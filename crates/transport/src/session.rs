@@ -258,7 +258,7 @@ pub(crate) async fn write(link: &Link, queues: &ShardQueues, class: Class, strea
     let counters = &link.counters[class as usize];
     let (mut frames, mut chunks) = (Vec::new(), Vec::new());
     loop {
-        queues.outboxes[class as usize].take(WRITE_BYTES, &mut frames).await;
+        link.take(queues, class, WRITE_BYTES, &mut frames).await;
         if let Some(pace) = &link.bounds.sent {
             pace.pass(frames.iter().map(Bytes::len).sum()).await;
         }

@@ -1,5 +1,5 @@
 //! A simulated network between validators, for tests and `devnet --regions`: delay from a matrix of round trips,
-//! jitter, loss and rate. The sender applies it between a link's queue and its stream.
+//! jitter, loss and rate. The sender applies it between a link's queue and its stream; `alarm` keeps its times.
 //!
 //! *Invariants:* the order within a class is kept; the same seed and the same sends give the same times; a frame is
 //! never dropped: streams are reliable, so a lost frame arrives a retransmission later.
@@ -7,9 +7,8 @@
 use rustorium_types::{Class, ValidatorIndex};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// Payload bytes of one packet. Loss is per packet, so large frames are lost more often.
 const PACKET_BYTES: usize = 1_200;

@@ -9,6 +9,7 @@ pub mod authority;
 pub mod capacity;
 pub mod codec;
 pub mod consensus;
+pub mod directory;
 pub mod genesis;
 pub mod governance;
 pub mod ids;
@@ -34,6 +35,10 @@ pub use authority::{Authority, AuthorityFault, Signature2, Signer, SignerKey};
 pub use capacity::{Capacity, WHOLE_PPM};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;
+pub use directory::{
+    DIRECTORY_KEY, DIRECTORY_VERSION, NODE_RECORD_MS_MAX, NODE_RECORDS_MAX, NODE_URL_BYTES_MAX, NodeRecord,
+    NodeRecords, SignedNodeRecord,
+};
 pub use genesis::*;
 pub use governance::{GovernanceChange, PauseScope, SystemSender};
 pub use ids::*;

@@ -29,6 +29,7 @@ from rustorium.cli import (
     geo,
     govern,
     keys,
+    listing,
     logs,
     metrics,
     node,
@@ -55,11 +56,18 @@ from rustorium.cli.narrowed import narrowed
 from rustorium.cli.whole import group_needing_node, needing_node
 
 BROKEN_PIPE = 141
-TLS_OPTIONS = ("--ca", "--client-certificate", "--client-key")
+GLOBAL_OPTIONS = ("--ca", "--client-certificate", "--client-key", "--at")
+AT_VARIABLE = "RUSTORIUM_AT"
+"""Read by `rustorium.client`."""
 """The global options that take a value."""
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
 """Environment variables through which commands get the values of global options; read by `rustorium.access.tls`, which
 is imported only if needed."""
+
+committee.group.command("card")(listing.card)
+committee.group.command("announce")(listing.announce)
+committee.group.command("withdraw")(listing.withdraw)
+geo.group.command("nodes")(listing.nodes)
 
 app = typer.Typer(
     name="rustorium-node",
@@ -140,12 +148,22 @@ def root(
             help="PEM file of the client certificate's key, if it is a separate file. Default: RUSTORIUM_CLIENT_KEY.",
         ),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            help="Where you are: degrees north and east, a region, or here (by the time zone). The nearest nodes of "
+            "the chain's directory are asked, too. Default: RUSTORIUM_AT.",
+        ),
+    ] = None,
 ) -> None:
     """Takes the global options. `--debug` was already removed from the line."""
     del debug
     for variable, path in zip(TLS_VARIABLES, (ca, client_certificate, client_key), strict=True):
         if path is not None:
             os.environ[variable] = str(path)
+    if at is not None:
+        os.environ[AT_VARIABLE] = at
     if version:
         from rustorium import __version__, _native
 
@@ -165,7 +183,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         line = [*line[1:], "--help"]
     stdout = sys.stdout
     try:
-        code = narrowed(app, line, TLS_OPTIONS)(line, standalone_mode=False, prog_name=_name())
+        code = narrowed(app, line, GLOBAL_OPTIONS)(line, standalone_mode=False, prog_name=_name())
         sys.stdout.flush()
     except BrokenPipeError:
         _end_unread(stdout)

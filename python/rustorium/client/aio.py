@@ -30,7 +30,9 @@ class AsyncClient(SigningMethods):
     none may have another final header (ChainForked has the evidence). `token`: a gateway token (`rsk_…`) for a node
     that requires one; with several endpoints `{URL: token}`. Each token is sent only to its own endpoint, over TLS or
     within this machine. `tls`: PEM files for `https://` endpoints: the trusted authorities and the client's own
-    certificate (`Tls(ca=…, certificate=…, key=…)`)."""
+    certificate (`Tls(ca=…, certificate=…, key=…)`). `at`: where the client is, for it to find the nearest nodes by the
+    chain's directory: degrees north and east ("35.7,139.7"), a region ("asia-northeast"), or "here" for the place of
+    this machine's time zone; by default `RUSTORIUM_AT`. Without a place only `endpoints` are asked."""
 
     @classmethod
     def from_net(

@@ -5,11 +5,13 @@ returned.
 """
 
 import copy
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 import httpx2
@@ -18,8 +20,10 @@ from rustorium import _native, arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
+from rustorium.access.zone import zone_place
 from rustorium.client import wire
 from rustorium.client.events import EventStream
+from rustorium.client.finder import Finder, listed_nodes
 from rustorium.client.floors import Floors
 from rustorium.client.governance import check_hashes
 from rustorium.client.keys import Key
@@ -30,13 +34,20 @@ from rustorium.client.transport import Transport
 from rustorium.client.trust import shard_of_checkpoint, translate_errors
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
+from rustorium.geo.places import parse_place
 from rustorium.records import Rows
 from rustorium.types import NodeStatus, Receipt, ShardFacts
+
+if TYPE_CHECKING:
+    from rustorium.client.state import StateMethods
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
 ACCOUNT_PATH = re.compile(r"/v1/accounts/([^/]+)")
+AT_VARIABLE = "RUSTORIUM_AT"
+HERE = "here"
+"""In place of a place: that of this machine's time zone."""
 SECOND_VERSION = 2
 """The first protocol version whose transactions several keys can sign."""
 
@@ -59,6 +70,7 @@ class ClientBase:
         transport: httpx2.AsyncBaseTransport | None = None,
         token: Tokens | None = None,
         tls: Tls | None = None,
+        at: str | None = None,
     ) -> None:
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
         if not isinstance(urls, Iterable):
@@ -90,6 +102,11 @@ class ClientBase:
         self._streams: list[EventStream] = []
         self._floors = Floors()
         self._sender = self._new_sender()
+        named = at if at is not None else os.environ.get(AT_VARIABLE) or None
+        if named is not None and (at is not None or self._trusts()):
+            place = zone_place() if named == HERE else parse_place(arguments.text(named, "at"))
+            read = partial(listed_nodes, cast("StateMethods", self))
+            self._transport.find = Finder(self._transport, self.light.chain, place, read)
 
     def _new_sender(self) -> Sender:
         check = self._check_receipt if self._trusts() else None

@@ -20,6 +20,7 @@ from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockingsigning import BlockingSigning
+from rustorium.client.directory import ListedNode
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.loop import LoopThread
@@ -78,6 +79,7 @@ class Client(BlockingSigning):
         transport: httpx2.AsyncBaseTransport | None = None,
         token: Tokens | None = None,
         tls: Tls | None = None,
+        at: str | None = None,
     ) -> None:
         loop = self._loop = LoopThread()
         try:
@@ -95,6 +97,7 @@ class Client(BlockingSigning):
                 transport=transport,
                 token=token,
                 tls=tls,
+                at=at,
             )
             self._client = loop.make(make)
         except BaseException:
@@ -375,6 +378,10 @@ class Client(BlockingSigning):
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, verified here, without a proof file."""
         return self._call(self._client.proven, subjects, at=at, max_age_s=max_age_s)
+
+    def directory(self) -> list[ListedNode]:
+        """Returns the nodes that the validators' owners list for clients, proven."""
+        return self._call(self._client.directory)
 
     def prove(
         self,

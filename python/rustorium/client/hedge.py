@@ -1,7 +1,8 @@
 """One round of a hedged read: it asks the nearest node first, and the next one too if the answer takes long.
 
 Invariants: a node is asked once in a round; the first answer ends the round, and slower nodes are asked last for a
-while; a round raises the error of one node, never a group of errors.
+while; without a hedge to spare (`Endpoints.may_hedge`) the next node waits for its share of the time; a round raises
+the error of one node, never a group of errors.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -70,6 +71,9 @@ class Round(Generic[T]):
                     wait_s = max(patience_s, HEDGE_ROUND_TRIPS * (endpoint.rtt_s or 0.0))
                     with anyio.move_on_after(max(0.0, min(wait_s, share_s))):
                         await done.wait()
+                    if not done.is_set() and not self._endpoints.may_hedge(anyio.current_time()):
+                        with anyio.move_on_after(max(0.0, share_s - wait_s)):
+                            await done.wait()
                     if anyio.current_time() >= deadline:
                         break
         if self._fatal is not None:

@@ -118,6 +118,11 @@ class LightClient:
         """The newest trusted committee: chain, shard, epoch, and the block that it follows."""
         return cast(dict[str, Any], json.loads(self._light.describe()))
 
+    def members(self) -> list[tuple[str, str, str]]:
+        """Returns of each member of the newest trusted committee its name, its node key (hex digits), and the address
+        of its owner's account."""
+        return self._light.members()
+
     def checkpoint(self) -> bytes:
         """Returns the content of a checkpoint file with the newest trusted committee, to start from later."""
         return prooffile.checkpoint_to_bytes(self.trusted, self._light.checkpoint())

@@ -17,9 +17,11 @@ from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.base import address_of
 from rustorium.client.blocks import BlockMethods
+from rustorium.client.directory import ListedNode, newest
 from rustorium.client.endpoints import Endpoint
+from rustorium.client.finder import listed_nodes
 from rustorium.client.keys import Key
-from rustorium.client.light import check_age
+from rustorium.client.light import check_age, now_ms
 from rustorium.client.shards import in_shard_of, of_signer, of_subject, of_subjects
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
@@ -183,6 +185,13 @@ class StateMethods(BlockMethods):
             found = await self.held(subject)
         assert isinstance(found, Balance)
         return found
+
+    async def directory(self) -> list[ListedNode]:
+        """Returns the nodes that the validators' owners list for clients, proven; each node's record that was made
+        last, without expired ones.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
+        return newest(await listed_nodes(self), now_ms())
 
     @in_shard_of("subjects", of_subjects)
     async def prove(
@@ -418,7 +427,8 @@ class StateMethods(BlockMethods):
                     heights.append(height)
 
         async with anyio.create_task_group() as tasks:
-            for other in self._transport.endpoints.all:
+            # A node that the directory named confirms nothing: the user didn't choose it.
+            for other in self._transport.endpoints.own:
                 if other is not endpoint:
                     tasks.start_soon(ask, other)
             tasks.start_soon(self._witnesses.add_heights, self.light.chain, seen, soon)

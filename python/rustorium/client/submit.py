@@ -56,6 +56,8 @@ NEVER_EXECUTED = (
 )
 """Refusals that are final if the refusing node doesn't know the transaction, even if it was sent elsewhere before. An
 expired transaction is not among them: by another node's clock it may still get into a block."""
+COPIES_MAX = 2
+"""Nodes that have the same bytes at one time, before they have answered."""
 BELIEVED = 2
 """Number of nodes whose common refusal is believed at once."""
 MILESTONES: tuple[Wait, ...] = ("accepted", "final", "certified")
@@ -96,12 +98,8 @@ class Group:
         while self._open():
             self._doubts.clear()
             self._causes.clear()
-            nodes = await self._transport.order(self._deadline)
-            for endpoint in nodes:
-                if not self._open() or anyio.current_time() >= self._deadline:
-                    break
-                if not self._is_only_to_confirm(endpoint):
-                    await self._ask(endpoint)
+            nodes = await self._transport.order(self._deadline, sticky=True)
+            await self._round(nodes)
             self._end_round(nodes)
             untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)
             if self._transport.is_stopped(self._causes, start, self._deadline):
@@ -113,6 +111,57 @@ class Group:
             await anyio.sleep(wait_s)
             pause = min(2 * pause, PAUSE_S_MAX)
         return [result or self._at_deadline(index) for index, result in enumerate(self._results)]
+
+    async def _round(self, nodes: Sequence[Endpoint]) -> None:
+        """Asks one node after the other. If one takes much longer than usual, the next one gets the same bytes, too:
+        whatever a node says of its health, it may keep a transaction to itself."""
+        endpoints, known = self._transport.endpoints, self._transport.known
+        asking, late = list[Endpoint](), list[Endpoint]()
+        fatal: Exception | None = None
+        start = anyio.current_time()
+
+        async def ask(endpoint: Endpoint, done: anyio.Event) -> None:
+            nonlocal fatal
+            asking.append(endpoint)
+            try:
+                await self._ask(endpoint)
+            except Exception as error:
+                fatal = error
+            asking.remove(endpoint)
+            done.set()
+            if fatal is not None or not self._open():
+                tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for endpoint in nodes:
+                if not self._open() or anyio.current_time() >= self._deadline:
+                    break
+                if self._is_only_to_confirm(endpoint):
+                    continue
+                done = anyio.Event()
+                alone = len(asking) < COPIES_MAX - 1 and endpoint is not nodes[-1]
+                tasks.start_soon(ask, endpoint, done)
+                if await self._is_late(done, alone=alone):
+                    late.append(endpoint)
+                    self._taken_perhaps(*self._open())
+        if fatal is not None:
+            raise fatal
+        if not self._open():
+            known.took(self._wait, anyio.current_time() - start)
+            for endpoint in late:
+                if endpoint in asking:
+                    endpoints.failed(endpoint, anyio.current_time())
+
+    async def _is_late(self, done: anyio.Event, *, alone: bool) -> bool:
+        """Waits for a node's answer. Returns whether the next node should be asked meanwhile; only if it was asked
+        `alone`."""
+        if alone:
+            with anyio.move_on_after(self._transport.known.patience_s(self._wait)):
+                await done.wait()
+            if not done.is_set() and self._transport.endpoints.may_hedge(anyio.current_time()):
+                return True
+        await done.wait()
+        return False
 
     def _open(self) -> list[int]:
         return [index for index, result in enumerate(self._results) if result is None]

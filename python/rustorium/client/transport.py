@@ -4,10 +4,13 @@ Invariants: all requests are repeatable (reads, and submissions of the same byte
 as it demanded.
 """
 
+import contextlib
 import copy
 import math
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -16,7 +19,7 @@ import httpx2
 from rustorium.access.bearer import Tokens, bearing, tokens_by_url
 from rustorium.access.causes import REFUSED, cause_of
 from rustorium.access.tls import Tls, refusal, verifying
-from rustorium.client.endpoints import Endpoint, Endpoints
+from rustorium.client.endpoints import SMOOTHING, Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
 from rustorium.client.wire import decoded, parse, problem
 from rustorium.errors import (
@@ -39,6 +42,9 @@ PAUSE_S_MAX = 1.0
 CONNECTIONS_MAX = 64
 ATTEMPT_S_MIN = 1.0
 READ_ATTEMPT_S = 5.0
+PATIENCE_S_MIN = 1.0
+PATIENCE_TIMES = 4
+"""A submission goes to another node, too, after so many times the usual time until its milestone."""
 REFUSED_S_MIN = 3.0
 REFUSED_SHARE = 6
 """A client that no node has answered yet gives up when all have refused its connections for this part of a call's time,
@@ -61,6 +67,17 @@ class Known:
     met: bool = False
     """Any node has answered."""
     closed: bool = False
+    usual_s: dict[str, float] = field(default_factory=dict)
+    """Smoothed time until submissions reach a milestone, by its name."""
+
+    def took(self, milestone: str, seconds: float) -> None:
+        """Notes the time of a submission that reached its milestone."""
+        old = self.usual_s.get(milestone, seconds)
+        self.usual_s[milestone] = old + SMOOTHING * (seconds - old)
+
+    def patience_s(self, milestone: str) -> float:
+        """Returns the time after which a submission that hasn't reached its milestone goes to another node, too."""
+        return max(PATIENCE_S_MIN, PATIENCE_TIMES * self.usual_s.get(milestone, 0.0))
 
 
 class Transport:
@@ -82,16 +99,16 @@ class Transport:
                 raise UsageError(f"{url!r} is not the URL of an HTTP API: give one such as http://127.0.0.1:26651")
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self.known = Known(len(self.endpoints.all) == 1)
+        self.find: Callable[[float], Awaitable[None]] | None = None
+        """Looks for nodes in the directory, in the time until the deadline."""
         self._probing = anyio.Lock()
         self._prefix = ROOT
         self._lacking: set[str] = set()
         """URLs of nodes that have said that they don't host the shard."""
-        self.http = httpx2.AsyncClient(
-            transport=transport,
-            verify=verifying(urls, tls),
-            trust_env=False,
-            limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
-        )
+        self.http = _http(transport, verifying(urls, tls))
+        # Nodes of the directory see neither the client's certificate nor a connection without TLS' checks.
+        authorities = Tls(tls.ca) if tls is not None else None
+        self._listed_http = cache(lambda: _http(transport, verifying(["https://"], authorities)))
 
     async def __aenter__(self) -> Self:
         await self.http.__aenter__()
@@ -101,6 +118,8 @@ class Transport:
         """Closes all connections. Requests raise UsageError from now on."""
         self.known.closed = True
         await self.http.aclose()
+        if self._listed_http.cache_info().currsize:
+            await self._listed_http().aclose()
 
     def for_shard(self, shard: int) -> Self:
         """Returns the same connections, on which each request about the state or the chain is about this shard."""
@@ -114,16 +133,25 @@ class Transport:
         asked = self._prefix + path.removeprefix(ROOT) if path.startswith(f"{ROOT}/") else path
         return endpoint.url + asked
 
-    async def order(self, deadline: float = math.inf) -> list[Endpoint]:
-        """Returns the nodes, nearest first; measures them on first use, in at most half of the time until the
-        deadline."""
+    async def order(self, deadline: float = math.inf, *, sticky: bool = False) -> list[Endpoint]:
+        """Returns the nodes in the order in which they are asked, for a submission if `sticky`; measures them on first
+        use, in at most half of the time until the deadline."""
+        if self.find is not None:
+            await self.find(deadline)
         if not self.known.probed:
             async with self._probing:
                 if not self.known.probed:
                     await self._probe(min(PROBE_S, (deadline - anyio.current_time()) / 2))
                     self.known.probed = True
-        nodes = self.endpoints.order(anyio.current_time())
+        nodes = self.endpoints.order(anyio.current_time(), sticky=sticky)
         return sorted(nodes, key=lambda endpoint: endpoint.url in self._lacking)
+
+    def found(self, candidates: Sequence[str], reserve: Sequence[str]) -> None:
+        """Takes the directory's nodes; the new ones are measured before the next request."""
+        before = set(self.endpoints.all)
+        self.endpoints.listed(candidates, reserve)
+        if not before.issuperset(self.endpoints.all):
+            self.known.probed = False
 
     async def get(
         self,
@@ -178,7 +206,7 @@ class Transport:
         while True:
             nodes = await self.order(deadline)
             turn = Round(self.endpoints, ask, absent=absent)
-            await turn.run(nodes, deadline, patience_s)
+            await self._measuring(turn, nodes, deadline, patience_s)
             if turn.answers:
                 return turn.answers[0]
             causes |= {endpoint.url: "no answer yet" for endpoint in turn.asked} | turn.causes
@@ -195,6 +223,26 @@ class Transport:
                 raise _unreachable(causes, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
+
+    async def _measuring(self, turn: Round[T], nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
+        """Lets a round run, and meanwhile measures another node if that is due. A node that answers later than the
+        round is no nearer than those of the round."""
+        other = self.endpoints.to_probe(anyio.current_time())
+        if other is None or other is nodes[0]:
+            await turn.run(nodes, deadline, patience_s)
+            return
+
+        async def measure() -> None:
+            with contextlib.suppress(RustoriumError):
+                # The first request opens the connection.
+                await self.attempt("GET", other, "/livez", deadline, waits=True)
+                await self.attempt("GET", other, "/livez", deadline)
+                self.endpoints.admit(other)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(measure)
+            await turn.run(nodes, deadline, patience_s)
+            tasks.cancel_scope.cancel()
 
     def is_stopped(self, causes: Mapping[str, str], start: float, deadline: float) -> bool:
         """Returns whether a call that began at `start` gives up, because no node has ever answered and all refuse
@@ -235,9 +283,12 @@ class Transport:
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
         headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
+        http = self._listed_http() if endpoint.listed else self.http
+        self.endpoints.asked()
+        endpoint.in_flight += 1
         try:
             with anyio.fail_after(seconds):
-                response = await self.http.request(
+                response = await http.request(
                     method, self.url(endpoint, path), params=params, content=content, headers=headers, timeout=None
                 )
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
@@ -248,6 +299,8 @@ class Transport:
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
             message = f"{endpoint.url} doesn't answer ({cause}): check that the node runs"
             raise Unreachable(message, sent=sent, cause=cause) from None
+        finally:
+            endpoint.in_flight -= 1
         self.known.met = True
         body = decoded(response.content)
         if response.status_code >= 300:
@@ -257,8 +310,10 @@ class Transport:
                 self._lacking.add(endpoint.url)
                 raise Unreachable(f"{endpoint.url} answered: {error_found}", cause="it doesn't host this shard")
             if isinstance(error_found, (Busy, NotReady)) or response.status_code >= 500:
-                retry_s = error_found.retry_after_ms / 1000 if isinstance(error_found, Busy) else None
-                self.endpoints.failed(endpoint, anyio.current_time(), retry_s)
+                if isinstance(error_found, Busy):
+                    self.endpoints.busy(endpoint, anyio.current_time(), error_found.retry_after_ms / 1000)
+                else:
+                    self.endpoints.failed(endpoint, anyio.current_time())
             raise _introduced(error_found, endpoint.url) if named else error_found
         if body is None:
             self.endpoints.failed(endpoint, anyio.current_time())
@@ -278,6 +333,8 @@ class Transport:
         async def ask(endpoint: Endpoint) -> None:
             nonlocal answered
             try:
+                # The first request opens the connection, and the second one is measured.
+                await self.attempt("GET", endpoint, "/livez", start + seconds, waits=True)
                 await self.attempt("GET", endpoint, "/livez", start + seconds)
             except RustoriumError:
                 return
@@ -289,6 +346,13 @@ class Transport:
             async with anyio.create_task_group() as group:
                 for endpoint in self.endpoints.all:
                     group.start_soon(ask, endpoint)
+
+
+def _http(transport: httpx2.AsyncBaseTransport | None, verify: ssl.SSLContext | bool) -> httpx2.AsyncClient:
+    limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
+    return httpx2.AsyncClient(
+        transport=transport, verify=verify, trust_env=False, follow_redirects=False, limits=limits
+    )
 
 
 def _introduced(error: RustoriumError, url: str) -> RustoriumError:

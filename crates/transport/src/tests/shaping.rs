@@ -3,7 +3,7 @@
 use super::*;
 use crate::outbox::Outbox;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use std::time::Instant;
 
 const MATRIX: &str = r#"{
   "aws": {"regions": ["us-east-1", "eu-west-1", "ap-south-1"],
@@ -53,8 +53,8 @@ fn a_matrix_that_is_wrong_is_refused_by_name() {
     assert!(error(MATRIX, &REGIONS, ShaperOptions { loss_ppm: 1_000_001, ..none }).contains("1000001"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_rate_serializes_by_urgency() {
+#[test]
+fn a_rate_serializes_by_urgency() {
     let options = ShaperOptions { rate_bytes_per_s: Some(1_000_000), ..ShaperOptions::default() };
     let mut link = Shaper::uniform(2, Duration::ZERO, options).unwrap().link(index(0), index(1));
     let now = Instant::now();
@@ -67,8 +67,8 @@ async fn a_rate_serializes_by_urgency() {
     assert_eq!(link.release(later, Class::Sync, 5_000) - later, micros(5_000), "an idle line saves nothing up");
 }
 
-#[tokio::test(start_paused = true)]
-async fn loss_and_jitter_are_seeded_bounded_and_keep_the_order() {
+#[test]
+fn loss_and_jitter_are_seeded_bounded_and_keep_the_order() {
     let options = |seed| ShaperOptions { jitter_percent: 20, loss_ppm: 50_000, rate_bytes_per_s: None, seed };
     let now = Instant::now();
     let times = |seed, to| -> Vec<Duration> {
@@ -88,8 +88,8 @@ async fn loss_and_jitter_are_seeded_bounded_and_keep_the_order() {
     assert!(waits.iter().any(|wait| *wait >= retransmission), "of 2,000 frames, some of the 5 % lost show");
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_loss_and_no_jitter_is_the_delay_alone() {
+#[test]
+fn no_loss_and_no_jitter_is_the_delay_alone() {
     let mut link = shaper(ShaperOptions::default()).link(index(0), index(2));
     let now = Instant::now();
     for class in CLASSES {
@@ -99,31 +99,29 @@ async fn no_loss_and_no_jitter_is_the_delay_alone() {
 
 const FRAME: usize = 4 * 1024 * 1024;
 
-/// A queue that stores frames as the transport does.
-#[tokio::test(start_paused = true)]
-async fn a_queue_gives_frames_out_when_they_are_due() {
-    let link = Mutex::new(shaper(ShaperOptions::default()).link(index(0), index(1)));
+#[test]
+fn a_queue_gives_frames_out_when_they_are_due() {
+    let mut link = shaper(ShaperOptions::default()).link(index(0), index(1));
     let queue = Outbox::new(10, 1_000);
     queue.open();
     let start = Instant::now();
-    let push = |bytes: &'static [u8]| {
-        let release = |len| Some(link.lock().release(Instant::now(), Class::Data, len));
-        queue.push(Bytes::from_static(bytes), release).unwrap();
+    let mut push = |after_us, bytes: &'static [u8]| {
+        let release = |len| Some(link.release(start + micros(after_us), Class::Data, len));
+        queue.push(Bytes::from_static(bytes), release).unwrap()
     };
-    push(b"first");
-    tokio::time::advance(micros(10_000)).await;
-    push(b"second");
-    push(b"");
-    let mut out = Vec::new();
-    queue.take(1_000, &mut out).await;
-    assert_eq!((out.len(), &out[0][..]), (1, &b"first"[..]));
-    // The runtime's timer counts milliseconds, rounded up.
-    assert_eq!(start.elapsed().as_millis(), 35);
+    assert_eq!(push(0, b"first"), Some(start + micros(34_125)));
+    assert_eq!(push(10_000, b"second"), Some(start + micros(44_125)));
+    push(10_000, b"");
+    let take = |after_us| {
+        let (mut out, late) = (Vec::new(), Mutex::new(Vec::new()));
+        let took = queue.try_take(start + micros(after_us), 1_000, &mut out, |due, now| late.lock().push(now - due));
+        assert_eq!(took, !out.is_empty());
+        (out, late.into_inner())
+    };
+    assert_eq!(take(34_124), (vec![], vec![]));
+    assert_eq!(take(34_200), (vec![Bytes::from_static(b"first")], vec![micros(75)]));
     assert_eq!(queue.depth(), (2, 6));
-    out.clear();
-    queue.take(1_000, &mut out).await;
-    assert_eq!((out.len(), &out[0][..], &out[1][..]), (2, &b"second"[..], &b""[..]));
-    assert_eq!(start.elapsed().as_millis(), 45);
+    assert_eq!(take(44_125).0, [Bytes::from_static(b"second"), Bytes::new()]);
     assert_eq!(queue.depth(), (0, 0));
 }
 
@@ -136,10 +134,10 @@ async fn a_queue_gives_all_that_waits_up_to_a_share() {
         queue.push(Bytes::from(vec![0; size]), |_| None).unwrap();
     }
     let mut out = Vec::new();
-    queue.take(60, &mut out).await;
+    queue.take(60, &mut out, |_, _| ()).await;
     assert_eq!(out.iter().map(Bytes::len).collect::<Vec<_>>(), [10, 20, 30]);
     out.clear();
-    queue.take(60, &mut out).await;
+    queue.take(60, &mut out, |_, _| ()).await;
     assert_eq!(out[0].len(), 400, "a frame larger than the share goes alone");
     queue.push(Bytes::from_static(b"gone"), |_| None).unwrap();
     queue.close();

@@ -24,6 +24,31 @@ class HomeMade(Result):
     possession: Json | Absent = ABSENT
 
 
+class NodeCard(Result):
+    """A card that a node signed about itself."""
+
+    file: str
+    node_key: str
+    region: int
+    """The region's byte."""
+    url: str
+    until_ms: int
+
+
+class DirectoryNode(Result):
+    """A node in the chain's directory."""
+
+    node_key: str
+    region: int
+    region_name: str
+    place: list[float] | None
+    """Degrees north and east: the node's, or its region's."""
+    url: str
+    """Of its HTTP API, for clients."""
+    until_ms: int
+    """The record says nothing from then on."""
+
+
 class UpgradeStep(Result):
     """A step of an upgrade."""
 

@@ -3,6 +3,7 @@
 use super::canonical;
 use crate::corpus::{bytes_of, listed, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
+use rustorium_crypto::directory::{holds, sign_record};
 use rustorium_crypto::{
     SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
     verify_activation, verify_batch, verify_certificate, verify_transactions, verify_vote,
@@ -275,6 +276,35 @@ pub fn activation(input: &[u8]) {
 
 pub fn activations() -> Vec<Vec<u8>> {
     of_type("activation")
+}
+
+/// A record that holds was signed here, and is within the limits of records.
+pub fn node_records(input: &[u8]) {
+    let Some(found) = canonical::<NodeRecords>(input, FRAME_BYTES_MAX) else { return };
+    let chain = ChainId([7; 32]);
+    for one in found.records.iter().filter(|one| holds(one, &chain)) {
+        assert!(one.record.is_sound() && one.record.chain == chain);
+        assert!(all_node_records().iter().any(|made| made.windows(64).any(|part| part == one.signature)));
+    }
+}
+
+pub fn all_node_records() -> Vec<Vec<u8>> {
+    let key = SigningKey::from_seed(&[9; 32]);
+    let signed = |number: u8| {
+        let url = BoundedBytes::new(format!("https://node-{number}.example").into_bytes()).unwrap_or_default();
+        let place = (number > 0).then_some(GeoLocation { latitude_e7: 1, longitude_e7: -1 });
+        let (node_key, made_ms) = (key.public(), u64::from(number));
+        let until_ms = made_ms + NODE_RECORD_MS_MAX;
+        sign_record(
+            &key,
+            NodeRecord { chain: ChainId([7; 32]), node_key, region: number, place, url, made_ms, until_ms },
+        )
+    };
+    let value = |count| {
+        let records = BoundedVec::new((0..count).map(signed).collect()).unwrap_or_default();
+        encode(&NodeRecords { version: DIRECTORY_VERSION, records })
+    };
+    vec![value(0), value(1), value(8)]
 }
 
 pub fn receipt(input: &[u8]) {

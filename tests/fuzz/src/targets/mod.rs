@@ -56,6 +56,7 @@ pub const TARGETS: &[Target] = &[
     target("vote", Middle, ledger::vote, ledger::votes),
     target("certificate", Middle, ledger::certificate, ledger::certificates),
     target("activation", Middle, ledger::activation, ledger::activations),
+    target("node_records", Middle, ledger::node_records, ledger::all_node_records),
     target("receipt", Low, ledger::receipt, ledger::receipts),
     target("genesis", Middle, ledger::genesis, ledger::geneses),
     target("genesis_file", Low, ledger::genesis_file, ledger::genesis_files),
