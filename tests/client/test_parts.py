@@ -197,7 +197,7 @@ def test_a_key_is_sealed_and_opened_again(tmp_path: Path, monkeypatch: pytest.Mo
     row = describe(path, None, {})
     assert row == {"kind": "account", "public_key": key.public_key, "region": 3, "address": key.address}
     passphrase.write_text("battery staple\n")
-    with pytest.raises(KeyFileError, match=r"the passphrase for .*one\.key is wrong") as wrong:
+    with pytest.raises(KeyFileError, match=r"the passphrase for .*one\.key is wrong, as .*passphrase has it") as wrong:
         Key.open(path)
     assert wrong.value.code == "wrong-passphrase"
     passphrase.chmod(0o644)

@@ -87,6 +87,8 @@ def test_swapped_fields_never_change_the_shown_facts(one: str, two: str) -> None
     ("change", "why"),
     [
         ({"facts": FIELDS["facts"] | {"height": 99}}, "readable part"),
+        ({"facts": FIELDS["facts"] | {"height": float(FIELDS["facts"]["height"])}}, "readable part"),
+        ({"facts": FIELDS["facts"] | {"shard": False}}, "readable part"),
         ({"chain": "00" * 32}, "another chain"),
         ({"kind": "receipt"}, "another chain or kind"),
         ({"version": 2}, "version"),

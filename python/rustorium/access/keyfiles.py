@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rustorium import __version__
-from rustorium.access.passphrases import find_passphrase
+from rustorium.access.passphrases import find_passphrase, tried
 from rustorium.access.private import read_text
 from rustorium.errors import HomeError, KeyFileError, KeyFileMissing
 
@@ -28,7 +28,8 @@ def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environme
 
     passphrase = passphrase_of(path, passphrase_file, environment)
     try:
-        return _native.open_key(str(path), kind, passphrase)
+        with tried(path, passphrase_file, environment):
+            return _native.open_key(str(path), kind, passphrase)
     except _native.NativeError as error:
         raise KeyFileError(str(error.args[0]), code=error.code) from None
 

@@ -6,7 +6,8 @@ Invariants: SYNC; a file that others may read is refused; a passphrase is never 
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from rustorium.access.private import write_private
@@ -48,6 +49,21 @@ def passphrase_file_of(key: Path, passphrase_file: Path | None, environment: Map
         if near.is_file() or _opens(begun_file(near), key):
             return near
     return None
+
+
+@contextmanager
+def tried(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> Iterator[None]:
+    """Says of a passphrase that doesn't open the key where it was read."""
+    from rustorium import _native
+
+    try:
+        yield
+    except _native.NativeError as error:
+        if error.code == "wrong-passphrase":
+            file = passphrase_file_of(key, passphrase_file, environment)
+            origin = "as it was typed" if file is None else f"as {file} has it: name another by --passphrase-file"
+            error.args = (f"{error.args[0]}, {origin}",)
+        raise
 
 
 def begun_file(passphrase_file: Path) -> Path:

@@ -20,6 +20,7 @@ from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.settings import settings_of
+from rustorium.client.strictjson import is_same
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, translate_errors
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired, VerificationFailed
 from rustorium.plain import CODE_CHARACTERS_MAX, plain
@@ -243,7 +244,7 @@ class LightClient:
             raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
         if file.chain != self.chain or file.kind != facts["kind"]:
             raise ProofRefused("the file names another chain or kind than its proof: get it again")
-        if file.facts != facts:
+        if not is_same(file.facts, facts):
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return self.typed(facts, content)
@@ -292,7 +293,7 @@ class LightClient:
             self._follow_where_new(epoch, change, file.facts)
         facts: dict[str, Any] = json.loads(translate_errors(self._light.check_conflict, *file.headers))
         prooffile.check_protocol(file, translate_errors(_native.proof_version, file.headers[0]))
-        if facts != file.facts:
+        if not is_same(facts, file.facts):
             raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts
 

@@ -19,3 +19,8 @@ def _no_constant(name: str) -> object:
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 """Its errors are ValueError, and RecursionError for content that is nested too deeply."""
+
+
+def is_same(one: object, other: object) -> bool:
+    """Returns whether two values are the same JSON. Python's `==` takes 5.0 for 5 and false for 0."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustorium.access.keyfiles import check_key_file, passphrase_of
-from rustorium.access.passphrases import find_passphrase
+from rustorium.access.passphrases import find_passphrase, tried
 from rustorium.errors import KeyFileMissing
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def open_signing_key(
     """Opens a node's or validator's key. Errors: as `open_key_file`."""
     from rustorium import _native
 
-    return _native.SigningKey.open(str(path), kind, passphrase_of(path, passphrase_file, environment))
+    passphrase = passphrase_of(path, passphrase_file, environment)
+    with tried(path, passphrase_file, environment):
+        return _native.SigningKey.open(str(path), kind, passphrase)
 
 
 def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> "StorageKey":
@@ -34,7 +36,9 @@ def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapp
             f"there is no key file {path}, without which nothing that this home stored opens: restore it from a backup"
         )
     check_key_file(path)
-    return _native.StorageKey.open(str(path), find_passphrase(path, passphrase_file, environment))
+    passphrase = find_passphrase(path, passphrase_file, environment)
+    with tried(path, passphrase_file, environment):
+        return _native.StorageKey.open(str(path), passphrase)
 
 
 def is_node_key(text: str) -> bool:
