@@ -65,7 +65,8 @@ class Wires:
         self._waiting: list[tuple[float, int, Relay, socket.socket, bytes]] = []
         self._number = itertools.count()
         self._over = False
-        self._selector = selectors.DefaultSelector()
+        # Others count whole milliseconds, and round up.
+        self._selector = selectors.SelectSelector()
         homes = [Home(Path(node.home)) for node in net.net.nodes]
         addresses = [split_address(home.load_config().config.p2p.listen) for home in homes]
         self._relays: list[Relay] = []

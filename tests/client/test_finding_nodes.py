@@ -249,3 +249,21 @@ def test_a_slow_chain_gets_few_second_copies(net: FakeNet, key: Key) -> None:
             assert copies <= 16, "ten, and a tenth of the requests"
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_refusal_of_listed_nodes_alone_is_not_believed(net: FakeNet, key: Key) -> None:
+    """Two nodes that a liar lists are the nearest, and refuse what the user's own node takes."""
+
+    async def main() -> None:
+        async with AsyncClient(["http://n2"], key=key, transport=net.transport, timeout_s=10.0) as client:
+            client._transport.found(["https://n0", "https://n1"], [])
+            for endpoint, seconds in zip(client._transport.endpoints.all, (0.5, 0.1, 0.2), strict=True):
+                endpoint.rtt_s = seconds
+            client._transport.known.probed = True
+            for node in net.nodes[:2]:
+                node.claims = {"status": "refused", "code": "account-paused", "message": "It is paused."}
+            written = await client.put(b"a", b"1", wait="final")
+            assert written.receipt is not None
+            assert [len(node.posts()) for node in net.nodes] == [1, 1, 1]
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -1,5 +1,7 @@
 """A devnet over four continents: its validators measure the ways between them, and no client is faster than these."""
 
+import json
+
 import httpx2
 import pytest
 
@@ -52,6 +54,15 @@ def test_finality_follows_from_the_ways_that_validators_measure(devnet_factory: 
         assert ms is not None
         assert ms >= least_us / 1000 - 0.1, "faster than light"
     assert waited_line(known, found).startswith("final in us-east-1 ")
+    rows = json.loads(cli("geo", "show", "--net", net.path, "-o", "json").stdout)
+    for index, row in enumerate(rows):
+        assert row["region_name"] == FOUR[index]
+        assert set(row["round_trips_ms"]) == {node.name for node in net.net.nodes} - {row["name"]}
+        assert row["floor_ms"] >= row["usual_floor_ms"] - 0.1
+        assert row["final_ms"] >= row["floor_ms"] / 2, "a client's own node may lead more often than others"
+    shown = cli("geo", "show", "--net", net.path).stdout
+    assert "us-east-1" in shown
+    assert "times the floor" in shown
 
 
 def test_a_net_in_one_place_has_no_floors(devnet: Devnet) -> None:

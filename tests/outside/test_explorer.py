@@ -440,6 +440,13 @@ def test_the_map_shows_who_is_connected(browser: "Browser", world: World) -> Non
         )
         expect(picture).to_be_visible()
         expect(picture.locator(".place")).to_have_count(4)
+        # The links between processes of one machine take less than a second.
+        expect(tab.page.get_by_role("row", name=re.compile("node-3"))).to_contain_text(re.compile(r"\d ms"))
+        expect(picture.locator(".link.up title").first).to_have_text(re.compile(r"^[\d.]+ ms there and back$"))
+        expect(picture.locator(".origin")).not_to_have_count(0)
+        expect(
+            tab.page.get_by_text(re.compile(r"Accounts of the newest \d+ transactions are at home in: "))
+        ).to_be_visible()
         world.net.kill(3)
         try:
             expect(tab.page.get_by_role("row", name=re.compile("node-3"))).to_contain_text(

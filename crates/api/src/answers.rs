@@ -10,6 +10,7 @@ use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof,
     ResultLink, ShardId, Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use thiserror::Error;
@@ -260,6 +261,8 @@ pub struct Status {
     pub protocol: u16,
     /// Names of the peers whose release was linked last and can't run protocol version 2.
     pub older: Vec<String>,
+    /// Round trips to the members that are measured, by name, microseconds.
+    pub round_trips_us: BTreeMap<String, u64>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
     /// Bytes of these transactions.

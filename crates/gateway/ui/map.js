@@ -40,15 +40,41 @@ function linkStyle(one, other, self, down) {
   return there.members.some((member) => down.has(member.name)) ? "link down" : "link up";
 }
 
-function links(all, self, down, way) {
+/** The shortest round trip that this node has measured to a member of the group on the other side; null if to none. */
+function roundTrip(one, other, self, tripsUs) {
+  const there = [one, other].find((group) => !group.members.some((member) => member.name === self));
+  const known = (there?.members ?? []).map((member) => tripsUs[member.name]).filter((us) => us !== undefined);
+  return known.length > 0 ? Math.min(...known) : null;
+}
+
+/** Microseconds as a person says them. */
+export const milliseconds = (us) => `${us < 10_000 ? (us / 1000).toFixed(1) : Math.round(us / 1000)} ms`;
+
+function links(all, self, down, way, tripsUs) {
   const found = [];
   all.forEach((one, index) =>
     all.slice(index + 1).forEach((other) => {
-      found.push({ style: linkStyle(one, other, self, down), d: way(one.at, other.at) });
+      const style = linkStyle(one, other, self, down);
+      const us = style === "link up" ? roundTrip(one, other, self, tripsUs) : null;
+      found.push({ style, d: way(one.at, other.at), us });
     }),
   );
   // What is known lies above what isn't.
-  return found.toSorted((a, b) => a.style.localeCompare(b.style)).map(({ style, d }) => s("path", { class: style, d }));
+  return found
+    .toSorted((a, b) => a.style.localeCompare(b.style))
+    .map(({ style, d, us }) => s("path", { class: style, d }, us === null ? null : s("title", {}, `${milliseconds(us)} there and back`)));
+}
+
+/** Discs whose areas are as the numbers of transactions of accounts that are at home there. */
+function origins(counts, seen) {
+  return counts
+    .map(([region, number]) => ({ region, number, place: regionPlace(region) }))
+    .filter((one) => one.place)
+    .map(({ region, number, place }) => {
+      const [x, y] = project(place);
+      const words = `${regionName(region)}: accounts of ${number} of the newest ${seen} transactions`;
+      return s("circle", { class: "origin", cx: x, cy: y, r: 60 * Math.sqrt(number / seen) }, s("title", {}, words));
+    });
 }
 
 function dot(group, self, down, size) {
@@ -90,25 +116,29 @@ function labels(all, width, words, size) {
   });
 }
 
-function world(all, self, down, summary) {
+function world(all, self, down, summary, tripsUs, from) {
   const meridians = [-120, -60, 0, 60, 120].map((east) => `M${project([0, east])[0]} 0V${HEIGHT}`);
   const parallels = [60, 30, 0, -30].map((north) => `M0 ${project([north, 0])[1]}H${WIDTH}`);
+  const here = all.find((group) => group.members.some((member) => member.name === self));
   const name = (group) => {
     const [region] = group.regions;
-    return group.members.length > 1 ? `${region} × ${group.members.length}` : region;
+    const us = here && group !== here ? roundTrip(here, group, self, tripsUs) : null;
+    const many = group.members.length > 1 ? `${region} × ${group.members.length}` : region;
+    return us === null ? many : `${many}, ${milliseconds(us)}`;
   };
   return s(
     "svg",
     { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary },
     s("path", { class: "graticule", d: [...meridians, ...parallels].join("") }),
     s("path", { class: "land", d: LAND }),
-    links(all, self, down, arc),
+    origins(from.counts, from.seen),
+    links(all, self, down, arc, tripsUs),
     all.map((group) => dot(group, self, down, 7 * larger())),
     labels(all, WIDTH, name, 21 * larger()),
   );
 }
 
-function ring(validators, self, down, summary) {
+function ring(validators, self, down, summary, tripsUs) {
   const { width, height, radius } = RING;
   const all = validators.map((validator, index) => {
     const angle = (index / validators.length) * 2 * Math.PI - Math.PI / 2;
@@ -118,14 +148,16 @@ function ring(validators, self, down, summary) {
   return s(
     "svg",
     { class: "map ring", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": summary },
-    links(all, self, down, (from, to) => `M${from}L${to}`),
+    links(all, self, down, (from, to) => `M${from}L${to}`, tripsUs),
     all.map((group) => dot(group, self, down, 6 * larger())),
     labels(all, width, (group) => short(group.members[0].name, 20, 6), 15 * larger()),
   );
 }
 
-/** The drawing, and what it says in words. */
-export function map(validators, status) {
+/** The drawing, and what it says in words. `from`: transactions by the region of their accounts, and their number. */
+export function map(validators, status, from) {
+  // A node of 0.2.0 or before says no round trips.
+  const tripsUs = status?.round_trips_us ?? {};
   const down = new Set(status?.unreachable ?? []);
   const self = status?.node;
   const all = groups(validators);
@@ -135,7 +167,8 @@ export function map(validators, status) {
     all.length > 0 ? `in ${all.length} ${all.length === 1 ? "place" : "places"}` : "of which none names a region on the map";
   const summary = `${validators.length} validators ${places}; ${self} is connected to ${reached} of ${away.length} others.`;
   return {
-    drawing: all.length > 0 ? world(all, self, down, summary) : ring(validators, self, down, summary),
+    drawing:
+      all.length > 0 ? world(all, self, down, summary, tripsUs, from) : ring(validators, self, down, summary, tripsUs),
     summary,
     placed: all.length > 0,
   };

@@ -3,7 +3,8 @@
 import { read } from "./api.js";
 import { card, copied, count, facts, h, say, short, table } from "./dom.js";
 import { live, watch } from "./live.js";
-import { map } from "./map.js";
+import { map, milliseconds } from "./map.js";
+import { follow, originWords } from "./origins.js";
 import { regionName } from "./regions.js";
 
 const LINK = {
@@ -19,6 +20,11 @@ function link(validator, status) {
   return h("span", { class: `state ${kind}` }, h("span", { "aria-hidden": "true" }, icon), " ", words);
 }
 
+function trip(validator, status) {
+  const us = status?.round_trips_us?.[validator.name];
+  return us === undefined ? "–" : milliseconds(us);
+}
+
 const digest = (text) => copied(text, h("span", { class: "mono", title: text }, short(text)));
 
 function members(committee, status) {
@@ -27,11 +33,12 @@ function members(committee, status) {
     validator.name,
     regionName(validator.region),
     link(validator, status),
+    trip(validator, status),
     digest(validator.validator_key),
   ]);
   return table(
     "Validators of this epoch",
-    [["#", "number"], "Name", "Region", "Link from this node", "Key"],
+    [["#", "number"], "Name", "Region", "Link from this node", ["Round trip", "number"], "Key"],
     rows,
     "names",
   );
@@ -66,6 +73,7 @@ const LEGEND = () =>
     h("span", { class: "key up" }, "connected"),
     h("span", { class: "key down" }, "not connected"),
     h("span", { class: "key others" }, "links of others, which this node can’t see"),
+    h("span", { class: "key origin" }, "accounts of the newest transactions"),
   );
 
 export async function validators({ signal }) {
@@ -89,22 +97,32 @@ export async function validators({ signal }) {
     evidence(live.status),
   );
   let drawn = "";
+  let from = { counts: [], seen: 0 };
   const draw = () => {
     const { status } = live;
-    const state = JSON.stringify([status?.node, status?.unreachable]);
+    const state = JSON.stringify([status?.node, status?.unreachable, status?.round_trips_us, from]);
     if (state === drawn) return;
     drawn = state;
-    const { drawing, summary, placed } = map(committee.validators, status);
+    const { drawing, summary, placed } = map(committee.validators, status, from);
     place.replaceChildren(drawing);
+    const origin = placed ? originWords(from.counts, from.seen) : "";
     say(
       words,
       placed
-        ? `${summary} Places are those of the regions that they name.`
+        ? `${summary} Places are those of the regions that they name. ${origin}`.trim()
         : `${summary} A validator names its region when it is made (node add).`,
     );
     list.replaceChildren(members(committee, status));
   };
-  signal.addEventListener("abort", watch(draw));
-  draw();
+  const origins = follow((counts, seen) => {
+    from = { counts, seen };
+    draw();
+  }, signal);
+  const look = () => {
+    draw();
+    origins();
+  };
+  signal.addEventListener("abort", watch(look));
+  look();
   return { title: "Validators", element };
 }

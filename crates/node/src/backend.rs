@@ -349,6 +349,7 @@ impl Backend for NodeBackend {
             unreachable,
             protocol: self.links.context().rules.version(),
             older: self.links.older(),
+            round_trips_us: self.links.round_trips_us(),
             pool_transactions: self.gauges.pool_transactions.load(Ordering::Relaxed),
             pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             durability: self.durability,

@@ -44,6 +44,8 @@ pub struct Links {
     up: Mutex<BTreeSet<PublicKey>>,
     /// Members whose links speak an older version than a release does that knows protocol version 2.
     older: Mutex<BTreeSet<PublicKey>>,
+    /// Round trips to members as they were measured last (R53), microseconds.
+    round_trips_us: Mutex<BTreeMap<PublicKey, u64>>,
 }
 
 struct Members {
@@ -65,6 +67,7 @@ impl Links {
             asked: Mutex::default(),
             up: Mutex::default(),
             older: Mutex::default(),
+            round_trips_us: Mutex::default(),
         }
     }
 
@@ -159,6 +162,22 @@ impl Links {
     /// Peers of the committee, without this node.
     pub fn peers(&self) -> usize {
         self.members().peers.len()
+    }
+
+    /// Notes the round trips to the members, by place, microseconds; 0 for those that aren't known.
+    pub fn note_round_trips(&self, us: &[u64]) {
+        let members = self.members();
+        let known = members.peers.iter().filter_map(|peer| {
+            let us = us.get(usize::from(peer.index.0)).copied().filter(|us| *us > 0)?;
+            Some((peer.node_key, us))
+        });
+        *self.round_trips_us.lock() = known.collect();
+    }
+
+    /// The round trips to the members that are measured, by name, microseconds.
+    pub fn round_trips_us(&self) -> BTreeMap<String, u64> {
+        let (members, known) = (self.members(), self.round_trips_us.lock());
+        members.peers.iter().filter_map(|peer| Some((peer.name.clone(), *known.get(&peer.node_key)?))).collect()
     }
 
     /// Notes the version of the peer protocol that both ends of a link speak, if it is to a member.
@@ -290,6 +309,16 @@ mod tests {
         links.note_version(&[2; 32], link_version::SHARDS);
         assert!(links.older().is_empty(), "it has a newer release now");
         assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at last.example:1");
+    }
+
+    #[test]
+    fn measured_round_trips_have_the_members_names() {
+        let links = links(3);
+        links.note_round_trips(&[0, 500, 0, 70_000, 9, 9]);
+        let known = BTreeMap::from([("node-1".to_owned(), 500), ("node-3".to_owned(), 70_000)]);
+        assert_eq!(links.round_trips_us(), known, "neither this node nor one that isn't measured");
+        links.note_round_trips(&[]);
+        assert!(links.round_trips_us().is_empty());
     }
 
     #[test]

@@ -220,7 +220,10 @@ impl Ports for ThreadPorts {
         for input in &inputs {
             match input {
                 Input::PeerSilence(_, true) => _ = self.metrics.silences.inc(),
-                Input::RoundTrips(us) => self.metrics.round_trips(us),
+                Input::RoundTrips(us) => {
+                    self.metrics.round_trips(us);
+                    self.links.note_round_trips(us);
+                }
                 Input::Diverged(height) => self.gauges.diverged.store(height.0.max(1), Ordering::Relaxed),
                 _ => {}
             }

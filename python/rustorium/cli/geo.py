@@ -1,21 +1,28 @@
-"""`geo plan`."""
+"""`geo plan` and `geo show`."""
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.output import Format, Output, emit, emit_one, show
+from rustorium.cli.options import net_of, tls_of, token_of
+from rustorium.cli.output import Format, Output, emit, emit_one, note, show
+from rustorium.cli.sending import Reaching
+from rustorium.cli.shared import shared_options
 
 if TYPE_CHECKING:
     from rustorium.geo.plan import ClientFloor, Plan
+    from rustorium.net.measured import Place as MeasuredPlace
 
 group = typer.Typer(help="Plan where the nodes of a net stand.", no_args_is_help=True)
 COLUMNS_MAX = 6
 """Regions of members of which each gets a column; of more, the worst outage is named."""
+UNUSUAL_MS = 5.0
+"""Least difference between a round trip and the usual one that is shown."""
 
 
 @group.callback()
@@ -83,6 +90,62 @@ def plan(
     emit([_row(found, one) for one in found.clients], output)
     if found.moves:
         show([("", ""), *((line, "") for line in _moves(found))])
+
+
+@group.command("show")
+@shared_options
+def show_(reaching: Reaching, output: Output = Format.table) -> None:
+    """Show how far a running net's validators are from each other, as they measure it, and how near to the floor its
+    finality is.
+
+    The floor is the least time to finality that the distances allow. What clients wait is shown with --net, which knows
+    where the nodes' metrics are."""
+    from rustorium.net.distances import RTT_MATRIX, read_matrix
+    from rustorium.net.measured import FLOORS_MAX, places
+    from rustorium.net.probe import ask
+    from rustorium.net.scrape import pages_of
+    from rustorium.regions import region_name
+
+    net = None if reaching.node else net_of(reaching.net)
+    with reaching.client() as client:
+        validators = client.validators()["validators"]
+    endpoints = net.endpoints if net is not None else list(reaching.node or [])
+    labels = [one.region for one in net.nodes] if net is not None else []
+    statuses = ask(endpoints, reaching.timeout_s, token_of(reaching.token_file), tls_of(net))
+    metered = [one for one in net.nodes if one.metrics] if net is not None else []
+    pages = dict(zip((one.name for one in metered), pages_of(metered, reaching.timeout_s), strict=True))
+    regions = [region_name(int(one["region"]), labels) for one in validators]
+    found = places(validators, regions, statuses, pages, read_matrix(RTT_MATRIX))
+    if output is not Format.table:
+        emit([asdict(one) for one in found], output)
+        return
+    others = [one.name for one in found] if len(found) <= COLUMNS_MAX else []
+    emit([_measured_row(one, others) for one in found], output)
+    unknown = [one.name for one in found if one.floor_ms is None]
+    if unknown and len(found) <= FLOORS_MAX:
+        note("A floor needs all round trips: ask more of the validators, by --node, or wait until they have measured.")
+
+
+def _measured_row(one: "MeasuredPlace", others: Sequence[str]) -> dict[str, object]:
+    row: dict[str, object] = {"validator": one.name, "region": one.region_name}
+    row |= {f"to {other}": _way(one, other) for other in others}
+    if not others and one.round_trips_ms:
+        far = max(one.round_trips_ms, key=lambda name: one.round_trips_ms[name])
+        row["farthest"] = f"{far} {one.round_trips_ms[far]:.0f} ms"
+    times = one.final_ms / one.floor_ms if one.final_ms and one.floor_ms else None
+    return row | {
+        "floor ms": one.floor_ms, "usual ms": one.usual_floor_ms, "clients wait ms": one.final_ms,
+        "times the floor": round(times, 2) if times else None,
+    }  # fmt: skip
+
+
+def _way(one: "MeasuredPlace", other: str) -> str:
+    """A round trip, and what is usual between the regions where that is far from it."""
+    if other == one.name or other not in one.round_trips_ms:
+        return "–" if other == one.name else "?"
+    ms, usual = one.round_trips_ms[other], one.usual_ms.get(other)
+    beside = f" (usual {usual:.0f})" if usual is not None and abs(ms - usual) > max(UNUSUAL_MS, usual / 10) else ""
+    return f"{ms:.1f} ms{beside}" if ms < 10 else f"{ms:.0f} ms{beside}"
 
 
 def _names(text: str) -> list[str]:

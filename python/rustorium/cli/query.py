@@ -48,8 +48,8 @@ def query(
     at: Annotated[
         str | None,
         typer.Option(
-            help="State to read: proven (waits for a certified root that covers everything final), a height, or "
-            "latest with --no-verify."
+            help="State to read: proven (waits for a certified root that covers everything final at the node that "
+            "answers), fresh (everything final at two nodes), a height, or latest with --no-verify."
         ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Check the proof against the genesis.")] = True,
@@ -86,8 +86,10 @@ def query(
             note("On the word of the node: a list has no proof. `query` of a key proves its value or its absence.")
         return
     where = at or ("proven" if verify else "latest")
-    if where not in ("proven", "latest") and not where.isdigit():
-        raise UsageError(f"--at must be proven, latest or a height, not {where!r}")
+    if where not in ("proven", "fresh", "latest") and not where.isdigit():
+        raise UsageError(f"--at must be proven, fresh, latest or a height, not {where!r}")
+    if not verify and where == "fresh":
+        raise UsageError("only a proof shows that an answer is fresh: leave out --no-verify")
     if verify and where == "latest":
         raise UsageError("the newest state has no certified root yet: leave out --at, or add --no-verify")
     if not verify and (proof_out or trust_file or trust_period or max_age or witness):
@@ -143,8 +145,8 @@ def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Fo
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
     """Returns proven content, and writes a proof file for others if requested."""
     if proof_out is None and not where.isdigit():
-        return client.proven(subjects, at="current")
-    state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
+        return client.proven(subjects, at="fresh" if where == "fresh" else "current")
+    state = client.prove(subjects, at=int(where) if where.isdigit() else "fresh" if where == "fresh" else "current")
     if proof_out is not None:
         write_proof(proof_out, state.proof)
     return state

@@ -373,7 +373,7 @@ class Client(BlockingSigning):
         self,
         subjects: Sequence[Subject],
         *,
-        at: Literal["proven", "current"] = "proven",
+        at: Literal["proven", "current", "fresh"] = "proven",
         max_age_s: float | None = None,
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, verified here, without a proof file."""
@@ -387,7 +387,7 @@ class Client(BlockingSigning):
         self,
         subjects: Sequence[Subject],
         *,
-        at: int | Literal["proven", "current"] = "proven",
+        at: int | Literal["proven", "current", "fresh"] = "proven",
         from_height: int = 0,
         max_age_s: float | None = None,
     ) -> ProvenState:

@@ -4,7 +4,6 @@ Invariants: a proven answer was checked under a root that a quorum certified, is
 never older than this client's earlier proven reads and its own writes; a node's word proves no absence.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -16,10 +15,10 @@ from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.base import address_of
-from rustorium.client.blocks import BlockMethods
 from rustorium.client.directory import ListedNode, newest
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.finder import listed_nodes
+from rustorium.client.heights import HeightMethods
 from rustorium.client.keys import Key
 from rustorium.client.light import check_age, now_ms
 from rustorium.client.shards import in_shard_of, of_signer, of_subject, of_subjects
@@ -39,7 +38,6 @@ from rustorium.errors import (
     ProofPruned,
     ProofRefused,
     Pruned,
-    RustoriumError,
     UsageError,
 )
 from rustorium.types import (
@@ -81,20 +79,21 @@ class _NothingProven(Exception):
         self.endpoint, self.confirmed = endpoint, confirmed
 
 
-class StateMethods(BlockMethods):
+class StateMethods(HeightMethods):
     """The client's methods about the state."""
 
     async def read(
         self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
     ) -> Value:
         """Returns a key's value or its absence. `at`: "latest" is the newest executed state, by the node's claim;
-        "proven" is the newest under a certified root, checked here; a height gives the state of that height, by the
-        node's claim. `max_age_s` as for `prove`.
+        "proven" is the newest under a certified root, checked here; "fresh" is the same, and as new as `proven` says; a
+        height gives the state of that height, by the node's claim. `max_age_s` as for `prove`.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         subject = Subject(address_of(namespace), key=raw(key, "a key"))
-        if at == "proven":
-            return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
+        if at in ("proven", "fresh"):
+            state = await self.proven([subject], at="fresh" if at == "fresh" else "proven", max_age_s=max_age_s)
+            return _value(state.items[subject])
         return _value(await self.held(subject, at=at))
 
     @in_shard_of("subject", of_subject)
@@ -198,14 +197,15 @@ class StateMethods(BlockMethods):
         self,
         subjects: Sequence[Subject],
         *,
-        at: int | Literal["proven", "current"] = "proven",
+        at: int | Literal["proven", "current", "fresh"] = "proven",
         from_height: int = 0,
         max_age_s: float | None = None,
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, with one proof file for others.
 
         `at`: "proven" waits until the newest certified root has `from_height` or a higher one; "current" waits until
-        the root covers everything that the node has executed; a height asks for its root, if the node keeps it.
+        the root covers everything that the node has executed; "fresh" as for `proven`; a height asks for its root, if
+        the node keeps it.
         `max_age_s`: maximum age of the header that claims the root, by this machine's clock, unless `at` is a height;
         the default is the client's `max_age_s`.
 
@@ -248,11 +248,12 @@ class StateMethods(BlockMethods):
         self,
         subjects: Sequence[Subject],
         *,
-        at: Literal["proven", "current"] = "proven",
+        at: Literal["proven", "current", "fresh"] = "proven",
         max_age_s: float | None = None,
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, verified here, without a proof file; `at` and `max_age_s` as for
-        `prove`.
+        `prove`. "fresh" has all that two nodes had executed when the call began: of the endpoints and witnesses that
+        the user named, and of the directory if these are fewer than two. One node alone could show an older state.
 
         Before the chain's first block it is the genesis state, which nobody signed: `at.proven` is `False`. It is taken
         only if a node says that it has executed nothing, another endpoint or a witness says so too (unless the genesis
@@ -300,6 +301,8 @@ class StateMethods(BlockMethods):
                 f"{', '.join(map(str, sorted(others)))}: ask for those of each shard apart"
             )
         self._floors.show(shard, self.light.verified_height)
+        if at == "fresh":
+            from_height, at = max(from_height, await self._tip(self._deadline(None))), "proven"
         least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
@@ -404,43 +407,6 @@ class StateMethods(BlockMethods):
             )
         if isinstance(at, int) and height != at:
             raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
-
-    async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool | None:
-        """Returns whether others confirm a node's word that its chain, which is this one, has no block yet; `None` if
-        it doesn't say so, or an endpoint or witness knows of one. Errors: ProofRefused if it is of another chain."""
-        try:
-            chain, height = await self._chain_and_height(endpoint, deadline)
-        except RustoriumError:
-            return None
-        if chain != self.light.chain:
-            raise ProofRefused(
-                f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "
-                "genesis of the chain that you mean, and a node of it"
-            )
-        heights, seen = [height], list[int]()
-        soon = min(deadline, anyio.current_time() + WAIT_S)
-
-        async def ask(other: Endpoint) -> None:
-            with contextlib.suppress(RustoriumError):
-                chain, height = await self._chain_and_height(other, soon)
-                if chain == self.light.chain:
-                    heights.append(height)
-
-        async with anyio.create_task_group() as tasks:
-            # A node that the directory named confirms nothing: the user didn't choose it.
-            for other in self._transport.endpoints.own:
-                if other is not endpoint:
-                    tasks.start_soon(ask, other)
-            tasks.start_soon(self._witnesses.add_heights, self.light.chain, seen, soon)
-        if max([*heights, *seen]) > 0:
-            return None
-        # Whoever named others wants to hear them: that they are silent is no confirmation.
-        several = len(heights) + len(seen) > 1 or self.light.of_one_validator()
-        return several and (len(self._witnesses) == 0 or bool(seen))
-
-    async def _chain_and_height(self, endpoint: Endpoint, deadline: float) -> tuple[str, int]:
-        """Returns which chain a node is of, and its newest height, final or executed."""
-        return wire.parse(wire.chain_and_height, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))
 
 
 def _value_of(subject: Subject, answer: wire.Answer) -> Value:

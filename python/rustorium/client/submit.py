@@ -300,9 +300,11 @@ class Group:
     def _refused(
         self, refusals: dict[int, dict[str, Refused]], endpoint: Endpoint, index: int, refusal: Refused
     ) -> None:
-        """Notes a node's refusal, which is believed once another node confirms it."""
+        """Notes a node's refusal, which is believed once another node confirms it, if the user named one of them."""
         refusals.setdefault(index, {})[endpoint.url] = refusal
-        if len(self._refusals_of(index)) >= BELIEVED:
+        urls = self._refusals_of(index)
+        named = any(own.url in urls for own in self._transport.endpoints.own)
+        if len(urls) >= BELIEVED and named:
             self._results[index] = refusal
 
     async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Submitted | Refused | None:

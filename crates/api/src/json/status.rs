@@ -8,6 +8,7 @@ use super::schema::ToSchema;
 use crate::answers::{EvidenceNote, Filling, Status};
 use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A node's report about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
@@ -48,6 +49,8 @@ pub struct StatusAnswer {
     pub protocol: u16,
     /// Names of the peers whose release can't run protocol version 2: install a newer one on them.
     pub older: Vec<String>,
+    /// Round trips to the committee's members as this node measured them last, by name, microseconds.
+    pub round_trips_us: BTreeMap<String, u64>,
     /// Number of transactions in the pool.
     pub pool_transactions: usize,
     /// Bytes of the transactions in the pool.
@@ -159,6 +162,7 @@ impl StatusAnswer {
             unreachable: status.unreachable,
             protocol: status.protocol,
             older: status.older,
+            round_trips_us: status.round_trips_us,
             pool_transactions: status.pool_transactions,
             pool_bytes: status.pool_bytes,
             durability: status.durability,

@@ -58,6 +58,7 @@ const FILES: &[File] = &[
     file("live.js", SCRIPT, include_bytes!("../../ui/live.js")),
     file("main.js", SCRIPT, include_bytes!("../../ui/main.js")),
     file("map.js", SCRIPT, include_bytes!("../../ui/map.js")),
+    file("origins.js", SCRIPT, include_bytes!("../../ui/origins.js")),
     file("overview.js", SCRIPT, include_bytes!("../../ui/overview.js")),
     file("pages.js", SCRIPT, include_bytes!("../../ui/pages.js")),
     file("proof.js", SCRIPT, include_bytes!("../../ui/proof.js")),

@@ -317,6 +317,7 @@ async fn notices_for_an_operator_are_in_status_and_health() {
     }];
     let status = get(&router, "/v1/status").await.json();
     assert_eq!((&status["peers_up"], &status["unreachable"]), (&json!(2), &json!(["node-2"])));
+    assert_eq!(status["round_trips_us"], json!({"node-1": 70_400}));
     assert_eq!(status["key_retired_because"], "the key is retired");
     let evidence = json!({"validator": 3, "name": "node-3", "validator_key": "ab", "kind": "two-batches", "first": "view 7", "first_ms": 7, "count": 2, "member": true});
     assert_eq!(status["evidence"], json!([evidence]));

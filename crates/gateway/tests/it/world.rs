@@ -469,6 +469,7 @@ impl Backend for World {
             unreachable,
             protocol: 1,
             older: Vec::new(),
+            round_trips_us: [("node-1".to_owned(), 70_400)].into(),
             pool_transactions: self.inner.lock().pending.len(),
             pool_bytes: 0,
             durability: "vote",

@@ -12,6 +12,7 @@ use rustorium_api::{
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::{AccountId, Epoch, EpochTransition, Height, Subject, TxId, View};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -161,6 +162,7 @@ impl Backend for StatelessBackend {
             unreachable: Vec::new(),
             protocol: 0,
             older: Vec::new(),
+            round_trips_us: BTreeMap::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: self.durability,

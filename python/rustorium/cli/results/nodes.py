@@ -49,6 +49,22 @@ class DirectoryNode(Result):
     """The record says nothing from then on."""
 
 
+class ValidatorPlace(Result):
+    """How far a validator is from the others, and how near to the floor what its clients wait."""
+
+    name: str
+    region_name: str
+    round_trips_ms: Json
+    """To the others that were measured, by their names."""
+    usual_ms: Json
+    """What is usual between the regions."""
+    floor_ms: float | None
+    """The least time to finality by the measured round trips; `None` if one is missing."""
+    usual_floor_ms: float | None
+    final_ms: float | None
+    """What its clients wait on average."""
+
+
 class UpgradeStep(Result):
     """A step of an upgrade."""
 

@@ -131,6 +131,7 @@ SHAPES: Mapping[str, Shape] = {
     "node announce": _list(nodes.DirectoryNode),
     "node withdraw": _list(nodes.DirectoryNode),
     "geo nodes": _list(nodes.DirectoryNode),
+    "geo show": _list(nodes.ValidatorPlace),
     "govern seats": _list(ledger.SeatRow),
     "govern list": _list(ledger.ProposalRow),
     "govern show": _one(ledger.ProposalFacts),
