@@ -140,6 +140,21 @@ def test_an_exported_log_is_checked_only_with_the_nodes_key(cli: Cli, home: Home
     cli("audit", "verify", out, "--node-key", "11" * 32).fails(4, "line 1 ", "not by this node's key")
 
 
+def test_the_key_of_a_validator_is_found_in_the_genesis(cli: Cli, home: Home, tmp_path: Path) -> None:
+    proofs = json.loads((Path(__file__).parents[1] / "vectors" / "proofs.json").read_text())
+    genesis = json.loads(_native.genesis_describe(bytes.fromhex(proofs["cases"][0]["genesis"])))
+    validators = genesis["validators"]
+    validators[0]["node_key"] = node_key(home)
+    file = tmp_path / "genesis.json"
+    file.write_text(json.dumps(genesis))
+    known = ("--genesis", file, "--node-key")
+    ended = cli("audit", "verify", log_of(home), *known, validators[0]["name"], "-o", "json")
+    assert json.loads(ended.out)["head"] == verified(cli, home)["head"]
+    cli("audit", "verify", log_of(home), *known, validators[1]["name"]).fails(4, "not by this node's key")
+    cli("audit", "verify", log_of(home), *known, "nobody").fails(2, "has no validator 'nobody'")
+    cli("audit", "verify", "--home", home.path, "--genesis", file).fails(2, "are for the anchor in the ledger")
+
+
 def tampered(rng: random.Random, lines: list[bytes]) -> tuple[list[bytes], int]:
     """Returns a changed log, and the number of the first changed line."""
     kind, at = rng.choice(["edit", "delete", "swap", "repeat", "splice", "cut"]), rng.randrange(len(lines) - 1)

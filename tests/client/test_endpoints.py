@@ -141,6 +141,15 @@ def test_a_new_directory_keeps_measurements_and_the_users_nodes() -> None:
     assert made.order(0.0, sticky=True)[0] is made.all[0]
 
 
+def test_a_submission_goes_from_a_listed_node_to_the_users() -> None:
+    made = endpoints(0.3, 0.2)
+    made.listed(["http://d", "http://e"])
+    for endpoint, seconds in zip(made.all[2:], (0.01, 0.02), strict=True):
+        made.answered(endpoint, seconds)
+    assert named(made.order(0.0, sticky=True)) == "dbae"
+    assert named(made.order(0.0))[2:] == "ba", "a read of a proven state may go to any"
+
+
 CLIENTS, EACH_S = 400, 2.0
 BASE_S = (0.010, 0.014, 0.040)
 

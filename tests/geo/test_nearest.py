@@ -4,6 +4,7 @@ The matrix of round trips between real regions says which one is the nearest; th
 probe decides between its candidates.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,7 @@ import pytest
 
 from rustorium.access.zone import zone_place
 from rustorium.client.directory import ListedNode, choose, newest, usable
+from rustorium.client.endpoints import Endpoints
 from rustorium.errors import UsageError
 from rustorium.geo.places import PLACES, distance, parse_place, place_of_region
 from rustorium.net.distances import RTT_MATRIX, read_matrix
@@ -20,9 +22,10 @@ TOKYO = (35.7, 139.7)
 
 
 def listed(region: str, number: int = 0, url: str = "", made_ms: int = 0, until_ms: int = 10) -> ListedNode:
-    byte = region_byte(region)
-    url = url or f"https://{region}-{number}.example"
-    return ListedNode(f"{region}-{number}", byte, place_of_region(byte), url, made_ms, until_ms, b"")
+    byte, name = region_byte(region), f"{region}-{number}"
+    return ListedNode(
+        name, byte, place_of_region(byte), url or f"https://{name}.example", made_ms, until_ms, b"", f"owner of {name}"
+    )
 
 
 def test_distances_are_those_of_a_globe() -> None:
@@ -66,14 +69,14 @@ def test_two_nodes_of_each_of_the_three_nearest_places_are_candidates() -> None:
 
 
 def test_a_client_without_a_place_spreads_and_nodes_without_one_come_last() -> None:
-    nodes = [listed(region, number) for region in ("eu-west-1", "us-east-1", "sa-east-1") for number in range(5)]
+    nodes = [listed(region, number) for region in list(PLACES)[25:37] for number in range(5)]
     chosen, rest = choose(nodes, None, Random(1))
-    assert len(chosen) == 8
-    assert len({one.region for one in chosen[:3]}) == 3
-    assert len(rest) == 7
-    nowhere = [listed("local", number) for number in range(3)]
-    assert choose([*nowhere, listed("eu-west-1")], TOKYO, Random(1))[0][0].region != 0
-    assert choose(nowhere, TOKYO, Random(1))[0]
+    assert len({one.place for one in chosen}) == len(chosen) == 8
+    assert len(rest) == len(nodes) - 8
+    nowhere = [listed("local", number) for number in range(5)]
+    assert len(choose(nowhere, None, Random(1))[0]) == 5
+    assert [one.region for one in choose([*nowhere, listed("eu-west-1")], TOKYO, Random(1))[0]].index(34) == 0
+    assert len(choose(nowhere, TOKYO, Random(1))[0]) == 3
 
 
 def test_the_newest_record_of_a_node_counts_until_it_expires() -> None:
@@ -126,3 +129,34 @@ def test_the_nearest_region_is_missed_in_few_cases() -> None:
             by_place_alone += matrix.round_trip_us(client, KNOWN[chosen[0].region]) > best
     assert wrong / cases <= 0.03, wrong / cases
     assert by_place_alone / cases > wrong / cases, "the probe is worth it"
+
+
+def test_a_node_at_false_coordinates_is_found_out_by_its_answers() -> None:
+    """It says that it stands beside each client, and stands on the other side of the world."""
+    real = {"ap-northeast-1": 0.004, "ap-northeast-2": 0.035, "eu-west-1": 0.21}
+    nodes = [listed(region) for region in real]
+    liar = replace(listed("sa-east-1"), place=TOKYO, url="https://liar.example")
+    chosen, _ = choose([*nodes, liar], TOKYO, Random(1))
+    assert liar in chosen, "coordinates are believed for a probe"
+    endpoints = Endpoints({"https://own.example": None}, Random(1))
+    endpoints.listed([one.url for one in chosen])
+    for endpoint in endpoints.all:
+        region = next((one for one in real if one in endpoint.url), None)
+        endpoints.answered(endpoint, real[region] if region is not None else 0.25)
+    order = endpoints.order(0.0, sticky=True)
+    assert order[0].url == nodes[0].url
+    assert order[-1].url in (liar.url, "https://own.example")
+    assert {endpoints.order(0.0)[0].url for _ in range(50)} == {nodes[0].url}
+
+
+def test_an_owner_fills_neither_a_place_nor_all_places_near_the_client() -> None:
+    """It lists eight nodes, all beside the client or each at another place near it."""
+    honest = [listed("ap-northeast-2"), listed("ap-southeast-1"), listed("eu-west-1")]
+    apart = [(35.0 + number / 10, 139.0) for number in range(8)]
+    for places in ([TOKYO] * 8, apart, [TOKYO, *apart[:2] * 3, apart[3]]):
+        liars = [replace(listed("sa-east-1", number), place=place, owner="liar") for number, place in enumerate(places)]
+        for seed in range(20):
+            chosen, rest = choose([*liars, *honest], TOKYO, Random(seed))
+            assert sum(one in liars for one in chosen) == 2
+            assert [one for one in chosen if one in honest][:1] == honest[:1]
+            assert honest[2] in rest

@@ -1,5 +1,6 @@
 """`audit show`, `audit verify`, `audit anchor` and `audit export`."""
 
+import json
 import time
 from collections import deque
 from contextlib import suppress
@@ -40,7 +41,11 @@ LogArgument = Annotated[
 ]
 NodeKeyOption = Annotated[
     str | None,
-    typer.Option("--node-key", help="Public node key that signed the log, 64 hex digits. Default: the home's."),
+    typer.Option(
+        "--node-key",
+        help="Public node key that signed the log: 64 hex digits, or with --genesis the validator's name. Default: the "
+        "home's.",
+    ),
 ]
 AnchorOption = Annotated[
     str | None,
@@ -109,11 +114,11 @@ def verify(
 
     if anchor is not None and account is not None:
         raise UsageError("--anchor and --account both name what the log must contain: give only one of them")
-    if account is None and (genesis is not None or net is not None or node):
+    if account is None and ((genesis is not None and node_key is None) or net is not None or node):
         raise UsageError("--genesis, --net and --node are for the anchor in the ledger: add --account, or omit them")
     if account is None and (max_age is not None or witness):
         raise UsageError("--max-age and --witness are for the anchor in the ledger: add --account, or omit them")
-    allowed_s, (named, signer) = max_age_s(max_age), _named(log, home, node_key)
+    allowed_s, (named, signer) = max_age_s(max_age), _named(log, home, node_key, genesis)
     written_ms = None
     if account is not None:
         trust = TrustOptions(witnesses=witness or ())
@@ -207,20 +212,41 @@ def _age(since_ms: int) -> str:
     return f"{seconds} s"
 
 
-def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[Path, bytes]:
+def _named(
+    log: Path | None, home: Path | None, node_key: str | None, genesis: Path | None = None
+) -> tuple[Path, bytes]:
     """Returns a log and the public key that must have signed it. Errors: UsageError, HomeError."""
     from rustorium.errors import UsageError
     from rustorium.home.auditlog import log_of, signer_of
     from rustorium.home.keys import is_node_key
 
     if node_key is not None and not is_node_key(node_key):
-        raise UsageError(f"`{node_key}` is not a node key: give 64 hex digits, as `keys show` prints them")
+        if genesis is None:
+            raise UsageError(
+                f"`{node_key}` is not a node key: give 64 hex digits, as `keys show` prints them, or a validator's "
+                "name and --genesis"
+            )
+        node_key = _in_genesis(genesis, node_key)
     if log is not None and (home is not None or node_key is None):
         raise UsageError(
             "a log file needs --node-key and no --home, because it doesn't say who may sign it: give --node-key only"
         )
     signer = bytes.fromhex(node_key) if node_key is not None else signer_of(home_of(home))
     return log.expanduser() if log is not None else log_of(home_of(home)), signer
+
+
+def _in_genesis(genesis: Path, name: str) -> str:
+    """Returns the node key of a validator of the chain's first committee. Errors: UsageError, HomeError."""
+    from rustorium import _native
+    from rustorium.access.genesis import read_genesis
+    from rustorium.errors import UsageError
+
+    validators = json.loads(_native.genesis_describe(read_genesis(genesis.expanduser())))["validators"]
+    found = next((str(one["node_key"]) for one in validators if one["name"] == name), None)
+    if found is None:
+        named = ", ".join(str(one["name"]) for one in validators)
+        raise UsageError(f"{genesis} has no validator {name!r}: it has {named}")
+    return found
 
 
 def _tell(home: "Home", fields: dict[str, str]) -> None:

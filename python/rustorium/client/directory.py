@@ -10,6 +10,7 @@ client's own network unless the user named a node there; expired records and tho
 import ipaddress
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ from rustorium import _native
 from rustorium.config import is_loopback
 from rustorium.geo.places import Place, distance, place_of_region
 
-REGIONS_NEAR = 3
-NODES_NEAR = 2
-"""Candidates are so many nodes in each of so many nearest places."""
+PLACES_NEAR, NODES_NEAR = 3, 2
+"""Candidates are so many nodes in each of so many nearest places, and of each owner at most as many as in a place."""
+FARTHEST = 4.0
+"""The other side of the globe."""
 SPREAD = 8
 """Candidates of a client that doesn't know where it is."""
 FRESH_S = 600.0
@@ -52,24 +54,24 @@ class ListedNode:
     """It says nothing from then on, Unix ms."""
     raw: bytes
     """The signed record."""
+    owner: str = ""
+    """Address of the account that lists it."""
 
 
-def records_in(value: bytes, chain: str) -> list[ListedNode]:
-    """Returns the records in an account's value that their nodes signed for this chain."""
-    return [_listed(fields, raw) for raw, fields in _native.read_node_records(value, chain)]
+def records_in(value: bytes, chain: str, owner: str = "") -> list[ListedNode]:
+    """Returns the records in an owner's value that their nodes signed for this chain."""
+    return [
+        ListedNode(node_key, region, place or place_of_region(region), url, made_ms, until_ms, raw, owner)
+        for raw, (node_key, region, place, url, made_ms, until_ms) in _native.read_node_records(value, chain)
+    ]
 
 
-def read_record(raw: bytes, chain: str) -> ListedNode | None:
+def read_record(raw: bytes, chain: str, owner: str = "") -> ListedNode | None:
     """Returns a signed record; `None` unless its node signed it for this chain."""
     try:
-        return next(iter(records_in(_native.node_records([raw]), chain)), None)
+        return next(iter(records_in(_native.node_records([raw]), chain, owner)), None)
     except ValueError:
         return None
-
-
-def _listed(fields: tuple[str, int, Place | None, str, int, int], raw: bytes) -> ListedNode:
-    node_key, region, place, url, made_ms, until_ms = fields
-    return ListedNode(node_key, region, place or place_of_region(region), url, made_ms, until_ms, raw)
 
 
 def newest(records: Iterable[ListedNode], now_ms: int) -> list[ListedNode]:
@@ -122,21 +124,31 @@ def _is_inside(host: str) -> bool:
 
 def choose(nodes: Iterable[ListedNode], at: Place | None, random: Random) -> tuple[list[ListedNode], list[ListedNode]]:
     """Returns the candidates, and the reserve: two nodes, drawn, in each of the three places nearest to the client; or
-    eight of as many places if it doesn't know where it is."""
-    places = dict[Place | None, list[ListedNode]]()
+    one in each of eight places if it doesn't know where it is. Two nodes of one owner at most, since a place is what a
+    record says."""
+    places = dict[Place | str, list[ListedNode]]()
     for one in random.sample(found := list(nodes), len(found)):
-        places.setdefault(one.place, []).append(one)
+        places.setdefault(one.place or one.node_key, []).append(one)
     if at is None:
-        # One of each place, then the second one of each.
-        turns = (group[turn] for turn in range(len(found)) for group in places.values() if turn < len(group))
-        chosen = list(turns)[:SPREAD]
+        order, places_max, each = list(places), SPREAD, 1
     else:
-        # Who says no place isn't near.
-        known = sorted((place for place in places if place is not None), key=lambda place: distance(at, place))
-        near = [places[place] for place in known] + ([places[None]] if None in places else [])
-        chosen = [one for group in near[:REGIONS_NEAR] for one in group[:NODES_NEAR]]
-    rest = [one for one in found if one not in chosen]
-    return chosen, rest
+        order, places_max, each = sorted(places, key=lambda place: _far(at, place)), PLACES_NEAR, NODES_NEAR
+    chosen, of_owner, taken = list[ListedNode](), Counter[str](), 0
+    for place in order:
+        if taken == places_max:
+            break
+        before = len(chosen)
+        for one in places[place]:
+            if len(chosen) - before < each and of_owner[one.owner] < NODES_NEAR:
+                chosen.append(one)
+                of_owner[one.owner] += 1
+        taken += len(chosen) > before
+    return chosen, [one for one in found if one not in chosen]
+
+
+def _far(at: Place, place: Place | str) -> float:
+    """Returns how far a place is; a node that says none isn't near."""
+    return FARTHEST if isinstance(place, str) else distance(at, place)
 
 
 def cache_file(chain: str, environment: "os._Environ[str] | dict[str, str]" = os.environ) -> Path:
@@ -149,7 +161,8 @@ def load(file: Path, chain: str) -> tuple[list[ListedNode], float]:
     """Returns the kept records and the time at which they were read, Unix seconds; none and 0 if there are none."""
     try:
         held = json.loads(file.read_text())
-        read_s, records = float(held["read_s"]), [read_record(bytes.fromhex(one), chain) for one in held["records"]]
+        read_s = float(held["read_s"])
+        records = [read_record(bytes.fromhex(raw), chain, str(owner)) for owner, raw in held["records"]]
     except (OSError, ValueError, TypeError, KeyError):
         return [], 0.0
     return [one for one in records if one is not None], read_s
@@ -160,5 +173,5 @@ def save(file: Path, records: Sequence[ListedNode], read_s: float) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.name}.{os.getpid()}")
-        part.write_text(json.dumps({"read_s": read_s, "records": [one.raw.hex() for one in records]}))
+        part.write_text(json.dumps({"read_s": read_s, "records": [(one.owner, one.raw.hex()) for one in records]}))
         part.replace(file)

@@ -78,16 +78,15 @@ class Endpoints:
 
     def order(self, now: float, *, sticky: bool = False) -> list[Endpoint]:
         """Returns the nodes in the order in which they are asked. `sticky`: for a submission, which goes to the same
-        node unless another one is clearly nearer. Nodes that failed lately come last, the earliest end of a pause
-        first."""
+        node unless another one is clearly nearer, and then to the nodes that the user named: a listed one may keep it
+        to itself. Nodes that failed lately come last, the earliest end of a pause first."""
         up = [endpoint for endpoint in self.all if endpoint.down_until <= now]
         down = [endpoint for endpoint in self.all if endpoint.down_until > now]
         up.sort(key=_round_trip)
         down.sort(key=lambda endpoint: endpoint.down_until)
         if up:
             first = self._sticky(up) if sticky else self._nearest(up)
-            up.remove(first)
-            up.insert(0, first)
+            up.sort(key=lambda endpoint: (endpoint is not first, sticky and endpoint.listed))
         return up + down
 
     def _sticky(self, up: list[Endpoint]) -> Endpoint:

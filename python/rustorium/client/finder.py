@@ -100,5 +100,5 @@ async def listed_nodes(client: "StateMethods") -> list[ListedNode]:
         subjects = [Subject(one, key=_native.directory_key()) for one in owners if client.shard_of(one) == shard]
         for held in (await part.proven(subjects)).items.values():
             if isinstance(held, Value) and held.value is not None:
-                found += records_in(held.value, client.light.chain)
+                found += records_in(held.value, client.light.chain, held.namespace)
     return found
