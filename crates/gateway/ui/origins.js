@@ -6,7 +6,7 @@ import { regionName } from "./regions.js";
 
 /** Receipts that are counted, and blocks that are asked for them. */
 const RECEIPTS_MAX = 500;
-const BLOCKS_MAX = 8;
+const BLOCKS_MAX = 24;
 const PAGE = 100;
 const AGAIN_MS = 10_000;
 /** A count below it could be one person's. */

@@ -103,11 +103,11 @@ def query(
     with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
         items: Mapping[Subject, SubjectContent]
         signers: Signers | None = None
-        proven = False
+        proven, time_ms = False, None
         if verify:
             state = _proven(client, subjects, where, proof_out)
             items, height, signers = state.items, state.at.height, state.claim.signed_by
-            proven = state.at.proven
+            proven, time_ms = state.at.proven, state.claim.time_ms
             if not proven:
                 note(
                     "From the genesis file, signed by nobody: no block was shown. The chain may have gone on, so ask "
@@ -116,7 +116,8 @@ def query(
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
             height = max(held.at.height for held in items.values() if isinstance(held, contents))
-    rows = [_row(held, encoding) for held in items.values() if isinstance(held, contents) and not _is_absent(held)]
+    held_rows = (_row(held, encoding) for held in items.values() if isinstance(held, contents) and not _is_absent(held))
+    rows = [row | {"time_ms": time_ms} for row in held_rows]
     _show(rows, signers, output)
     absent = [subject for subject in subjects if _is_absent(items[subject])]
     if absent:

@@ -179,6 +179,8 @@ class AccountRow(Result):
     height: int
     root: str
     proven: bool
+    time_ms: int | None
+    """Time of the certified header that the proof rests on; `None` on a node's word."""
     signed_by: Signers | None
 
 
@@ -191,6 +193,8 @@ class BalanceRow(Result):
     height: int
     root: str
     proven: bool
+    time_ms: int | None
+    """Time of the certified header that the proof rests on; `None` on a node's word."""
     signed_by: Signers | None
 
 
@@ -203,6 +207,8 @@ class ValueRow(Result):
     height: int
     root: str
     proven: bool
+    time_ms: int | None
+    """Time of the certified header that the proof rests on; `None` on a node's word."""
     signed_by: Signers | None
 
 
