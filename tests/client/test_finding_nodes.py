@@ -252,7 +252,7 @@ def test_a_slow_chain_gets_few_second_copies(net: FakeNet, key: Key) -> None:
 
 
 def test_a_refusal_of_listed_nodes_alone_is_not_believed(net: FakeNet, key: Key) -> None:
-    """Two nodes that a liar lists are the nearest, and refuse what the user's own node takes."""
+    """Two nodes that a liar lists refuse what the user's own node takes, which has failed lately."""
 
     async def main() -> None:
         async with AsyncClient(["http://n2"], key=key, transport=net.transport, timeout_s=10.0) as client:
@@ -260,6 +260,7 @@ def test_a_refusal_of_listed_nodes_alone_is_not_believed(net: FakeNet, key: Key)
             for endpoint, seconds in zip(client._transport.endpoints.all, (0.5, 0.1, 0.2), strict=True):
                 endpoint.rtt_s = seconds
             client._transport.known.probed = True
+            client._transport.endpoints.failed(client._transport.endpoints.own[0], trio.current_time())
             for node in net.nodes[:2]:
                 node.claims = {"status": "refused", "code": "account-paused", "message": "It is paused."}
             written = await client.put(b"a", b"1", wait="final")

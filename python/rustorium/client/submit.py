@@ -178,8 +178,13 @@ class Group:
         return self._refusals.get(index, {}) | self._final_refusals.get(index, {})
 
     def _is_only_to_confirm(self, endpoint: Endpoint) -> bool:
-        """Returns whether a node that lately failed would only be asked to confirm refusals."""
-        return endpoint.down_until > anyio.current_time() and all(map(self._refusals_of, self._open()))
+        """Returns whether a node that lately failed would only be asked to confirm refusals, one of them by a node that
+        the user named."""
+        return endpoint.down_until > anyio.current_time() and all(map(self._is_refused_by_named, self._open()))
+
+    def _is_refused_by_named(self, index: int) -> bool:
+        urls = self._refusals_of(index)
+        return any(own.url in urls for own in self._transport.endpoints.own)
 
     def _end_round(self, nodes: Sequence[Endpoint]) -> None:
         """Believes the refusals of single nodes, since no other node said anything else. Errors: VerificationFailed if
@@ -302,9 +307,7 @@ class Group:
     ) -> None:
         """Notes a node's refusal, which is believed once another node confirms it, if the user named one of them."""
         refusals.setdefault(index, {})[endpoint.url] = refusal
-        urls = self._refusals_of(index)
-        named = any(own.url in urls for own in self._transport.endpoints.own)
-        if len(urls) >= BELIEVED and named:
+        if len(self._refusals_of(index)) >= BELIEVED and self._is_refused_by_named(index):
             self._results[index] = refusal
 
     async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Submitted | Refused | None:
