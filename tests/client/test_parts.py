@@ -144,6 +144,8 @@ def test_endpoints_that_failed_come_last() -> None:
     assert endpoints.order(0.0) == [b, a]
     endpoints.failed(b, 0.0)
     assert endpoints.order(0.1) == [a, b]
+    assert endpoints.order(0.4) == [a, b], "until it has answered again"
+    endpoints.answered(b, 0.1)
     assert endpoints.order(0.4) == [b, a]
     for _ in range(20):
         endpoints.failed(b, 0.0)

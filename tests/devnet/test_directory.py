@@ -68,6 +68,8 @@ def test_owners_list_nodes_and_a_client_finds_them(
         known = {endpoint.url for endpoint in client._client._transport.endpoints.all}
         assert known >= {nodes[0].http, nodes[1].http, nodes[3].http}, "its own, and the three nearest regions'"
         assert len(client.directory()) == 4
+        # The chain has nothing more to do, so its newest block is empty and has no root of its own.
+        assert client.read(key.address, "a", at="fresh").value == b"1"
     assert directory.cache_file(net.net.chain).exists()
 
     # Another one, whose only node stops as if its machine had lost the net.
@@ -78,6 +80,7 @@ def test_owners_list_nodes_and_a_client_finds_them(
             assert client.get(key.address, "a") == b"2"
     finally:
         net.signal(0, signal.SIGCONT)
+    cli("query", "--account", key.address, "a", "--at", "fresh", *named)
     withdrawn = json.loads(
         cli("node", "withdraw", found[nodes[3].http], "--owner-key", owners / "node-0.key", *named).stdout
     )

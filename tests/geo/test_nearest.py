@@ -85,13 +85,25 @@ def test_the_newest_record_of_a_node_counts_until_it_expires() -> None:
     assert newest([old], 10) == []
 
 
+def test_a_node_is_not_taken_from_its_owner_by_whoever_lists_it_too() -> None:
+    honest = [listed("ap-northeast-1"), listed("ap-northeast-2"), listed("ap-southeast-1")]
+    copies = [replace(one, owner="a liar") for one in honest]
+    own = [replace(listed("sa-east-1", number), owner="a liar") for number in range(2)]
+    for seed in range(20):
+        chosen, _ = choose(newest([*copies, *honest, *own], 5), TOKYO, Random(seed))
+        assert {one.node_key for one in chosen} == {one.node_key for one in honest}
+    older = replace(honest[0], owner="a liar", url="https://old.example", made_ms=-1)
+    assert newest([older, honest[0]], 5) == [honest[0]], "of a node that was moved only the new record counts"
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "http://node.example", "ftp://node.example", "https://node.example/path", "https://node.example?x",
         "https://user@node.example", "https://169.254.169.254", "https://10.0.0.7", "https://127.0.0.1:8443",
         "http://127.0.0.1:8443", "https://[::1]", "https://[fe80::1]", "https://localhost", "https://", "", "node",
-        "https://node.example:99999", "https://100.64.0.1", "https://0.0.0.0", "https://[::ffff:10.0.0.1]",
+        "https://node.example:99999", "https://127.1",
+        "https://2130706433", "https://0x7f.1", "https://100.64.0.1", "https://0.0.0.0", "https://[::ffff:10.0.0.1]",
     ],
 )  # fmt: skip
 def test_an_address_that_clients_must_not_ask_is_left_out(url: str) -> None:

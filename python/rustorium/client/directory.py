@@ -10,6 +10,7 @@ client's own network unless the user named a node there; expired records and tho
 import ipaddress
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ RETRY_S = 60.0
 READ_S = 2.0
 """Longest time that a request waits for the directory."""
 LIFETIME_DAYS = 90
+NUMBERS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
+"""Hosts such as 127.1 and 0x7f000001, which systems take for addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,17 @@ def read_record(raw: bytes, chain: str, owner: str = "") -> ListedNode | None:
 
 
 def newest(records: Iterable[ListedNode], now_ms: int) -> list[ListedNode]:
-    """Returns the record of each node that was made last, without those that have expired."""
-    found = dict[str, ListedNode]()
+    """Returns the record of each node that was made last, without those that have expired; once for each owner that
+    lists it, so that nobody takes a node away from its owner by listing it, too."""
+    found = dict[tuple[str, str], ListedNode]()
+    made = dict[str, int]()
     for one in records:
-        if one.until_ms > now_ms and (one.node_key not in found or one.made_ms > found[one.node_key].made_ms):
-            found[one.node_key] = one
-    return list(found.values())
+        if one.until_ms > now_ms:
+            made[one.node_key] = max(one.made_ms, made.get(one.node_key, 0))
+            known = found.get((one.node_key, one.owner))
+            if known is None or one.made_ms > known.made_ms:
+                found[one.node_key, one.owner] = one
+    return [one for one in found.values() if one.made_ms == made[one.node_key]]
 
 
 def usable(nodes: Iterable[ListedNode], own: Sequence[str]) -> list[ListedNode]:
@@ -119,7 +127,7 @@ def _is_inside(host: str) -> bool:
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return is_loopback(host)
+        return is_loopback(host) or NUMBERS.fullmatch(host) is not None
 
 
 def choose(nodes: Iterable[ListedNode], at: Place | None, random: Random) -> tuple[list[ListedNode], list[ListedNode]]:
@@ -139,11 +147,13 @@ def choose(nodes: Iterable[ListedNode], at: Place | None, random: Random) -> tup
             break
         before = len(chosen)
         for one in places[place]:
-            if len(chosen) - before < each and of_owner[one.owner] < NODES_NEAR:
+            has_room = len(chosen) - before < each and of_owner[one.owner] < NODES_NEAR
+            if has_room and all(one.node_key != other.node_key for other in chosen):
                 chosen.append(one)
                 of_owner[one.owner] += 1
         taken += len(chosen) > before
-    return chosen, [one for one in found if one not in chosen]
+    keys = {one.node_key for one in chosen}
+    return chosen, [one for one in found if one.node_key not in keys]
 
 
 def _far(at: Place, place: Place | str) -> float:
@@ -163,7 +173,7 @@ def load(file: Path, chain: str) -> tuple[list[ListedNode], float]:
         held = json.loads(file.read_text())
         read_s = float(held["read_s"])
         records = [read_record(bytes.fromhex(raw), chain, str(owner)) for owner, raw in held["records"]]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return [], 0.0
     return [one for one in records if one is not None], read_s
 

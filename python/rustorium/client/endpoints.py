@@ -1,8 +1,8 @@
 """Which node a client asks: its own for submissions, one of the nearest for reads, and others when these fail.
 
-Invariants: no input or output; a node that failed is asked last until its pause is over; a busy one isn't asked for as
-long as it demands; the choice depends on measurements and on the client's own random numbers, so many clients don't
-move at one moment.
+Invariants: no input or output; a node that failed is asked last until it has answered again, and a busy one for as long
+as it demands; the choice depends on measurements and on the client's own random numbers, so many clients don't move at
+one moment.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +12,7 @@ from random import Random
 SMOOTHING = 0.2
 DOWN_S_MIN = 0.25
 DOWN_S_MAX = 10.0
+DOUBLINGS_MAX = 6
 JITTER = 0.5
 """Pauses and intervals are up to this part shorter or longer."""
 NEAR_SHARE, NEAR_S = 0.2, 0.005
@@ -82,7 +83,8 @@ class Endpoints:
         to itself. Nodes that failed lately come last, the earliest end of a pause first."""
         up = [endpoint for endpoint in self.all if endpoint.down_until <= now]
         down = [endpoint for endpoint in self.all if endpoint.down_until > now]
-        up.sort(key=_round_trip)
+        # A node that hung takes long to fail again, so another one comes first until it has answered.
+        up.sort(key=lambda endpoint: (endpoint.failures > 0, _round_trip(endpoint)))
         down.sort(key=lambda endpoint: endpoint.down_until)
         if up:
             first = self._sticky(up) if sticky else self._nearest(up)
@@ -100,10 +102,11 @@ class Endpoints:
 
     def _nearest(self, up: list[Endpoint]) -> Endpoint:
         """Of two that are drawn from the nearest ones, returns the one that promises an answer sooner."""
-        least = up[0].rtt_s
+        least, sound = up[0].rtt_s, up[0].failures == 0
         if least is None:
             return up[0]
-        near = [one for one in up if one.rtt_s is not None and not _clearly_less(least, one.rtt_s)]
+        alike = (one for one in up if (one.failures == 0) == sound)
+        near = [one for one in alike if one.rtt_s is not None and not _clearly_less(least, one.rtt_s)]
         drawn = self._random.sample(near, 2) if len(near) > 1 else near
         return min(drawn, key=lambda one: _round_trip(one) * (one.in_flight + 1))
 
@@ -119,13 +122,15 @@ class Endpoints:
 
     def failed(self, endpoint: Endpoint, now: float) -> None:
         """Notes a failure: the node is asked last for a while."""
+        pause_s = min(DOWN_S_MIN * 2 ** min(endpoint.failures, DOUBLINGS_MAX), DOWN_S_MAX)
         endpoint.failures += 1
         endpoint.better = 0
-        endpoint.down_until = now + self._about(min(DOWN_S_MIN * 2 ** (endpoint.failures - 1), DOWN_S_MAX))
+        endpoint.down_until = now + self._about(pause_s)
+        if endpoint is self._home:
+            self._home = None
 
     def busy(self, endpoint: Endpoint, now: float, seconds: float) -> None:
         """Notes that a node demands to be left alone for so long."""
-        endpoint.failures += 1
         endpoint.down_until = endpoint.busy_until = now + seconds * self._random.uniform(1.0, 1.0 + JITTER)
 
     def asked(self) -> None:
@@ -133,9 +138,9 @@ class Endpoints:
         self._hedges = min(HEDGES_MAX, self._hedges + HEDGE_SHARE)
 
     def may_hedge(self, now: float) -> bool:
-        """Returns whether a second node may be asked while the first still may answer; notes it if so. Never while a
-        node is busy: then all are slow, and more requests make them slower."""
-        if self._hedges < 1 or any(endpoint.busy_until > now for endpoint in self.all):
+        """Returns whether a second node may be asked while the first still may answer; notes it if so. Never while one
+        of the user's nodes is busy: then all are slow, and more requests make them slower."""
+        if self._hedges < 1 or any(endpoint.busy_until > now for endpoint in self.own):
             return False
         self._hedges -= 1
         return True
@@ -151,7 +156,7 @@ class Endpoints:
         if self.reserve and self._probes % RESERVE_EVERY == 0:
             return self._random.choice(self.reserve)
         others = [endpoint for endpoint in self.all if endpoint is not self._home]
-        return others[self._probes % len(others)]
+        return others[self._probes % len(others)] if others else None
 
     def admit(self, endpoint: Endpoint) -> None:
         """Takes a measured node of the reserve if it is clearly nearer than all candidates."""

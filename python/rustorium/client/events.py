@@ -184,14 +184,15 @@ class _Link:
     async def _open(cls, transport: Transport, endpoint: Endpoint, filter: str, last: str) -> "_Link":
         headers = {"last-event-id": last, "accept": "text/event-stream"}
         headers |= bearing(endpoint.token)
-        request = transport.http.build_request(
+        http = transport.http_of(endpoint)
+        request = http.build_request(
             "GET",
             transport.url(endpoint, "/v1/events"),
             params={"filter": filter},
             headers=headers,
             timeout=httpx2.Timeout(READ_ATTEMPT_S, read=SILENCE_S_MAX),
         )
-        response = await transport.http.send(request, stream=True)
+        response = await http.send(request, stream=True)
         if response.status_code == 200:
             return cls(response, endpoint.url)
         try:

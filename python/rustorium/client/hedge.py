@@ -55,7 +55,9 @@ class Round(Generic[T]):
         self.last: RustoriumError | None = None
         self.told: RustoriumError | None = None
         """What the last node said that answered, but not with what was asked for: a refused answer before others."""
-        self.missing = self.refused = 0
+        self.refused = 0
+        self.spoken = set[Endpoint]()
+        """Nodes that answered, but not with what was asked for."""
 
     async def run(self, nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
         """Asks until the deadline, and another node after `patience_s` or some round trips. Errors: those of `ask` that
@@ -110,9 +112,11 @@ class Round(Generic[T]):
             self._endpoints.failed(endpoint, anyio.current_time())
             self.last = self.told = error.about(endpoint.url)
             self.refused += 1
-        elif self._absent and (isinstance(error, WORDS) or type(error) is ClientError):
-            self.last, self.missing = error, self.missing + 1
-            self.told = self.told if self.refused else error
+            self.spoken.add(endpoint)
+        elif (self._absent or endpoint.listed) and (isinstance(error, WORDS) or type(error) is ClientError):
+            self.last = error
+            self.spoken.add(endpoint)
+            self.told = self.told if self.refused or (endpoint.listed and self.told is not None) else error
         else:
             return False
         return True

@@ -4,53 +4,68 @@ Invariants: a node of another chain says nothing about this one; a node that the
 """
 
 import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 
 from rustorium.client import wire
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
-from rustorium.errors import ProofRefused, RustoriumError, Unreachable
+from rustorium.errors import ChainForked, ProofRefused, RustoriumError, Unreachable
+
+T = TypeVar("T")
 
 WAIT_S = 3.0
 """Maximum time that one node may wait for a root, before another is asked."""
 TIPS, ASKED_MAX = 2, 4
-"""Nodes that say how new a fresh answer has to be, and the user's nodes that are asked."""
+"""Nodes whose proofs show how new a fresh answer is, and those of a kind that are asked."""
 
 
 class HeightMethods(BlockMethods):
-    """What the methods about the state ask beside the proofs."""
+    """What the methods about the state ask beside one proof."""
 
-    async def _tip(self, deadline: float) -> int:
-        """Returns the height up to which two nodes have executed the chain: of the nodes that the user named, and of
-        others if these are fewer. The only node there is counts as both. Errors: Unreachable."""
+    async def _newest_of_two(
+        self, ask: Callable[[Endpoint], Awaitable[T]], height: Callable[[T], int], deadline: float
+    ) -> T:
+        """Returns the higher of two nodes' answers: of nodes that the user named, and of the directory's only if there
+        are fewer. The only node there is counts as both. `ask` checks an answer. Errors: those of `ask` that any node
+        would give, Unreachable."""
         order = await self._transport.order(deadline)
-        named = [endpoint for endpoint in order if not endpoint.listed]
-        others = [endpoint for endpoint in order if endpoint.listed]
-        lacking = max(0, TIPS - len(named) - len(self._witnesses))
-        asked = named[:ASKED_MAX] + others[: TIPS * lacking]
-        heights, seen = list[int](), list[int]()
-        soon = min(deadline, anyio.current_time() + WAIT_S)
+        named = [endpoint for endpoint in order if not endpoint.listed][:ASKED_MAX]
+        others = [endpoint for endpoint in order if endpoint.listed][:ASKED_MAX] if len(named) < TIPS else []
+        answers, by_named = list[T](), 0
+        fault: Exception | None = None
+        causes = dict[str, str]()
 
-        async def ask(endpoint: Endpoint) -> None:
-            with contextlib.suppress(RustoriumError):
-                chain, height = await self._chain_and_height(endpoint, soon)
-                if chain == self.light.chain:
-                    heights.append(height)
-            if len(heights) + len(seen) >= TIPS:
+        def is_enough() -> bool:
+            return by_named >= min(TIPS, len(named)) and len(answers) >= min(TIPS, len(named) + len(others))
+
+        async def one(endpoint: Endpoint) -> None:
+            nonlocal by_named, fault
+            try:
+                answers.append(await ask(endpoint))
+                by_named += not endpoint.listed
+            except ChainForked as error:
+                fault = error
+            except RustoriumError as error:
+                causes[endpoint.url] = str(error)
+            if fault is not None or is_enough():
                 tasks.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as tasks:
-            for endpoint in asked:
-                tasks.start_soon(ask, endpoint)
-            tasks.start_soon(self._witnesses.add_heights, self.light.chain, seen, soon)
-        told, wanted = len(heights) + len(seen), min(TIPS, len(asked) + len(self._witnesses))
-        if told < wanted:
+        with anyio.move_on_after(max(0.0, deadline - anyio.current_time())):
+            async with anyio.create_task_group() as tasks:
+                for endpoint in named + others:
+                    tasks.start_soon(one, endpoint)
+        if fault is not None:
+            raise fault
+        if not is_enough():
+            why = "; ".join(f"{url}: {cause}" for url, cause in causes.items()) or "they don't answer"
             raise Unreachable(
-                f"only {told} of {wanted} nodes said how far the chain is, so nothing shows that an answer is fresh: "
-                "name other nodes too, or read without it"
+                f"not enough nodes prove how far the chain is, so nothing shows that an answer is fresh ({why}): name "
+                "other nodes too, or read without it"
             )
-        return max(heights + seen)
+        return max(answers, key=height)
 
     async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool | None:
         """Returns whether others confirm a node's word that its chain, which is this one, has no block yet; `None` if
@@ -64,7 +79,7 @@ class HeightMethods(BlockMethods):
                 f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "
                 "genesis of the chain that you mean, and a node of it"
             )
-        heights, seen = [height], list[int]()
+        heights, seen = list[int]() if endpoint.listed else [height], list[int]()
         soon = min(deadline, anyio.current_time() + WAIT_S)
 
         async def ask(other: Endpoint) -> None:
@@ -79,7 +94,7 @@ class HeightMethods(BlockMethods):
                 if other is not endpoint:
                     tasks.start_soon(ask, other)
             tasks.start_soon(self._witnesses.add_heights, self.light.chain, seen, soon)
-        if max([*heights, *seen]) > 0:
+        if max([height, *heights, *seen]) > 0:
             return None
         # Whoever named others wants to hear them: that they are silent is no confirmation.
         several = len(heights) + len(seen) > 1 or self.light.of_one_validator()

@@ -252,8 +252,8 @@ class StateMethods(HeightMethods):
         max_age_s: float | None = None,
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, verified here, without a proof file; `at` and `max_age_s` as for
-        `prove`. "fresh" has all that two nodes had executed when the call began: of the endpoints and witnesses that
-        the user named, and of the directory if these are fewer than two. One node alone could show an older state.
+        `prove`. "fresh" has all that two nodes had executed when the call began: of the endpoints that the user named,
+        and of the directory only if there are fewer. One node alone could show an older state.
 
         Before the chain's first block it is the genesis state, which nobody signed: `at.proven` is `False`. It is taken
         only if a node says that it has executed nothing, another endpoint or a witness says so too (unless the genesis
@@ -301,8 +301,6 @@ class StateMethods(HeightMethods):
                 f"{', '.join(map(str, sorted(others)))}: ask for those of each shard apart"
             )
         self._floors.show(shard, self.light.verified_height)
-        if at == "fresh":
-            from_height, at = max(from_height, await self._tip(self._deadline(None))), "proven"
         least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
@@ -354,7 +352,8 @@ class StateMethods(HeightMethods):
             if subject.asset is not None:
                 arguments.hex_of(subject.asset, "an asset id")
         question: dict[str, object] = {"items": [wire.question(subject) for subject in subjects]}
-        question |= {"from_height": least} if at == "proven" else {"at": str(at)}
+        # For a fresh answer each node proves all that it has executed.
+        question |= {"from_height": least} if at == "proven" else {"at": "current" if at == "fresh" else str(at)}
         empty: set[str] = set()
 
         async def ask(endpoint: Endpoint) -> tuple[ProvenState, bytes, dict[str, Any]]:
@@ -392,11 +391,13 @@ class StateMethods(HeightMethods):
             self._require_height(state.at.height, at, least)
             return state, proof, facts
 
+        if at == "fresh":
+            return await self._newest_of_two(ask, lambda answer: answer[0].at.height, deadline)
         return await self._transport.first(ask, deadline, absent=True, patience_s=PATIENCE_S)
 
     def _require_height(self, height: int, at: int | str, least: int) -> None:
         """Checks that a proven state is of the height that was asked for. Errors: ProofRefused, Busy."""
-        if at == "current" and height < least:
+        if at in ("current", "fresh") and height < least:
             # The node may only be behind, since it was told of no height.
             raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
         if height < least:

@@ -84,6 +84,10 @@ class Group:
         self._disproved: dict[int, dict[str, VerificationFailed]] = {}
         """Refused proofs of each transaction, by the node's URL."""
         self._perhaps_taken: set[int] = set()
+        self._pending: dict[int, set[str]] = {}
+        """URLs of slow nodes that may still take each transaction, since another one has it, too."""
+        self._doubted_by_named: set[int] = set()
+        """Doubts of which at least one is by a node that the user named."""
         self._last: RustoriumError | None = None
         self._causes: dict[str, str] = {}
         """Why the connection to each endpoint failed in this round, by URL."""
@@ -97,6 +101,7 @@ class Group:
         pause, start = PAUSE_S_MIN, anyio.current_time()
         while self._open():
             self._doubts.clear()
+            self._doubted_by_named.clear()
             self._causes.clear()
             nodes = await self._transport.order(self._deadline, sticky=True)
             await self._round(nodes)
@@ -143,7 +148,7 @@ class Group:
                 tasks.start_soon(ask, endpoint, done)
                 if await self._is_late(done, alone=alone):
                     late.append(endpoint)
-                    self._taken_perhaps(*self._open())
+                    self._await(endpoint)
         if fatal is not None:
             raise fatal
         if not self._open():
@@ -162,6 +167,15 @@ class Group:
                 return True
         await done.wait()
         return False
+
+    def _await(self, endpoint: Endpoint) -> None:
+        """Notes that a slow node may still take what another one gets, too."""
+        for index in self._open():
+            self._pending.setdefault(index, set()).add(endpoint.url)
+            self._refusals.pop(index, None)
+
+    def _may_be_taken(self, index: int) -> bool:
+        return index in self._perhaps_taken or bool(self._pending.get(index))
 
     def _open(self) -> list[int]:
         return [index for index, result in enumerate(self._results) if result is None]
@@ -193,10 +207,11 @@ class Group:
             disproved = self._disproved.get(index, {})
             if len(disproved) == len(nodes):
                 raise list(disproved.values())[-1]
-            for url, refusal in self._refusals_of(index).items():
-                self._results[index] = refusal.about(url, "{} alone says so" if len(nodes) > 1 else "{} says so")
+            if self._is_refused_by_named(index):
+                for url, refusal in self._refusals_of(index).items():
+                    self._results[index] = refusal.about(url, "{} alone says so" if len(nodes) > 1 else "{} says so")
         for index, doubt in self._doubts.items():
-            perhaps = isinstance(doubt, Busy) or index in self._perhaps_taken
+            perhaps = isinstance(doubt, Busy) or self._may_be_taken(index) or index not in self._doubted_by_named
             if self._results[index] is None and not perhaps:
                 self._results[index] = doubt
 
@@ -220,6 +235,7 @@ class Group:
                 named=False,
             )
         except Unreachable as error:
+            self._has_answered(endpoint)
             self._last, self._causes[endpoint.url] = error, error.cause
             if error.sent:
                 self._taken_perhaps(*asked)
@@ -229,18 +245,22 @@ class Group:
             self._last, self._untrusted = error, self._untrusted | {endpoint.url}
             return
         except Refused as error:
+            self._has_answered(endpoint)
             self._last = error
             if "results" not in error.details:
                 self._refused_all(endpoint, asked, error)
                 return
             answer = error.details
         except (NotReady, NotFound) as error:
+            self._has_answered(endpoint)
             self._last = error
             return
         except ClientError as error:  # the node, or a proxy before it, failed after it got the request
+            self._has_answered(endpoint)
             self._last = error
             self._taken_perhaps(*asked)
             return
+        self._has_answered(endpoint)
         if isinstance(answer, dict) and "results" in answer:
             try:
                 answers, shard = parse(lambda body: (list(body["results"]), shard_of(body)), answer)
@@ -249,12 +269,22 @@ class Group:
                 self._last = error.about(endpoint.url)
                 self._taken_perhaps(*asked)
 
+    def _has_answered(self, endpoint: Endpoint) -> None:
+        """What a slow node has said at last counts as that of any other."""
+        for urls in self._pending.values():
+            urls.discard(endpoint.url)
+
+    def _doubt(self, endpoint: Endpoint, index: int, doubt: ClientError) -> None:
+        self._doubts[index] = doubt
+        if not endpoint.listed:
+            self._doubted_by_named.add(index)
+
     def _refused_all(self, endpoint: Endpoint, asked: list[int], error: Refused) -> None:
         """Notes that a node refused a whole submission."""
         for index in asked:
             if isinstance(error, Busy):
-                self._doubts[index] = error
-            elif index not in self._perhaps_taken:
+                self._doubt(endpoint, index, error)
+            elif not self._may_be_taken(index):
                 self._refused(self._refusals, endpoint, index, error)
 
     async def _take(self, endpoint: Endpoint, asked: list[int], answers: list[Answer], shard: int) -> None:
@@ -262,18 +292,20 @@ class Group:
             self._taken_perhaps(*asked)
             return
         for index, answer in zip(asked, answers, strict=True):
+            if self._results[index] is not None:
+                continue  # another node was faster
             result = parse(partial(submitted, shard=shard), answer)
             if isinstance(result, str) or (isinstance(result, Refused) and result.code == SKIPPED):
                 self._taken_perhaps(index)
             elif isinstance(result, Submitted):
                 await self._reached(endpoint, index, replace(result, endpoint=endpoint.url))
             elif isinstance(result, Busy):
-                self._doubts[index] = result
+                self._doubt(endpoint, index, result)
             elif result.code in LAGGING:
                 # A busy node may have what this node lacks. It is asked again before this refusal is believed.
                 if not isinstance(self._doubts.get(index), Busy):
-                    self._doubts[index] = result
-            elif index not in self._perhaps_taken:
+                    self._doubt(endpoint, index, result)
+            elif not self._may_be_taken(index):
                 self._refused(self._refusals, endpoint, index, result)
             elif isinstance(found := await self._settle(endpoint, index, result), Submitted):
                 await self._reached(endpoint, index, found)
@@ -328,7 +360,11 @@ class Group:
         return Submitted(identity, "final", status.receipt, endpoint=endpoint.url)
 
     def _at_deadline(self, index: int) -> ClientError:
-        if index in self._perhaps_taken:
+        # A listed node that refuses may keep a transaction to itself.
+        doubt = self._doubts.get(index)
+        doubted = isinstance(doubt, Refused) and not isinstance(doubt, Busy) and index not in self._doubted_by_named
+        by_strangers = doubted or (bool(self._refusals_of(index)) and not self._is_refused_by_named(index))
+        if self._may_be_taken(index) or by_strangers:
             return self._disproof(index) or OutcomeUnknown(self._transactions[index].id)
         found = self._doubts.get(index) or self._last
         if isinstance(found, ClientError):

@@ -37,6 +37,8 @@ from rustorium.errors import (
 T = TypeVar("T")
 
 PROBE_S = 2.0
+MEASURE_S = 0.1
+"""Time for which a request waits, once a minute, for the measurement of another node."""
 PAUSE_S_MIN = 0.02
 PAUSE_S_MAX = 1.0
 CONNECTIONS_MAX = 64
@@ -128,6 +130,10 @@ class Transport:
         part._lacking = set()
         return part
 
+    def http_of(self, endpoint: Endpoint) -> httpx2.AsyncClient:
+        """Returns the connections for a node: those of the user's nodes, or of the directory's."""
+        return self._listed_http() if endpoint.listed else self.http
+
     def url(self, endpoint: Endpoint, path: str) -> str:
         """Returns the URL of a path of the API at a node."""
         asked = self._prefix + path.removeprefix(ROOT) if path.startswith(f"{ROOT}/") else path
@@ -196,7 +202,8 @@ class Transport:
         `patience_s`.
 
         A node whose answer can't be verified isn't asked again in this round. With `absent`, after a 404 or another
-        refusal of a node the other nodes are asked, too.
+        refusal of a node the other nodes are asked, too; after that of a listed node always. It counts when all nodes
+        that the user named have given one.
 
         Errors: those of `ask`, Unreachable at the deadline, VerificationFailed if no answer could be verified."""
         causes: dict[str, str] = {}
@@ -211,7 +218,7 @@ class Transport:
                 return turn.answers[0]
             causes |= {endpoint.url: "no answer yet" for endpoint in turn.asked} | turn.causes
             last, told = turn.last or last, turn.told or told
-            if turn.told is not None and turn.missing + turn.refused == len(nodes):
+            if turn.told is not None and turn.spoken.issuperset(node for node in nodes if not node.listed):
                 raise turn.told
             if self.is_stopped(turn.causes, start, deadline):
                 raise self.stopped(start)
@@ -225,12 +232,13 @@ class Transport:
             pause = min(2 * pause, PAUSE_S_MAX)
 
     async def _measuring(self, turn: Round[T], nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
-        """Lets a round run, and meanwhile measures another node if that is due. A node that answers later than the
-        round is no nearer than those of the round."""
+        """Lets a round run, and meanwhile measures another node if that is due, for a short time more if need be."""
         other = self.endpoints.to_probe(anyio.current_time())
         if other is None or other is nodes[0]:
             await turn.run(nodes, deadline, patience_s)
             return
+        fault: Exception | None = None
+        measured = anyio.Event()
 
         async def measure() -> None:
             with contextlib.suppress(RustoriumError):
@@ -238,11 +246,19 @@ class Transport:
                 await self.attempt("GET", other, "/livez", deadline, waits=True)
                 await self.attempt("GET", other, "/livez", deadline)
                 self.endpoints.admit(other)
+            measured.set()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(measure)
-            await turn.run(nodes, deadline, patience_s)
+            try:
+                await turn.run(nodes, deadline, patience_s)
+            except Exception as error:
+                fault = error
+            with anyio.move_on_after(MEASURE_S if fault is None else 0.0):
+                await measured.wait()
             tasks.cancel_scope.cancel()
+        if fault is not None:
+            raise fault
 
     def is_stopped(self, causes: Mapping[str, str], start: float, deadline: float) -> bool:
         """Returns whether a call that began at `start` gives up, because no node has ever answered and all refuse
@@ -283,7 +299,7 @@ class Transport:
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
         headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
-        http = self._listed_http() if endpoint.listed else self.http
+        http = self.http_of(endpoint)
         self.endpoints.asked()
         endpoint.in_flight += 1
         try:

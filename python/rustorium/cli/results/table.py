@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rustorium.cli.results import ledger, nodes, watching
+from rustorium.cli.results import ledger, nodes, places, watching
 from rustorium.cli.results.base import Check, ErrorResult, File
 from rustorium.errors import NotFound
 from rustorium.geo.plan import Plan
@@ -127,11 +127,11 @@ SHAPES: Mapping[str, Shape] = {
     "node end-epoch": _one(nodes.EpochEnd),
     "node replace-key": _one(nodes.KeyReplaced),
     "node set-owner": _one(nodes.OwnerSet),
-    "node card": _one(nodes.NodeCard),
-    "node announce": _list(nodes.DirectoryNode),
-    "node withdraw": _list(nodes.DirectoryNode),
-    "geo nodes": _list(nodes.DirectoryNode),
-    "geo show": _list(nodes.ValidatorPlace),
+    "node card": _one(places.NodeCard),
+    "node announce": _list(places.DirectoryNode),
+    "node withdraw": _list(places.DirectoryNode),
+    "geo nodes": _list(places.DirectoryNode),
+    "geo show": _list(places.ValidatorPlace),
     "govern seats": _list(ledger.SeatRow),
     "govern list": _list(ledger.ProposalRow),
     "govern show": _one(ledger.ProposalFacts),
