@@ -161,6 +161,7 @@ def test_a_validator_whose_key_is_in_no_committee_is_shown(tmp_path: Path) -> No
     assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 12) == ["key-retired"]
 
 
+@pytest.mark.usefixtures("no_threads")
 def test_the_watch_survives_its_own_faults_and_audits_starts_and_ends(tmp_path: Path) -> None:
     async def main() -> None:
         node = FakeNode()
@@ -182,7 +183,7 @@ def test_the_watch_survives_its_own_faults_and_audits_starts_and_ends(tmp_path: 
             nursery.cancel_scope.cancel()
         assert [(one["code"], one["state"]) for one in node.audited] == [("diverged", "begun"), ("diverged", "over")]
 
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_a_chain_is_ahead_of_the_clock_by_more_than_a_voter_accepts() -> None:
