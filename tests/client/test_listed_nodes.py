@@ -193,3 +193,17 @@ def test_unreachable_is_what_a_dead_net_is(net: FakeNet) -> None:
                 await client.status()
 
     run(main)
+
+
+def test_what_a_node_says_does_not_go_back_in_time(net: FakeNet) -> None:
+    """The nodes are equally near, and one of them is behind."""
+
+    async def main() -> None:
+        for node in net.nodes:
+            node.delay_s = 0.001
+        async with AsyncClient(net.urls, transport=net.transport, timeout_s=5.0) as client:
+            for _ in range(30):
+                await client.status()
+            assert sorted(sum(r.url.path == "/v1/status" for r in node.requests) for node in net.nodes) == [0, 0, 30]
+
+    run(main)

@@ -1,4 +1,5 @@
-"""Which node a client asks: its own for submissions, one of the nearest for reads, and others when these fail.
+"""Which node a client asks: one for submissions and for what only that node says, any of the nearest for what is
+proven, and others when these fail.
 
 Invariants: no input or output; a node that failed is asked last until it has answered again, and a busy one for as long
 as it demands; the choice depends on measurements and on the client's own random numbers, so many clients don't move at
@@ -78,9 +79,9 @@ class Endpoints:
             self._home = None
 
     def order(self, now: float, *, sticky: bool = False) -> list[Endpoint]:
-        """Returns the nodes in the order in which they are asked. `sticky`: for a submission, which goes to the same
-        node unless another one is clearly nearer, and then to the nodes that the user named: a listed one may keep it
-        to itself. Nodes that failed lately come last, the earliest end of a pause first."""
+        """Returns the nodes in the order in which they are asked. `sticky`: the same node comes first as before unless
+        another one is clearly nearer, and then those that the user named. A listed one may keep a submission to
+        itself, and what another node says may be older. Nodes that failed lately come last, the earliest end of a pause first."""
         up = [endpoint for endpoint in self.all if endpoint.down_until <= now]
         down = [endpoint for endpoint in self.all if endpoint.down_until > now]
         # A node that hung takes long to fail again, so another one comes first until it has answered.

@@ -393,7 +393,7 @@ class StateMethods(HeightMethods):
 
         if at == "fresh":
             return await self._newest_of_two(ask, lambda answer: answer[0].at.height, deadline)
-        return await self._transport.first(ask, deadline, absent=True, patience_s=PATIENCE_S)
+        return await self._transport.first(ask, deadline, absent=True, patience_s=PATIENCE_S, spread=True)
 
     def _require_height(self, height: int, at: int | str, least: int) -> None:
         """Checks that a proven state is of the height that was asked for. Errors: ProofRefused, Busy."""

@@ -103,7 +103,7 @@ class Group:
             self._doubts.clear()
             self._doubted_by_named.clear()
             self._causes.clear()
-            nodes = await self._transport.order(self._deadline, sticky=True)
+            nodes = await self._transport.order(self._deadline)
             await self._round(nodes)
             self._end_round(nodes)
             untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)

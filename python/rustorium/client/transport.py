@@ -139,9 +139,9 @@ class Transport:
         asked = self._prefix + path.removeprefix(ROOT) if path.startswith(f"{ROOT}/") else path
         return endpoint.url + asked
 
-    async def order(self, deadline: float = math.inf, *, sticky: bool = False) -> list[Endpoint]:
-        """Returns the nodes in the order in which they are asked, for a submission if `sticky`; measures them on first
-        use, in at most half of the time until the deadline."""
+    async def order(self, deadline: float = math.inf, *, sticky: bool = True) -> list[Endpoint]:
+        """Returns the nodes in the order in which they are asked, the same one first each time if `sticky`; measures
+        them on first use, in at most half of the time until the deadline."""
         if self.find is not None:
             await self.find(deadline)
         if not self.known.probed:
@@ -197,9 +197,11 @@ class Transport:
         *,
         absent: bool = False,
         patience_s: float = HEDGE_S,
+        spread: bool = False,
     ) -> T:
-        """Returns the first answer, from the nearest nodes on; another node is asked, too, if one takes longer than
-        `patience_s`.
+        """Returns the first answer, from the nearest nodes on; from any of those that are equally near if `spread`,
+        where an answer that is older than an earlier one is refused. Another node is asked, too, if one takes longer
+        than `patience_s`.
 
         A node whose answer can't be verified isn't asked again in this round. With `absent`, after a 404 or another
         refusal of a node the other nodes are asked, too; after that of a listed node always. It counts when all nodes
@@ -211,7 +213,7 @@ class Transport:
         told: RustoriumError | None = None
         pause, start = PAUSE_S_MIN, anyio.current_time()
         while True:
-            nodes = await self.order(deadline)
+            nodes = await self.order(deadline, sticky=not spread)
             turn = Round(self.endpoints, ask, absent=absent)
             await self._measuring(turn, nodes, deadline, patience_s)
             if turn.answers:
