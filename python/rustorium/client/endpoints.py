@@ -81,7 +81,8 @@ class Endpoints:
     def order(self, now: float, *, sticky: bool = False) -> list[Endpoint]:
         """Returns the nodes in the order in which they are asked. `sticky`: the same node comes first as before unless
         another one is clearly nearer, and then those that the user named. A listed one may keep a submission to
-        itself, and what another node says may be older. Nodes that failed lately come last, the earliest end of a pause first."""
+        itself, and what another node says may be older. Nodes that failed lately come last, the earliest end of a
+        pause first."""
         up = [endpoint for endpoint in self.all if endpoint.down_until <= now]
         down = [endpoint for endpoint in self.all if endpoint.down_until > now]
         # A node that hung takes long to fail again, so another one comes first until it has answered.
