@@ -8,7 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -17,11 +18,13 @@ from fake_net import CHAIN, FakeNet
 
 from rustorium import _native
 from rustorium.access.keyfiles import public_part
-from rustorium.client import AsyncClient, Key, directory
+from rustorium.client import AsyncClient, Client, Key, directory
 from rustorium.client.directory import ListedNode, read_record, records_in
 from rustorium.client.finder import Finder
 from rustorium.client.transport import Transport
 from rustorium.errors import GenesisNeeded, Unreachable, UsageError
+from rustorium.net.listing import announce
+from rustorium.types import At, Subject, Value
 
 PASSPHRASE = b"of a node in a test"
 SEED = bytes(range(32))
@@ -268,3 +271,25 @@ def test_a_refusal_of_listed_nodes_alone_is_not_believed(net: FakeNet, key: Key)
             assert [len(node.posts()) for node in net.nodes] == [1, 1, 1]
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_card_of_a_clock_that_was_ahead_is_replaced(node_key: _native.SigningKey, key: Key) -> None:
+    now_ms = round(time.time() * 1000)
+    ahead, card = (record(node_key, f"https://{name}", made_ms=now_ms + hours * 3_600_000)
+                   for name, hours in (("ahead", 999), ("now", 0)))  # fmt: skip
+    put: list[bytes] = []
+
+    class Ledger:
+        def chain(self) -> str:
+            return CHAIN
+
+        def proven(self, subjects: list[Subject]) -> Any:
+            value = Value(key.address, _native.directory_key(), _native.node_records([ahead.raw]), At(1, "", 0))
+            return SimpleNamespace(items={subjects[0]: value})
+
+        def put(self, _key: bytes, value: bytes, **_: object) -> None:
+            put.append(value)
+
+    listed, _ = announce(cast(Client, Ledger()), key, [card])
+    assert [one.url for one in listed] == ["https://now"]
+    assert put == [_native.node_records([card.raw])]

@@ -45,7 +45,7 @@ def test_owners_list_nodes_and_a_client_finds_them(
     }
     found = {row["url"]: row["node_key"] for row in rows}
 
-    # What a card says can't be changed, and only owners list.
+    # A changed card is refused, and so is a key that owns no validator.
     forged = json.loads(cards[0].read_text())
     forged["record"] = forged["record"][:-2] + "00"
     (tmp_path / "forged.card").write_text(json.dumps(forged))

@@ -433,7 +433,7 @@ def test_colours_are_chosen_and_kept(tab: Explorer, world: World) -> None:
 
 
 def test_the_map_shows_who_is_connected_and_how_far_they_are(browser: "Browser", world: World) -> None:
-    # Of fewer transactions the page doesn't say where their accounts are at home.
+    # The page says nothing of where accounts are at home until it has seen ten transactions of a region.
     world.client.send_many([[operations.put(world.address, b"from/%d" % number, b"here")] for number in range(40)])
     with explorer(browser, world.base) as tab:
         tab.open("#/validators")

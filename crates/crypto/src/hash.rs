@@ -80,7 +80,7 @@ pub mod domain {
     pub const OWNER_POSSESSION: &[u8] = b"rustorium/owner-possession/v2\0";
     /// The bytes that an operator signs to activate a later version.
     pub const ACTIVATION: &[u8] = b"rustorium/activation/v1\0";
-    /// What a node says of itself in the directory.
+    /// The bytes that a node signs about itself for the directory.
     pub const NODE_RECORD: &[u8] = b"rustorium/node-record/v1\0";
     /// A node's proof of identity on a link.
     pub const LINK: &[u8] = b"rustorium/link/v1\0";

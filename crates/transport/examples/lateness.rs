@@ -1,15 +1,18 @@
-//! How late frames are on links with simulated delays: `cargo run --release -p rustorium-transport --example lateness`.
+//! Measures how late frames are on links with simulated delays: `cargo run --release -p rustorium-transport --example lateness`.
 //!
 //! Two nodes of one process; one sends a frame each 2 ms and the other notes when it comes. What a delayed link adds is
 //! compared with the same frames without delays, so that QUIC's own time doesn't count.
 
+mod pair;
+
 use bytes::Bytes;
+use pair::config;
 use rustorium_crypto::SigningKey;
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Shaper, ShaperOptions, Transport};
-use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
+use rustorium_transport::{Frame, Handler, Shaper, ShaperOptions, Transport};
+use rustorium_types::{Class, PublicKey, ValidatorIndex};
 use std::error::Error;
 use std::io::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::sleep;
@@ -42,36 +45,10 @@ impl Handler for Tell {
     }
 }
 
-fn config(
-    me: u16,
-    keys: &[SigningKey; 2],
-    addresses: [SocketAddr; 2],
-    delay: Duration,
-) -> Result<Config, Box<dyn Error>> {
-    let peers = [0, 1].map(|i: u16| Peer {
-        index: ValidatorIndex(i),
-        node_key: keys[usize::from(i)].public(),
-        address: Some(addresses[usize::from(i)].into()),
-    });
-    let shaper = (!delay.is_zero()).then(|| Shaper::uniform(2, 2 * delay, ShaperOptions::default())).transpose()?;
-    Ok(Config {
-        me: Some(ValidatorIndex(me)),
-        listen: addresses[usize::from(me)],
-        identity: keys[usize::from(me)].clone(),
-        shards: Default::default(),
-        chain: ChainId::ZERO,
-        versions: SPOKEN,
-        peers: peers.to_vec(),
-        queue_frames: Config::QUEUES.0,
-        queue_bytes: Config::QUEUES.1,
-        guests: Default::default(),
-        followers: FollowerLimits::CLOSED,
-        shaper: shaper.map(Arc::new),
-    })
-}
-
 /// Times that frames took, sorted.
 fn times(runtime: &Runtime, delay: Duration) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let shaper = (!delay.is_zero()).then(|| Shaper::uniform(2, 2 * delay, ShaperOptions::default())).transpose()?;
+    let shaper = shaper.map(Arc::new);
     let keys = [SigningKey::generate(), SigningKey::generate()];
     let sockets = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
     let addresses = [sockets[0].local_addr()?, sockets[1].local_addr()?];
@@ -79,8 +56,8 @@ fn times(runtime: &Runtime, delay: Duration) -> Result<Vec<Duration>, Box<dyn Er
     let (links_in, links) = channel();
     let tell = || Arc::new(Tell { frames: frames_in.clone(), links: links_in.clone() });
     let [first, second] = sockets;
-    let to = Transport::start_on(second, config(1, &keys, addresses, delay)?, tell(), runtime.handle())?;
-    let from = Transport::start_on(first, config(0, &keys, addresses, delay)?, tell(), runtime.handle())?;
+    let to = Transport::start_on(second, config(1, &keys, addresses, shaper.clone()), tell(), runtime.handle())?;
+    let from = Transport::start_on(first, config(0, &keys, addresses, shaper), tell(), runtime.handle())?;
     links.recv_timeout(PATIENCE)?;
     links.recv_timeout(PATIENCE)?;
     let begun = Instant::now();

@@ -1,12 +1,15 @@
 //! Measures the round trip of a 1 KiB consensus frame between two nodes of one process: `cargo run --release --example ping`.
 
+mod pair;
+
 use bytes::Bytes;
+use pair::config;
 use rustorium_crypto::SigningKey;
-use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
-use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
+use rustorium_transport::{Frame, Handler, Transport};
+use rustorium_types::{Class, PublicKey, ValidatorIndex};
 use std::error::Error;
 use std::io::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -47,28 +50,6 @@ impl Handler for Tell {
     }
 }
 
-fn config(me: u16, keys: &[SigningKey; 2], addresses: [SocketAddr; 2]) -> Config {
-    let peers = [0, 1].map(|i: u16| Peer {
-        index: ValidatorIndex(i),
-        node_key: keys[usize::from(i)].public(),
-        address: Some(addresses[usize::from(i)].into()),
-    });
-    Config {
-        me: Some(ValidatorIndex(me)),
-        listen: addresses[usize::from(me)],
-        identity: keys[usize::from(me)].clone(),
-        shards: Default::default(),
-        chain: ChainId::ZERO,
-        versions: SPOKEN,
-        peers: peers.to_vec(),
-        queue_frames: Config::QUEUES.0,
-        queue_bytes: Config::QUEUES.1,
-        guests: Default::default(),
-        followers: FollowerLimits::CLOSED,
-        shaper: None,
-    }
-}
-
 fn measure(transport: &Transport, frames: &Receiver<Frame>) -> Result<Vec<Duration>, Box<dyn Error>> {
     let payload = Bytes::from(vec![7; BYTES]);
     let mut times = Vec::with_capacity(ROUNDS);
@@ -92,12 +73,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let addresses = [sockets[0].local_addr()?, sockets[1].local_addr()?];
     let [first, second] = sockets;
     let echo = Arc::new(Echo::default());
-    let other = Transport::start_on(second, config(1, &keys, addresses), echo.clone(), handle)?;
+    let other = Transport::start_on(second, config(1, &keys, addresses, None), echo.clone(), handle)?;
     let _ = echo.0.set(other);
     let (frames_in, frames) = channel();
     let (links_in, links) = channel();
     let tell = Arc::new(Tell { frames: frames_in, links: links_in });
-    let transport = Transport::start_on(first, config(0, &keys, addresses), tell, handle)?;
+    let transport = Transport::start_on(first, config(0, &keys, addresses, None), tell, handle)?;
     links.recv_timeout(Duration::from_secs(5))?;
     let times = measure(&transport, &frames)?;
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_micros();

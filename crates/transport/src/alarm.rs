@@ -27,7 +27,7 @@ const LATE_S: [f64; 10] = [20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-
 pub(crate) struct Alarm {
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
-    /// How much later than wanted frames went on, seconds.
+    /// The times by which frames went on too late, seconds.
     pub late: Histogram,
 }
 
@@ -134,7 +134,7 @@ impl Drop for Alarm {
         self.state.calls.lock().over = true;
         self.state.sooner.notify_one();
         if let Some(thread) = self.thread.take() {
-            // It ends at once, and has nothing to say.
+            // The thread ends at once, and its result says nothing.
             let _ = thread.join();
         }
     }

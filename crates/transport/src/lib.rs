@@ -107,7 +107,7 @@ pub(crate) struct HandshakeLimiters {
     pub strangers: Arc<HandshakeLimiter>,
 }
 
-/// What delays all links of a node, in tests and in `devnet --regions`.
+/// The delays of all links of a node, in tests and in `devnet --regions`, and the clock that keeps them.
 struct Delays {
     shaper: Arc<Shaper>,
     alarm: Arc<Alarm>,

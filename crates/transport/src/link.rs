@@ -126,7 +126,7 @@ impl Places {
     }
 }
 
-/// What delays the frames of a link, in tests and in `devnet --regions`.
+/// The delay of a link's frames, in tests and in `devnet --regions`, and the clock that keeps it.
 #[derive(Debug)]
 pub(crate) struct Delay {
     pub shaper: Mutex<LinkShaper>,

@@ -1,4 +1,4 @@
-//! What a node says of itself in the directory: where it stands, and where clients reach it.
+//! The record that a node signs about itself for the directory: where it stands, and where clients reach it.
 //!
 //! *Invariants:* a record names its chain and is signed by the node's own key, so nobody speaks for another's node; it
 //! grants nothing: who uses a record checks the node's answers as any other's.
@@ -28,20 +28,20 @@ pub struct NodeRecord {
     pub node_key: PublicKey,
     /// Home region's byte.
     pub region: u8,
-    /// Where the node stands, if it isn't said by the region alone.
+    /// The place where the node stands; `None` if the region alone says it.
     pub place: Option<GeoLocation>,
     /// The URL of its HTTP API: UTF-8.
     pub url: BoundedBytes<NODE_URL_BYTES_MAX>,
     /// When it was signed, Unix ms. Of two records of a node the later counts.
     pub made_ms: u64,
-    /// It says nothing from then on, Unix ms.
+    /// The record says nothing from this time on, Unix ms.
     pub until_ms: u64,
 }
 
 /// A record with the node's signature.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct SignedNodeRecord {
-    /// What the node says.
+    /// The signed part.
     pub record: NodeRecord,
     /// Ed25519 over domain string and record.
     pub signature: Signature,

@@ -101,13 +101,16 @@ def nodes(reaching: Reaching, output: Output = Format.table) -> None:
 
 def _owner(client: "Client", path: Path, passphrase_file: Path | None) -> "Key":
     """Opens the owner's key for its account. Errors: UsageError, KeyFileError."""
+    from rustorium.access.keyfiles import public_part
+    from rustorium.errors import UsageError
     from rustorium.home.rekey import Opener, opened_owner
     from rustorium.net.listing import region_of_owner
 
-    opener = Opener(passphrase_file, os.environ)
-    key = opened_owner(path.expanduser(), 0, opener)
-    region = region_of_owner(client, key.public_key)
-    return key if key.region == region else opened_owner(path.expanduser(), region, opener)
+    path = path.expanduser()
+    public = public_part(path)[1]
+    if not public:
+        raise UsageError(f"{path} hides its public key, by which its validator is found: give the owner's own key file")
+    return opened_owner(path, region_of_owner(client, public), Opener(passphrase_file, os.environ))
 
 
 def _emit(listed: "list[ListedNode]", output: Format) -> None:

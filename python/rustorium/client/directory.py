@@ -183,5 +183,8 @@ def save(file: Path, records: Sequence[ListedNode], read_s: float) -> None:
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.name}.{os.getpid()}")
-        part.write_text(json.dumps({"read_s": read_s, "records": [(one.owner, one.raw.hex()) for one in records]}))
-        part.replace(file)
+        try:
+            part.write_text(json.dumps({"read_s": read_s, "records": [(one.owner, one.raw.hex()) for one in records]}))
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)

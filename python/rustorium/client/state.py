@@ -18,7 +18,7 @@ from rustorium.client.base import address_of
 from rustorium.client.directory import ListedNode, newest
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.finder import listed_nodes
-from rustorium.client.heights import HeightMethods
+from rustorium.client.heights import WAIT_S, HeightMethods
 from rustorium.client.keys import Key
 from rustorium.client.light import check_age, now_ms
 from rustorium.client.shards import in_shard_of, of_signer, of_subject, of_subjects
@@ -52,8 +52,6 @@ from rustorium.types import (
     WriteProof,
 )
 
-WAIT_S = 3.0
-"""Maximum time that one node may wait for a root, before another is asked."""
 WAIT_SHARE = 0.75
 """Share of the time until the deadline that a node may wait, so that its answer comes before the deadline."""
 ATTEMPT_S = 6.0

@@ -215,14 +215,15 @@ class Group:
             if self._results[index] is None and not perhaps:
                 self._results[index] = doubt
 
-    async def _ask(self, endpoint: Endpoint) -> None:
-        asked = self._open()
+    async def _send(self, endpoint: Endpoint, asked: list[int]) -> Answer:
+        """Sends transactions to a node, and returns what it answers. What a slow node has said at last counts as that
+        of any other. Errors: those of an attempt."""
         remaining = self._deadline - anyio.current_time()
         share = max(ATTEMPTS, len(self._transport.endpoints.all))
         attempt_s = min(remaining, max(ATTEMPT_S_MIN, remaining / share))
         wait_ms = max(1, min(int(attempt_s * 1000), SERVER_WAIT_MS_MAX))
         try:
-            answer = await self._transport.attempt(
+            answer: Answer = await self._transport.attempt(
                 "POST",
                 endpoint,
                 PATH,
@@ -234,8 +235,16 @@ class Group:
                 waits=True,
                 named=False,
             )
+        finally:
+            for urls in self._pending.values():
+                urls.discard(endpoint.url)
+        return answer
+
+    async def _ask(self, endpoint: Endpoint) -> None:
+        asked = self._open()
+        try:
+            answer = await self._send(endpoint, asked)
         except Unreachable as error:
-            self._has_answered(endpoint)
             self._last, self._causes[endpoint.url] = error, error.cause
             if error.sent:
                 self._taken_perhaps(*asked)
@@ -245,22 +254,18 @@ class Group:
             self._last, self._untrusted = error, self._untrusted | {endpoint.url}
             return
         except Refused as error:
-            self._has_answered(endpoint)
             self._last = error
             if "results" not in error.details:
                 self._refused_all(endpoint, asked, error)
                 return
             answer = error.details
         except (NotReady, NotFound) as error:
-            self._has_answered(endpoint)
             self._last = error
             return
         except ClientError as error:  # the node, or a proxy before it, failed after it got the request
-            self._has_answered(endpoint)
             self._last = error
             self._taken_perhaps(*asked)
             return
-        self._has_answered(endpoint)
         if isinstance(answer, dict) and "results" in answer:
             try:
                 answers, shard = parse(lambda body: (list(body["results"]), shard_of(body)), answer)
@@ -268,11 +273,6 @@ class Group:
             except BadResponse as error:
                 self._last = error.about(endpoint.url)
                 self._taken_perhaps(*asked)
-
-    def _has_answered(self, endpoint: Endpoint) -> None:
-        """What a slow node has said at last counts as that of any other."""
-        for urls in self._pending.values():
-            urls.discard(endpoint.url)
 
     def _doubt(self, endpoint: Endpoint, index: int, doubt: ClientError) -> None:
         self._doubts[index] = doubt

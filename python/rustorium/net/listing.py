@@ -109,7 +109,10 @@ def announce(client: "Client", owner: "Key", cards: Sequence[ListedNode]) -> "tu
     now_ms = round(time.time() * 1000)
     if expired := [one for one in cards if one.until_ms <= now_ms]:
         raise UsageError(f"the card of node {expired[0].node_key} has expired: make it again")
-    return _put(client, owner, newest([*held(client, owner.address), *cards], now_ms))
+    # A node whose clock was ahead once has made a record that is later than each of its next ones.
+    keys = {one.node_key for one in cards}
+    others = [one for one in held(client, owner.address) if one.node_key not in keys]
+    return _put(client, owner, [*others, *newest(cards, now_ms)])
 
 
 def withdraw(client: "Client", owner: "Key", node_key: str) -> "tuple[list[ListedNode], Submitted]":

@@ -9,8 +9,7 @@ from typing import Any
 
 from rustorium.geo.floor import Committee, quorum
 from rustorium.geo.matrix import ROUND_TRIP_MS_MAX, Matrix
-from rustorium.net.finality import HISTOGRAM
-from rustorium.net.scrape import total
+from rustorium.net.finality import Waited
 from rustorium.types import NodeStatus
 
 ROUND_TRIP_US_MAX = 1000 * ROUND_TRIP_MS_MAX
@@ -94,5 +93,5 @@ def _floors(round_trips_us: Sequence[Sequence[int | None]]) -> list[float | None
 
 
 def _final_ms(lines: Sequence[str]) -> float | None:
-    seconds, count = (total(lines, f"{HISTOGRAM}_{part}") for part in ("sum", "count"))
-    return round(1000 * seconds / count, 1) if count else None
+    [ms] = Waited(1).since_last([lines])
+    return None if ms is None else round(ms, 1)
