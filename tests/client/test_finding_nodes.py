@@ -283,7 +283,8 @@ def test_a_card_of_a_clock_that_was_ahead_is_replaced(node_key: _native.SigningK
         def chain(self) -> str:
             return CHAIN
 
-        def proven(self, subjects: list[Subject]) -> Any:
+        def proven(self, subjects: list[Subject], *, at: str) -> Any:
+            assert at == "current", "another command may have put a card just before"
             value = Value(key.address, _native.directory_key(), _native.node_records([ahead.raw]), At(1, "", 0))
             return SimpleNamespace(items={subjects[0]: value})
 

@@ -52,6 +52,11 @@ def test_owners_list_nodes_and_a_client_finds_them(
     wrong = run_command("node", "announce", str(tmp_path / "forged.card"), "--owner-key", str(owners / "node-0.key"),
                         "--net", str(net.path))  # fmt: skip
     assert_one_sentence(wrong, 2, "was changed after its node signed it")
+    (tmp_path / "no.card").write_text("no JSON")
+    for name, said in (("no.card", "is no card: make one by"), ("gone.card", "can't be read (No such file")):
+        wrong = run_command("node", "announce", str(tmp_path / name), "--owner-key", str(owners / "node-0.key"),
+                            "--net", str(net.path))  # fmt: skip
+        assert_one_sentence(wrong, 2, said)
     stranger = str(net.net.accounts[1].key_file)
     assert_one_sentence(
         run_command("node", "announce", str(cards[0]), "--owner-key", stranger, "--net", str(net.path)), 2,

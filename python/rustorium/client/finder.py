@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -89,16 +89,16 @@ class Finder:
         return seconds * self._random.uniform(0.5, 1.5)
 
 
-async def listed_nodes(client: "StateMethods") -> list[ListedNode]:
-    """Returns the records of nodes in the accounts of the committee's owners, proven. Errors: VerificationFailed,
-    NoStateRoot, Busy, Unreachable."""
+async def listed_nodes(client: "StateMethods", *, at: Literal["proven", "current"] = "proven") -> list[ListedNode]:
+    """Returns the records of nodes in the accounts of the committee's owners, proven; `at` as for `proven`. Errors:
+    VerificationFailed, NoStateRoot, Busy, Unreachable."""
     await client.light.catch_up()
     owners = sorted({owner for _, _, owner in client.light.members()})
     found = list[ListedNode]()
     for shard in sorted({client.shard_of(owner) for owner in owners}):
         part = client.in_shard(shard) if client.shards > 1 else client
         subjects = [Subject(one, key=_native.directory_key()) for one in owners if client.shard_of(one) == shard]
-        for held in (await part.proven(subjects)).items.values():
+        for held in (await part.proven(subjects, at=at)).items.values():
             if isinstance(held, Value) and held.value is not None:
                 found += records_in(held.value, client.light.chain, held.namespace)
     return found

@@ -184,11 +184,11 @@ class StateMethods(HeightMethods):
         return found
 
     async def directory(self) -> list[ListedNode]:
-        """Returns the nodes that the validators' owners list for clients, proven; each node's record that was made
-        last, without expired ones.
+        """Returns the nodes that the validators' owners list for clients, proven, with all that the node that answers
+        has executed; each node's record that was made last, without expired ones.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
-        return newest(await listed_nodes(self), now_ms())
+        return newest(await listed_nodes(self, at="current"), now_ms())
 
     @in_shard_of("subjects", of_subjects)
     async def prove(

@@ -74,10 +74,10 @@ def read_card(path: Path, chain: str) -> ListedNode:
     try:
         held = json.loads(path.expanduser().read_text())
         of, record = str(held["chain"]), bytes.fromhex(held["record"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"{path} is no card ({type(error).__name__}): make one by `rustorium-node node card`"
-        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror}): name a card that `node card` wrote") from None
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(f"{path} is no card: make one by `rustorium-node node card`") from None
     if of != chain:
         raise UsageError(f"{path} is for chain {of[:16]}, and the net is chain {chain[:16]}: make a card of this net")
     found = read_record(record, chain)
@@ -97,8 +97,9 @@ def region_of_owner(client: "Client", owner_key: str) -> int:
 
 
 def held(client: "Client", account: str) -> list[ListedNode]:
-    """Returns the records in an account, proven, without expired ones. Errors: VerificationFailed."""
-    value = client.proven([Subject(account, key=_native.directory_key())]).items.values()
+    """Returns the records in an account, proven, without expired ones; also those that another command has put just
+    before. Errors: VerificationFailed."""
+    value = client.proven([Subject(account, key=_native.directory_key())], at="current").items.values()
     found = [one.value for one in value if isinstance(one, Value) and one.value is not None]
     return newest([one for part in found for one in records_in(part, client.chain())], round(time.time() * 1000))
 
