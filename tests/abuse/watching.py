@@ -93,9 +93,9 @@ class Watch:
         return memory_bytes(self._net.net.nodes[VICTIM].pid)
 
 
-def raw(signer: Key, chain: str, nonce: int, *, good: bool = True) -> bytes:
+def raw(signer: Key, chain: str, nonce: int, *, good: bool = True, expires_s: int = 60) -> bytes:
     """Returns a signed transaction's bytes; with another signature if it should be invalid."""
-    expiry_ms = time.time_ns() // 1_000_000 + 60_000
+    expiry_ms = time.time_ns() // 1_000_000 + expires_s * 1_000
     _, signed = _native.build_transaction(signer.seed, chain, signer.region, nonce, expiry_ms, None, "[]")
     return signed if good else signed[:-64] + secrets.token_bytes(64)
 

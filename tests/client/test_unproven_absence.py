@@ -54,13 +54,13 @@ def says(status: int, code: str, detail: str = LIE) -> Node:
     return lambda _: problem(status, code, detail, retry_after_ms=50)
 
 
-def at_height(height: int, chain: str = CHAIN) -> Node:
+def at_height(height: int, chain: str = CHAIN, *, ready: bool = True) -> Node:
     """A node that proves nothing yet, and whose status has this height."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/status":
             place = {"shard": 0, "height": height, "root": "ab" * 32}
-            return ok(FakeNet().status() | {"chain": chain, "height": height, "at": place})
+            return ok(FakeNet().status() | {"chain": chain, "height": height, "at": place, "ready": ready})
         return problem(503, "not-proven-yet", "Later.", retry_after_ms=50)
 
     return answer
@@ -210,6 +210,23 @@ def test_a_node_that_stands_alone_with_an_empty_chain_is_not_believed(silent: No
                 run(ask, *nodes, witnesses=witnesses)
             assert (told.value.exit_code, told.value.code) == (4, "genesis-unconfirmed")
     assert run(READS["get"], at_height(0), silent, honest) == VALUE
+
+
+@pytest.mark.parametrize("ask", [read, READS["get"]])
+def test_a_node_alone_that_catches_up_is_waited_for(ask: Callable[[AsyncClient], Awaitable[Any]]) -> None:
+    """A newcomer answers before it has its first block (found beside processes that spin)."""
+    asked = 0
+
+    def joins(request: httpx2.Request) -> httpx2.Response:
+        nonlocal asked
+        asked += request.url.path != "/v1/status"
+        return honest(request) if asked > 3 else at_height(0, ready=False)(request)
+
+    run(ask, joins)
+    assert asked == 4
+    with pytest.raises(Busy) as told:
+        run(ask, at_height(0, ready=False))
+    assert told.value.code == "not-proven-yet"
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,10 @@ class HeightMethods(BlockMethods):
 
     async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool | None:
         """Returns whether others confirm a node's word that its chain, which is this one, has no block yet; `None` if
-        it doesn't say so, or an endpoint or witness knows of one. Errors: ProofRefused if it is of another chain."""
+        it doesn't say so, an endpoint or witness knows of one, or the node stands alone and hasn't caught up yet.
+        Errors: ProofRefused if it is of another chain."""
         try:
-            chain, height = await self._chain_and_height(endpoint, deadline)
+            chain, height, ready = await self._progress(endpoint, deadline)
         except RustoriumError:
             return None
         if chain != self.light.chain:
@@ -84,7 +85,7 @@ class HeightMethods(BlockMethods):
 
         async def ask(other: Endpoint) -> None:
             with contextlib.suppress(RustoriumError):
-                chain, height = await self._chain_and_height(other, soon)
+                chain, height, _ = await self._progress(other, soon)
                 if chain == self.light.chain:
                     heights.append(height)
 
@@ -98,8 +99,10 @@ class HeightMethods(BlockMethods):
             return None
         # Whoever named others wants to hear them: that they are silent is no confirmation.
         several = len(heights) + len(seen) > 1 or self.light.of_one_validator()
-        return several and (len(self._witnesses) == 0 or bool(seen))
+        confirmed = several and (len(self._witnesses) == 0 or bool(seen))
+        # A node that only just started knows of nothing yet, and will.
+        return confirmed if confirmed or ready else None
 
-    async def _chain_and_height(self, endpoint: Endpoint, deadline: float) -> tuple[str, int]:
-        """Returns which chain a node is of, and its newest height, final or executed."""
-        return wire.parse(wire.chain_and_height, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))
+    async def _progress(self, endpoint: Endpoint, deadline: float) -> tuple[str, int, bool]:
+        """Returns which chain a node is of, its newest height, and whether it says that it has caught up."""
+        return wire.parse(wire.progress, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))

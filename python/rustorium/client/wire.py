@@ -406,8 +406,14 @@ def governance_note(answer: Answer | None) -> Answer | None:
 
 def chain_and_height(answer: Answer) -> tuple[str, int]:
     """Returns a node's chain, and its newest height, final or executed."""
+    return progress(answer)[:2]
+
+
+def progress(answer: Answer) -> tuple[str, int, bool]:
+    """Returns a node's chain, its newest height, final or executed, and whether it says that it has caught up."""
     found = node_status(answer)
-    return plain(found.chain, CODE_CHARACTERS_MAX), max(found.height, found.executed, found.claimed)
+    height = max(found.height, found.executed, found.claimed)
+    return plain(found.chain, CODE_CHARACTERS_MAX), height, found.ready
 
 
 def committee(answer: Answer) -> Answer:
