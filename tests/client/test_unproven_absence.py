@@ -60,7 +60,9 @@ def at_height(height: int, chain: str = CHAIN, *, ready: bool = True) -> Node:
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/status":
             place = {"shard": 0, "height": height, "root": "ab" * 32}
-            return ok(FakeNet().status() | {"chain": chain, "height": height, "at": place, "ready": ready})
+            why = None if ready else "only 1 of 3 are connected\x1b[31m"
+            status = {"chain": chain, "height": height, "at": place, "ready": ready, "not_ready_because": why}
+            return ok(FakeNet().status() | status)
         return problem(503, "not-proven-yet", "Later.", retry_after_ms=50)
 
     return answer
@@ -224,9 +226,9 @@ def test_a_node_alone_that_catches_up_is_waited_for(ask: Callable[[AsyncClient],
 
     run(ask, joins)
     assert asked == 4
-    with pytest.raises(Busy) as told:
+    with pytest.raises(Busy, match=r"^http://n0 has no block yet and isn't ready \(only 1 of 3 are connected") as told:
         run(ask, at_height(0, ready=False))
-    assert told.value.code == "not-proven-yet"
+    assert (told.value.code, "\x1b" in told.value.message) == ("not-proven-yet", False)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rustorium.access.files import create
 from rustorium.cli import main
 from rustorium.net.devnet import Devnet
 from rustorium.observe.analysis.names import TRANSACTIONS
+from rustorium.observe.figures import Metrics
 from rustorium.observe.recording import Recorder
 from rustorium.observe.scrape import Scraper, targets_of
 from rustorium.observe.watching import Clock
@@ -40,18 +41,19 @@ def record(net: Devnet, load: Load, path: Path) -> None:
     with Scraper(targets, 10.0) as scraper, create(path) as out:
         recorder = Recorder(out, targets, wall_ms(), 100)
 
-        def counted() -> list[float]:
+        def counted() -> list[float | None]:
             scrapes = scraper.scrape()
             for scrape in scrapes:
                 recorder.add(scrape)
-            assert all(scrape.ok for scrape in scrapes), scrapes
-            return [sum(s.value for s in scrape.families[TRANSACTIONS].samples) for scrape in scrapes]
+            return [Metrics(scrape.families).value(TRANSACTIONS) for scrape in scrapes]
 
-        # What the clients were told lags behind what the nodes count, so the first row decides where it begins.
-        before = counted()
+        # A node counts a transaction before it tells the client, so the nodes' counts decide when a recording ends.
+        before = [count for count in counted() if count is not None]
+        assert len(before) == len(targets), "each node answers at first"
 
         def enough() -> bool:
-            return all(now >= then + MORE for now, then in zip(counted(), before, strict=True)) or bool(load.faults)
+            grown = [now is not None and now >= then + MORE for now, then in zip(counted(), before, strict=True)]
+            return all(grown) or bool(load.faults)
 
         wait_for(f"each node has counted {MORE} more", enough, 120.0)
         recorder.end(wall_ms())

@@ -12,7 +12,7 @@ import anyio
 from rustorium.client import wire
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
-from rustorium.errors import ChainForked, ProofRefused, RustoriumError, Unreachable
+from rustorium.errors import Busy, ChainForked, ProofRefused, RustoriumError, Unreachable
 
 T = TypeVar("T")
 
@@ -69,10 +69,11 @@ class HeightMethods(BlockMethods):
 
     async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool | None:
         """Returns whether others confirm a node's word that its chain, which is this one, has no block yet; `None` if
-        it doesn't say so, an endpoint or witness knows of one, or the node stands alone and hasn't caught up yet.
-        Errors: ProofRefused if it is of another chain."""
+        it doesn't say so, or an endpoint or witness knows of one.
+
+        Errors: ProofRefused if the node is of another chain, Busy if nobody confirms its word and it isn't ready."""
         try:
-            chain, height, ready = await self._progress(endpoint, deadline)
+            chain, height, unready = await self._progress(endpoint, deadline)
         except RustoriumError:
             return None
         if chain != self.light.chain:
@@ -100,9 +101,15 @@ class HeightMethods(BlockMethods):
         # Whoever named others wants to hear them: that they are silent is no confirmation.
         several = len(heights) + len(seen) > 1 or self.light.of_one_validator()
         confirmed = several and (len(self._witnesses) == 0 or bool(seen))
-        # A node that only just started knows of nothing yet, and will.
-        return confirmed if confirmed or ready else None
+        if unready and not confirmed:
+            # A node that has just started may learn of blocks in a moment.
+            raise Busy(
+                f"{endpoint.url} has no block yet and isn't ready ({unready}): ask again when it is, or name other "
+                "nodes",
+                code="not-proven-yet",
+            )
+        return confirmed
 
-    async def _progress(self, endpoint: Endpoint, deadline: float) -> tuple[str, int, bool]:
-        """Returns which chain a node is of, its newest height, and whether it says that it has caught up."""
+    async def _progress(self, endpoint: Endpoint, deadline: float) -> tuple[str, int, str]:
+        """Returns which chain a node is of, its newest height, and why it isn't ready; empty if it is."""
         return wire.parse(wire.progress, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))

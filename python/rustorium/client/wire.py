@@ -404,16 +404,12 @@ def governance_note(answer: Answer | None) -> Answer | None:
     return answer
 
 
-def chain_and_height(answer: Answer) -> tuple[str, int]:
-    """Returns a node's chain, and its newest height, final or executed."""
-    return progress(answer)[:2]
-
-
-def progress(answer: Answer) -> tuple[str, int, bool]:
-    """Returns a node's chain, its newest height, final or executed, and whether it says that it has caught up."""
+def progress(answer: Answer) -> tuple[str, int, str]:
+    """Returns a node's chain, its newest height, final or executed, and why it isn't ready; empty if it is."""
     found = node_status(answer)
     height = max(found.height, found.executed, found.claimed)
-    return plain(found.chain, CODE_CHARACTERS_MAX), height, found.ready
+    unready = "" if found.ready else plain(found.reason, TEXT_CHARACTERS_MAX) or "it doesn't say why"
+    return plain(found.chain, CODE_CHARACTERS_MAX), height, unready
 
 
 def committee(answer: Answer) -> Answer:

@@ -66,7 +66,7 @@ class Witnesses:
 
         async def ask(witness: _Witness) -> None:
             with contextlib.suppress(RustoriumError):
-                of, height = await witness.transport.get(wire.chain_and_height, "/v1/status", deadline)
+                of, height, _ = await witness.transport.get(wire.progress, "/v1/status", deadline)
                 if of == chain:
                     heights.append(height)
 
