@@ -39,6 +39,8 @@ class FakeNode:
     """Fields of the result that it answers with instead of the true one, after it took the transactions."""
     knows_nothing: bool = False
     """The node doesn't answer requests about a transaction."""
+    lacks_accounts: bool = False
+    """The node hasn't executed the transactions that made the accounts."""
     requests: list[httpx2.Request] = field(default_factory=list)
 
     def posts(self) -> list[httpx2.Request]:
@@ -93,6 +95,8 @@ class FakeNet:
             return busy()
         if node.busy and request.url.path.startswith("/v1/"):
             return busy()
+        if node.lacks_accounts and request.url.path.startswith("/v1/accounts/"):
+            return problem(404, "account-not-found", "no account has this address")
         if request.url.path == "/v1/events" and self.events is not None:
             return await self.events(request)
         if self.block_s and request.method == "POST" and request.url.path == "/v1/transactions":

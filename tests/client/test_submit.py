@@ -58,7 +58,7 @@ def test_a_put_is_final_and_read_again(net: FakeNet, key: Key) -> None:
     run(net, key, body)
 
 
-@pytest.mark.parametrize("mood", ["down", "hangs", "busy", "loses_answers", "garbage"])
+@pytest.mark.parametrize("mood", ["down", "hangs", "busy", "loses_answers", "garbage", "lacks_accounts"])
 def test_another_node_takes_over(net: FakeNet, key: Key, mood: str) -> None:
     async def body(client: AsyncClient) -> None:
         await client.status()
@@ -72,6 +72,20 @@ def test_another_node_takes_over(net: FakeNet, key: Key, mood: str) -> None:
     run(net, key, body)
     assert net.executed == [0]
     assert len(set(sent(net))) == 1, "always the same bytes"
+
+
+def test_an_account_that_no_node_knows_is_missed_at_once(net: FakeNet, key: Key) -> None:
+    for node in net.nodes:
+        node.lacks_accounts = True
+
+    async def body(client: AsyncClient) -> None:
+        begun = trio.current_time()
+        with pytest.raises(NotFound, match="no account"):
+            await client.put(b"a", b"b")
+        assert trio.current_time() - begun < 1
+
+    run(net, key, body)
+    assert not sent(net)
 
 
 def test_the_nearest_node_is_asked(net: FakeNet, key: Key) -> None:

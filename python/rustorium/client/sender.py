@@ -219,7 +219,10 @@ class Sender:
     async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
         """Reads the ledger's nonce and the epoch's version, and sends again the transactions that may have been lost,
         since later nonces wait for them."""
-        ledger, self._version = await self._transport.get(wire.next_nonce, f"/v1/accounts/{address}", deadline)
+        # A node that is a moment behind doesn't know an account that was made just before.
+        ledger, self._version = await self._transport.get(
+            wire.next_nonce, f"/v1/accounts/{address}", deadline, absent=True
+        )
         lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
         for group in wire.groups(lost):
             await self._group(group, "accepted", anyio.current_time() + RESEND_S).run()

@@ -323,13 +323,17 @@ impl<P: Ports> Shard<P> {
     /// but every finalization, so it compares itself with the newest finalization.
     pub fn synced(&self) -> bool {
         let committee = &self.context.committee;
+        let executed = self.results.executed();
+        // A node that has no block yet would deny everything, however young the chain is.
+        let near = |height: Height| {
+            executed.0 + SYNCED_WITHIN >= height.0 && (executed > Height::default() || height == Height::default())
+        };
         let told = self.votes.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
         if let Some(told) = told {
-            let behind = self.tree.root().1.height.0.saturating_sub(self.results.executed().0);
-            return self.tree.root().1.view.0 + SYNCED_WITHIN >= told.0 && behind <= SYNCED_WITHIN;
+            let (_, root) = self.tree.root();
+            return root.view.0 + SYNCED_WITHIN >= told.0 && near(root.height.max(Height(1)));
         }
-        let honest = self.results.honest_height(committee.quorum(), committee.faults());
-        honest.is_some_and(|honest| self.results.executed().0 + SYNCED_WITHIN >= honest.0)
+        self.results.honest_height(committee.quorum(), committee.faults()).is_some_and(near)
     }
 
     /// Returns the peers whose links are up.

@@ -155,3 +155,17 @@ fn a_follower_hands_on_at_once_however_long_it_has_heard_no_vote() {
     net.advance(100_000);
     assert_eq!((handed_to(&net, 4), net.is_final(4, &id)), (vec![2], true));
 }
+
+#[test]
+fn who_has_no_block_of_a_chain_that_has_some_is_not_caught_up() {
+    let mut net = Net::of(5, Parameters::default());
+    assert!(net.nodes[4].shard.synced(), "there is none");
+    net.nodes[3..].iter_mut().for_each(|node| node.execution_held = true);
+    net.submit(0);
+    net.advance(1_000_000);
+    let near = [0, 3, 4].map(|index| (net.height(index), net.nodes[index].shard.synced()));
+    assert_eq!(near, [(1, true), (0, false), (0, false)]);
+    net.nodes[3..].iter_mut().for_each(|node| node.execution_held = false);
+    net.advance(1_000_000);
+    assert!([3, 4].iter().all(|index| net.height(*index) == 1 && net.nodes[*index].shard.synced()));
+}
