@@ -95,8 +95,6 @@ class FakeNet:
             return busy()
         if node.busy and request.url.path.startswith("/v1/"):
             return busy()
-        if node.lacks_accounts and request.url.path.startswith("/v1/accounts/"):
-            return problem(404, "account-not-found", "no account has this address")
         if request.url.path == "/v1/events" and self.events is not None:
             return await self.events(request)
         if self.block_s and request.method == "POST" and request.url.path == "/v1/transactions":
@@ -108,6 +106,8 @@ class FakeNet:
         return response
 
     def _claimed(self, node: FakeNode, request: httpx2.Request, true: httpx2.Response) -> httpx2.Response:
+        if node.lacks_accounts and request.url.path.startswith("/v1/accounts/"):
+            return problem(404, "account-not-found", "no account has this address")
         if node.claims is None or request.method != "POST":
             return true
         results = [{"id": self.ids[raw]} | node.claims for raw in unframe(request.content)]
