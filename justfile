@@ -270,6 +270,10 @@ bench-wan *ARGUMENTS: build
 bench-wan-real *ARGUMENTS: build
     {{ python }} benches/wan_real.py {{ ARGUMENTS }}
 
+# how soon a follower in another region has executed what is final, in virtual time; `--write` for the page
+bench-followers *ARGUMENTS: build
+    {{ python }} benches/followers.py {{ ARGUMENTS }}
+
 # how late frames leave on links with simulated delays (about 2 minutes, on a quiet machine)
 bench-shaper: venv
     {{ with }} cargo run --release --locked -q -p rustorium-transport --example lateness

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from process_tools import DEADLINE_S, STATUS_S
+from process_tools import DEADLINE_S, STATUS_S, counter_at
 from rustorium.net.devnet import Devnet
 from rustorium.net.probe import ask
 from rustorium.types import NodeStatus
@@ -21,7 +21,7 @@ class Follower:
         self.home = home
         self._passphrase = net.root / "passphrase"
         self._process: subprocess.Popen[str] | None = None
-        self.url = ""
+        self.url, self._metrics = "", ""
         known = known or {node.name: node.p2p for node in net.net.nodes[:2]}
         peers = [part for name, address in known.items() for part in ("--peer", f"{name}={address}")]
         made = self._command("init", "--role", "follower", "--name", home.name, "--genesis", net.net.genesis, *peers)
@@ -57,7 +57,12 @@ class Follower:
         with open(read) as ready:
             line = ready.readline()
         assert line, self._process.communicate(timeout=DEADLINE_S)
-        self.url = f"http://{json.loads(line)['http']}"
+        addresses = json.loads(line)
+        self.url, self._metrics = f"http://{addresses['http']}", f"http://{addresses['metrics']}"
+
+    def counter(self, name: str) -> float:
+        """Returns the sum of a metric over its labels, as `process_tools.counter` does."""
+        return counter_at(self._metrics, name)
 
     def kill(self) -> None:
         """Sends SIGKILL if it runs."""

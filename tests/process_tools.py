@@ -74,7 +74,12 @@ def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None
 
 def counter(net: Devnet, index: int, name: str) -> float:
     """Returns the sum of a metric of a node over the labels that start like `name`."""
-    text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False, timeout=STATUS_S).text
+    return counter_at(net.net.nodes[index].metrics, name)
+
+
+def counter_at(metrics: str, name: str) -> float:
+    """Returns the same from the URL of a node's metrics."""
+    text = httpx2.get(f"{metrics}/metrics", trust_env=False, timeout=STATUS_S).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 

@@ -71,6 +71,15 @@ def test_it_catches_up_serves_proofs_and_forwards(tmp_path: Path) -> None:
             assert client.get(key.address, b"through") == b"a follower"
 
 
+def test_blocks_are_pushed_to_it(tmp_path: Path) -> None:
+    with following(tmp_path) as (net, follower):
+        follower.start()
+        with Load(net, "pushed") as load:
+            wait_for("blocks are pushed", lambda: follower.counter("rustorium_consensus_pushes_used_total") > 20)
+            load.wait_for_more(100)
+        assert_serves(net, follower, load)
+
+
 def test_it_goes_on_after_kill_9_and_across_an_epochs_end(tmp_path: Path) -> None:
     with following(tmp_path, epoch_ms=EPOCH_MS) as (net, follower):
         follower.start()

@@ -10,7 +10,7 @@ use headers::empty_header;
 use rustorium_crypto::hash::{domain, hash, result_root, value_hash};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
-use rustorium_node::outside::{Question, Server, Standing, Work};
+use rustorium_node::outside::{Question, Questions, Server, Standing, Work};
 use rustorium_node::statesync::{JoinEvent, Joiner, Offers};
 use rustorium_quorum::Committee;
 use rustorium_shard::context::Context;
@@ -124,7 +124,7 @@ fn chain(store: &Arc<dyn Store>, tables: &Tables, keys: u64, value_bytes: usize)
     store.sync().unwrap();
 }
 
-struct Serves(Arc<Queue<Question>>);
+struct Serves(Arc<Questions>);
 
 impl Handler for Serves {
     fn frame(&self, frame: Frame) {
@@ -197,7 +197,7 @@ async fn main() {
     let addresses: Vec<_> = sockets.iter().map(|s| s.as_ref().unwrap().local_addr().unwrap()).collect();
     let mut servers = Vec::new();
     for me in 0..peers {
-        let (questions, offers) = (Arc::<Queue<Question>>::default(), Arc::new(Offers::new(source.clone(), u64::MAX)));
+        let (questions, offers) = (Arc::<Questions>::default(), Arc::new(Offers::new(source.clone(), u64::MAX)));
         offers.create().unwrap().unwrap();
         let transport = link(me, &mut sockets, &addresses, Arc::new(Serves(questions.clone())));
         let server = Server::new(offers, questions.clone(), transport, source.clone());

@@ -200,6 +200,8 @@ impl Scraped {
         ahead.encode(e.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         let help = "Blocks delayed only because their time was ahead of this node's clock";
         count(e, "rustorium_consensus_blocks_ahead_of_clock", help, self.gauges.blocks_ahead.load(Relaxed))?;
+        let help = "Blocks and batches that a validator pushed to this node, which only follows, and that it used";
+        count(e, "rustorium_consensus_pushes_used", help, self.gauges.pushes_used.load(Relaxed))?;
         let claimed = self.progress.claimed.load(Relaxed);
         let help = "Newest height with a result certified by a quorum";
         whole(e, "rustorium_consensus_claimed_height", help, clamped(claimed))

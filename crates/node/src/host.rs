@@ -10,7 +10,7 @@ use crate::certificate_server::CertificateServer;
 use crate::copier::Copier;
 use crate::guarded::Threads;
 use crate::links::Links;
-use crate::outside::Question;
+use crate::outside::Questions;
 use crate::remote_signer::RemoteSigner;
 use crate::rotator::Rotator;
 use crate::statesync::Offers;
@@ -38,7 +38,7 @@ pub struct Host {
     rotator: Arc<Rotator>,
     copier: Arc<Copier>,
     offers: Arc<Offers>,
-    questions: Arc<Queue<Question>>,
+    questions: Arc<Questions>,
     links: Arc<Links>,
     metrics: Arc<NodeMetrics>,
     stopping: Arc<AtomicBool>,

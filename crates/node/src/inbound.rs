@@ -2,8 +2,8 @@
 
 use crate::guarded;
 use crate::links::Links;
-use crate::outside::Question;
 use crate::outside::routing::{Route, SenderRights, route};
+use crate::outside::{Question, Questions};
 use crate::statesync::filling::Filling;
 use parking_lot::{Mutex, RwLock};
 use rustorium_shard::Event;
@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct Inlet {
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) links: Arc<Links>,
-    pub(crate) questions: Arc<Queue<Question>>,
+    pub(crate) questions: Arc<Questions>,
     /// For failures.
     pub(crate) inbox: Arc<Inbox>,
 }

@@ -4,7 +4,7 @@ use crate::certificate_server::{CertificateQuestion, CertificateServer};
 use crate::codes::transport_code;
 use crate::links::Links;
 use crate::notices::Notices;
-use crate::outside::{Question, Work};
+use crate::outside::{Question, Questions, Work};
 use crate::remote_signer::RemoteSigner;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
@@ -53,6 +53,8 @@ pub struct ShardGauges {
     pub missing: AtomicUsize,
     /// True if the node has executed about as far as its peers.
     pub synced: AtomicBool,
+    /// Number of blocks and batches that a member pushed to this node and that were used.
+    pub pushes_used: AtomicU64,
     /// First height at which a quorum has other results; 0 if there is none.
     pub diverged: AtomicU64,
     /// Next height to execute, if no peer holds it any more; otherwise 0.
@@ -105,7 +107,7 @@ pub struct ThreadPorts {
     pub(crate) clients: Clients,
     pub(crate) notices: Arc<Notices>,
     pub(crate) links: Arc<Links>,
-    pub(crate) questions: Arc<Queue<Question>>,
+    pub(crate) questions: Arc<Questions>,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) gauges: Arc<ShardGauges>,
     pub(crate) certificates: Arc<CertificateServer>,
@@ -264,6 +266,10 @@ impl Ports for ThreadPorts {
         self.ask(to, Work::Answer { id, request }, credit);
     }
 
+    fn stored(&mut self) {
+        self.questions.block_stored();
+    }
+
     fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {
         self.ask(from, Work::Take(transactions.into()), credit);
     }
@@ -361,6 +367,7 @@ fn publish(shard: &mut Shard<ThreadPorts>, gauges: &ShardGauges, now: Now) {
     gauges.pool_able.store(able, Ordering::Relaxed);
     gauges.missing.store(shard.missing(), Ordering::Relaxed);
     gauges.synced.store(shard.synced(), Ordering::Relaxed);
+    gauges.pushes_used.store(shard.pushes_used(), Ordering::Relaxed);
     gauges.unserved.store(shard.unserved().map_or(0, |height| height.0), Ordering::Relaxed);
     gauges.certified_time_ms.store(shard.certified_time_ms(), Ordering::Relaxed);
     let (block_ahead, blocks_ahead) = shard.blocks_ahead();

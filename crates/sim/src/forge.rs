@@ -186,6 +186,7 @@ fn of_request(request: &Request) -> Summary {
         Request::State(_) => Summary::named("state request"),
         Request::Batches { lane, .. } => Summary { signer: Some(*lane), ..Summary::named("batches request") },
         Request::EpochEnd(epoch) => Summary { epoch: Some(*epoch), ..Summary::named("epoch end request") },
+        Request::Follow(_) => Summary::named("follow request"),
     }
 }
 

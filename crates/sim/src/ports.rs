@@ -11,10 +11,10 @@ use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{EndReason, ExecutionJob, Ports};
 use rustorium_stages::clients::Clients;
-use rustorium_stages::serving::{Serving, answer_certificates};
+use rustorium_stages::serving::{Serving, answer_certificates, due_pushes};
 use rustorium_stages::verifier::Verifier;
 use rustorium_storage::RecordKind;
-use rustorium_sync::{Source, answer, for_link};
+use rustorium_sync::{Pushes, Source, answer, for_link};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochTransition, Message, PublicKey, Request,
@@ -49,6 +49,8 @@ pub(crate) struct SimPorts {
     pub(crate) members: Vec<Option<u16>>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) calls: Calls,
+    /// The nodes that blocks are pushed to.
+    pub(crate) pushes: Pushes,
 }
 
 impl SimPorts {
@@ -185,9 +187,19 @@ impl Ports for SimPorts {
     }
 
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _credit: Credit) {
+        if let Request::Follow(first) = request {
+            self.pushes.follow(*to, id, first);
+            return self.stored();
+        }
         let response = answer(&Serving { memory: None, store: &*self.clients.store }, &request);
         let response = for_link(response, self.link_version(to));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
+    }
+
+    fn stored(&mut self) {
+        for (peer, id, response) in due_pushes(&*self.clients.store, &mut self.pushes) {
+            self.send_to(&peer, Class::Sync, Message::Response { id, response }.to_frame().into());
+        }
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

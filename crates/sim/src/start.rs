@@ -17,6 +17,7 @@ use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::{NodeError, Replica};
 use rustorium_storage::{Store, StoreError};
+use rustorium_sync::Pushes;
 use rustorium_txpool::PoolConfig;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl SimNode {
             jobs: VecDeque::new(),
             sent: Vec::new(),
             linked: BTreeMap::new(),
+            pushes: Pushes::default(),
             members: Vec::new(),
             evidence: Vec::new(),
             calls: Calls::default(),

@@ -2,10 +2,10 @@
 
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind, Store};
-use rustorium_sync::{Source, certificates_within};
+use rustorium_sync::{Push, Pushes, Source, certificates_within, fits};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochTransition, Height, Response,
-    ValidatorIndex, View, decode, limits,
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochTransition, Height, PublicKey,
+    Response, ValidatorIndex, View, decode, limits,
 };
 
 /// Returns the answer to a question for certificates. `read` reads those of which only the journal position is kept.
@@ -26,6 +26,51 @@ pub fn answer_certificates(kept: Vec<KeptCertificate>, read: impl FnOnce(&[Lsn])
         }
     });
     certificates_within(certificates.collect())
+}
+
+/// Returns the answers that one push consists of, and their number.
+pub fn answers_of(store: &dyn Store, push: Push) -> (u64, Vec<Response>) {
+    match push {
+        Push::Block(id, height) => (id, pushed(store, height).unwrap_or_default()),
+        Push::End(id) => (id, vec![Response::NotHeld]),
+    }
+}
+
+/// Returns a stored block and then the batches that it lists. `None` if the block isn't stored.
+fn pushed(store: &dyn Store, height: Height) -> Option<Vec<Response>> {
+    let block = |height| store.bare_block(height).ok().flatten();
+    let pushed = block(height)?;
+    // Lanes restart with each epoch.
+    let parent = height.0.checked_sub(1).and_then(|below| block(Height(below)));
+    let parent = parent.filter(|parent| parent.header.epoch == pushed.header.epoch);
+    let mut answers = Vec::new();
+    for (lane, cursor) in pushed.header.cursors.iter().enumerate() {
+        let listed =
+            parent.as_ref().and_then(|parent| parent.header.cursors.get(lane)).map_or(0, |cursor| cursor.next_seq);
+        let mut digest = cursor.tip;
+        for _ in listed..cursor.next_seq {
+            let Some(batch) = store.batch(&digest).ok().flatten() else { break };
+            digest = batch.body.previous;
+            answers.push(Response::Batch(Box::new(batch)));
+        }
+    }
+    answers.insert(0, Response::Block(Box::new(pushed)));
+    answers.retain(fits);
+    Some(answers)
+}
+
+/// Takes all that is due to those who follow: each answer with its receiver and the number of its request.
+pub fn due_pushes(store: &dyn Store, pushes: &mut Pushes) -> Vec<(PublicKey, u64, Response)> {
+    let Some(stored) = store.tip().map(|tip| tip.height) else { return Vec::new() };
+    let peers: Vec<PublicKey> = pushes.due(stored).collect();
+    let mut due = Vec::new();
+    for peer in peers {
+        while let Some(push) = pushes.next(&peer, stored) {
+            let (id, answers) = answers_of(store, push);
+            due.extend(answers.into_iter().map(|answer| (peer, id, answer)));
+        }
+    }
+    due
 }
 
 /// Source of answers: first memory, then the store.

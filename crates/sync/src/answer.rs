@@ -41,10 +41,15 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
         Request::Batches { lane, first, end } => batches(source, lane, first, end),
         Request::EpochEnd(epoch) => source.epoch_end(epoch).map(Response::EpochEnd),
-        // These need the counted votes, or the snapshots.
-        Request::OwnSignatures { .. } | Request::State(_) => None,
+        // These need the counted votes, the snapshots, or later blocks.
+        Request::OwnSignatures { .. } | Request::State(_) | Request::Follow(_) => None,
     };
-    response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
+    response.filter(fits).unwrap_or(Response::NotHeld)
+}
+
+/// Returns true if a frame has room for the answer.
+pub fn fits(response: &Response) -> bool {
+    size(response) <= ANSWER_BYTES_MAX
 }
 
 /// Returns the form of an answer that the peer can decode on a link of this version. Links of 0.2.0 carry nothing that

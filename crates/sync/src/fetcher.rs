@@ -367,6 +367,19 @@ impl Fetcher {
         self.wait(number, now_ms.saturating_add(self.config.timeout_ms));
     }
 
+    /// Returns what no peer has been asked for yet, or is to be asked for again.
+    pub fn lacking(&self) -> impl Iterator<Item = Want> + '_ {
+        self.ready.iter().filter_map(|number| self.entries.get(number)).map(|entry| entry.want)
+    }
+
+    /// Notes that something came without a request. It is asked for if it is still wanted after a request's time.
+    pub fn came_unasked(&mut self, now_ms: u64, want: &Want) {
+        if let Some(number) = self.by_want.get(want).copied() {
+            self.stop(number);
+            self.wait(number, now_ms.saturating_add(self.config.timeout_ms));
+        }
+    }
+
     /// Notes that a peer's link went down. Its requests go to other peers.
     pub fn disconnected(&mut self, peer: ValidatorIndex) {
         let lost: Vec<u64> =

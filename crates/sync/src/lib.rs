@@ -9,14 +9,16 @@ pub mod fetcher;
 pub mod gap;
 pub mod named_work;
 mod needed;
+pub mod pushes;
 mod runs;
 pub mod state;
 mod want;
 
-pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within, for_link};
+pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within, fits, for_link};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};
 pub use named_work::{Ask, NamedWork, Peers};
 pub use needed::{OwnedWant, Owner};
+pub use pushes::{Push, Pushes};
 pub use want::Want;

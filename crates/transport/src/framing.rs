@@ -11,7 +11,7 @@ use std::fmt;
 
 /// The versions of the peer protocol that this release speaks. A release that adds one keeps the version before it,
 /// because a net is upgraded node by node.
-pub const SPOKEN: Versions = Versions { newest: link_version::PROBES, oldest: link_version::FIRST };
+pub const SPOKEN: Versions = Versions { newest: link_version::PUSHES, oldest: link_version::FIRST };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
 /// Bytes of the greeting of another shard's stream.

@@ -21,6 +21,8 @@ pub mod link_version {
     pub const SHARDS: u8 = 4;
     /// Adds probes and their echoes.
     pub const PROBES: u8 = 5;
+    /// Adds blocks that a member pushes to a follower.
+    pub const PUSHES: u8 = 6;
 }
 
 /// Progress of a node's execution and rooting. It is sent beside votes, outside the signed part.
@@ -183,6 +185,10 @@ pub enum Request {
         /// The seq after the last batch.
         end: u64,
     },
+    /// Every final block from this height on, as soon as the peer has stored it: the answers are the block and then each
+    /// of its batches, all with the number of this request, and at last `NotHeld` if the peer pushes no more. A later
+    /// request replaces an earlier one; `None` ends it (`link_version::PUSHES`).
+    Follow(Option<Height>),
 }
 
 /// The answer to a `Request`.

@@ -206,6 +206,7 @@ class ReleasePort:
             header, _ = read_header(raw)
             if self._node.index in self._world.honest:
                 self._world.checkers.executed(self._node.index, digest, header, root)
+                self._world.on_executed(self._node.index, height)
             if header.ends_epoch:
                 self._stored()
                 self._world.reached(self._node.index, header.epoch, Stage.EXECUTED)

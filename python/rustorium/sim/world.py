@@ -34,7 +34,7 @@ NOBODY = -1
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
 """Time after which a peer's transport has noticed that a process is gone."""
-OLD_LINKS, LINKS = 2, 5
+OLD_LINKS, LINKS = 2, 6
 """Versions of the peer protocol: those of 0.2.0 and of this release."""
 REPAIR_MS = 50.0
 """Time until a node that a failing disk stopped is started again."""
@@ -135,6 +135,10 @@ class World(Engine[Node]):
         self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
         """Called with the end of each submission: node, tag, a code, and the height if the transaction is final
         there."""
+        self.link_version = LINKS
+        """The version of the peer protocol that nodes of this release speak."""
+        self.on_executed: Callable[[int, int], None] = lambda node, height: None
+        """Called with a node and a height when that node has executed it."""
         self.on_owner: Callable[[dict[str, Any]], None] = lambda operation: None
         """Called with the operations of the churning validator's owner."""
         self.bars: Callable[[int, int, bytes], bool] = lambda source, target, frame: False
@@ -226,7 +230,7 @@ class World(Engine[Node]):
     def _link_version(self, here: int, number: int) -> int:
         """Returns the version of the peer protocol that both ends of a link speak."""
         ends = [self.nodes[here], *(self.nodes[there] for there in self._named[number])]
-        return OLD_LINKS if any(node.old for node in ends) else LINKS
+        return OLD_LINKS if any(node.old for node in ends) else self.link_version
 
     def start_all(self) -> None:
         for index in range(len(self.nodes)):

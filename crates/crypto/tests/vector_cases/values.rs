@@ -358,6 +358,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for values", state_request(StateRequest::Values { root: Height(9), prefix: bytes(b""), from: 3 })),
         ("a request for an epoch's end", request(Request::EpochEnd(Epoch(2)))),
         ("a request for batches", request(Request::Batches { lane, first: 5, end: 8 })),
+        ("a request for blocks as they become final", request(Request::Follow(Some(Height(9))))),
         ("an answer: batches", response(Response::Batches(list(vec![batch.clone()])))),
         ("an answer: an epoch's end", response(Response::EpochEnd(change.into()))),
         ("an answer: not held", response(Response::NotHeld)),

@@ -18,7 +18,7 @@ use crate::opening::{
     Folders, address_book, open_decisions, open_notices, refuse_missing_journal, seed_book, threads_for, work_config,
 };
 use crate::outside::intake::Intake;
-use crate::outside::{Question, Server};
+use crate::outside::{Questions, Server};
 use crate::process::Process;
 use crate::remote_signer::RemoteSigner;
 use crate::rotator::Rotator;
@@ -68,7 +68,7 @@ pub(crate) struct Opened {
     gauges: Arc<ShardGauges>,
     proofs: Option<Arc<ProofPool>>,
     offers: Arc<Offers>,
-    questions: Arc<Queue<Question>>,
+    questions: Arc<Questions>,
     rotator: Arc<Rotator>,
     copier: Arc<Copier>,
     verifier: Arc<Verifier>,

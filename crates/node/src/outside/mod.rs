@@ -6,7 +6,9 @@
 //! checked only after all cheaper checks, at a separate rate.
 
 pub(crate) mod budget;
+pub(crate) mod following;
 pub(crate) mod intake;
+pub mod questions;
 pub mod request_queue;
 pub(crate) mod routing;
 pub mod server;
@@ -18,6 +20,7 @@ pub mod server;
 #[path = "../../../execution/tests/common/chain.rs"]
 pub(crate) mod made;
 
+pub use questions::Questions;
 pub use request_queue::{Question, RequestQueue, Work};
 pub use routing::Standing;
 pub use server::Server;

@@ -39,6 +39,8 @@ pub enum Work {
     },
     /// Show how this epoch ended, in which the peer still is.
     ShowEnd(Epoch),
+    /// Push the next stored block, which the peer follows.
+    Push,
     /// Take its transactions.
     Take(VecDeque<Transaction>),
 }

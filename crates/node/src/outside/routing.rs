@@ -46,7 +46,7 @@ pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &SenderRights<'_>
             Route::Serve(Work::Answer { id, request: Request::State(request) })
         }
         (Standing::Member(_), Message::Request { id, request })
-            if matches!(request, Request::FinalBlocks { .. } | Request::EpochEnd(_)) =>
+            if matches!(request, Request::FinalBlocks { .. } | Request::EpochEnd(_) | Request::Follow(_)) =>
         {
             Route::Serve(Work::Answer { id, request })
         }

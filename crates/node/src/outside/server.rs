@@ -1,18 +1,20 @@
 //! The thread that answers peers from the store and looks at outsiders' transactions, behind all that consensus needs.
 
+use super::following::Following;
 use super::intake::{CheckResult, Intake};
-use super::request_queue::{Question, RequestQueue, Turn, Work};
+use super::questions::Questions;
+use super::request_queue::{RequestQueue, Turn, Work};
 use crate::statesync::Offers;
 use rustorium_shard::Event;
 use rustorium_stages::contained::contained;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::serving::Serving;
+use rustorium_stages::serving::{Serving, answers_of};
 use rustorium_storage::Store;
 use rustorium_sync::state::answer_state;
 use rustorium_sync::{answer, for_link};
 use rustorium_transport::Transport;
-use rustorium_types::{Class, Hash, Message, PublicKey, Request, Response, Transaction};
+use rustorium_types::{Class, Hash, Height, Message, PublicKey, Request, Response, Transaction};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +31,7 @@ pub struct Server {
     /// The offered snapshots.
     offers: Arc<Offers>,
     /// The requests; closed at the end.
-    questions: Arc<Queue<Question>>,
+    questions: Arc<Questions>,
     /// Transport of the answers.
     transport: Transport,
     store: Arc<dyn Store>,
@@ -40,12 +42,7 @@ pub struct Server {
 
 impl Server {
     /// Creates a server that answers the requests in `questions` from `store` and `offers`, over `transport`.
-    pub fn new(
-        offers: Arc<Offers>,
-        questions: Arc<Queue<Question>>,
-        transport: Transport,
-        store: Arc<dyn Store>,
-    ) -> Self {
+    pub fn new(offers: Arc<Offers>, questions: Arc<Questions>, transport: Transport, store: Arc<dyn Store>) -> Self {
         Self { offers, questions, transport, store, intake: None, start: Instant::now() }
     }
 
@@ -63,30 +60,51 @@ impl Server {
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
-        let (mut waiting, mut requests) = (VecDeque::new(), RequestQueue::default());
+        let (mut waiting, mut requests, mut following) =
+            (VecDeque::new(), RequestQueue::default(), Following::default());
         let mut looked_at: Option<Instant> = None;
         loop {
             let due = requests.next_due_us().map(|due| Duration::from_micros(due.saturating_sub(self.now_us())));
-            if !self.questions.take(Some(due.map_or(LOOK, |due| due.min(LOOK))), &mut waiting) {
+            if !self.questions.take(due.map_or(LOOK, |due| due.min(LOOK)), &mut waiting) {
                 return;
             }
             let now_us = self.now_us();
-            waiting.drain(..).for_each(|question| requests.push(now_us, question));
+            for question in waiting.drain(..).flatten() {
+                match question.work {
+                    Work::Answer { id, request: Request::Follow(first) } => {
+                        following.take(&question.from, question.standing, id, first);
+                    }
+                    _ => requests.push(now_us, question),
+                }
+            }
+            if !following.is_empty() {
+                following.ask(self.stored()).into_iter().for_each(|question| requests.push(now_us, question));
+            }
+            self.questions.set_followed(!following.is_empty());
             if looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
                 looked_at = Some(Instant::now());
+                following.retain(|peer| self.transport.has_room(peer, Class::Sync).is_some());
                 if let Err(error) = self.offers.refresh() {
                     // Whoever writes meets the same, and stops the node.
                     tracing::error!(event = "snapshot_failed", code = store_code(&error), reason = %error);
                 }
             }
             if let Some((from, turn)) = requests.next(now_us, &|key| self.transport.has_room(key, Class::Sync)) {
-                contained("snapshots", || self.take(&mut requests, &from, turn));
+                contained("snapshots", || self.take(&mut requests, &mut following, &from, turn));
             }
         }
     }
 
-    fn take(&self, requests: &mut RequestQueue, from: &PublicKey, turn: Turn) {
+    fn stored(&self) -> Height {
+        self.store.tip().map_or(Height(0), |tip| tip.height)
+    }
+
+    fn take(&self, requests: &mut RequestQueue, following: &mut Following, from: &PublicKey, turn: Turn) {
         match turn {
+            Turn::Answer(Work::Push, _) => {
+                let bytes = self.push(following, from);
+                requests.charge(self.now_us(), from, bytes);
+            }
             Turn::Answer(work, credit) => {
                 if let Some(frame) = self.answer(from, work) {
                     requests.charge(self.now_us(), from, frame.len());
@@ -111,10 +129,23 @@ impl Server {
                 let end = for_link(Response::EpochEnd(self.store.epoch(epoch).ok().flatten()?), version);
                 (0, Some(end).filter(|end| *end != Response::NotHeld)?)
             }
-            Work::Take(_) => return None,
+            Work::Take(_) | Work::Push => return None,
         };
         let response = for_link(response, version);
         Some(Message::Response { id, response }.to_frame())
+    }
+
+    /// Pushes the next block to a follower. Returns the number of bytes.
+    fn push(&self, following: &mut Following, to: &PublicKey) -> usize {
+        let Some(push) = following.next(to, self.stored()) else { return 0 };
+        let (id, answers) = answers_of(&*self.store, push);
+        let frames = answers.into_iter().map(|response| Message::Response { id, response }.to_frame());
+        frames.fold(0, |bytes, frame| {
+            let sent = bytes + frame.len();
+            // What finds no room is fetched.
+            let _ = self.transport.send_to(to, Class::Sync, frame.into());
+            sent
+        })
     }
 
     fn look(&self, requests: &mut RequestQueue, from: &PublicKey, transaction: Transaction) {

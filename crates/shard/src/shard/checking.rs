@@ -132,6 +132,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn take_certificate(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
         match checked {
             Ok(certificate) => {
+                self.note_told(peer, &certificate.body);
                 let events = self.votes.take(certificate);
                 self.on_tally(events);
             }

@@ -213,6 +213,7 @@ impl<P: Ports> Shard<P> {
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
         next.round_trips = self.round_trips.after();
+        next.pushed = self.pushed.after();
         next.forget_former_members();
         next.results.go_on_with(state_roots);
         next.key.begin_epoch(now, whole);

@@ -1,7 +1,7 @@
 //! The way from a finalization to execution in height order. Followers are told of it, and the journal may then drop
 //! records.
 
-use super::machines::finality::FinalPath;
+use super::machines::finality::FinalWay;
 use super::machines::live_records::JournalSizes;
 use super::machines::retained::ExecutingHeight;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
@@ -30,17 +30,16 @@ impl<P: Ports> Shard<P> {
 
     /// Hands final blocks to execution as far as blocks and payloads are held. Requests what is missing.
     pub(super) fn advance_finality(&mut self) {
-        let path = match self.finality.way(&self.tree) {
-            FinalPath::Settled => return,
-            FinalPath::Known(path) => path,
-            FinalPath::Missing((missing, height), other) => {
+        let FinalWay { path, missing } = self.finality.way(&self.tree);
+        let near = self.tree.root().1.height.0 + path.len() as u64 + RANGE_GAP;
+        for (missing, height) in missing {
+            // A range begins above the root, which rises as far as the path before an answer could come.
+            if path.is_empty() {
                 self.fetch_ancestors(missing, height);
-                if let Some((missing, height)) = other {
-                    self.fetch_ancestors(missing, height);
-                }
-                return;
+            } else if height.is_none_or(|height| height.0 < near) {
+                self.fetch_ancestors(missing, None);
             }
-        };
+        }
         for digest in &path {
             self.tree.get_mut(digest).into_iter().for_each(|entry| entry.sure = true);
         }
@@ -125,6 +124,7 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.dropped_elsewhere(&gone);
             }
         }
+        self.pushed.executing(height);
         self.journal.hand_over(height, ExecutingHeight { view, own_lane, batches });
         self.note_joined(None);
         self.forget_below(view);
@@ -167,6 +167,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
         self.results.on_executed(now, executed.height, executed.root);
         self.tell_followers();
+        self.ports.stored();
         self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
         self.own_lane.executed(executed.touched, &executed.skipped, executed.time_ms);
         self.homes.executed(executed.height, &executed.skipped);

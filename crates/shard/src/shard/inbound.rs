@@ -1,5 +1,6 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
+use super::machines::pushed::Pushed;
 use super::memory::Memory;
 use super::{FalseBatch, Now, Ports, Shard};
 use crate::port::Input;
@@ -175,6 +176,7 @@ impl<P: Ports> Shard<P> {
                 // The digest doesn't cover the author's signature, so other peers may have the real batch. They are
                 // asked when this request's time is over.
                 self.fetching.lied(peer);
+                self.pushed_forgery(now, peer);
             }
             return;
         };
@@ -249,12 +251,19 @@ impl<P: Ports> Shard<P> {
         if GapFetcher::owns(id) {
             return self.on_gap_answer(now, peer, id, response);
         }
+        if Pushed::owns(id) {
+            return self.take_push(now, peer, id, response);
+        }
         let Some((response, credit)) = self.on_named_answer(now, peer, id, response, credit) else { return };
         let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
             self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
             return;
         };
-        // The fetcher has compared digests: an answer with another digest is never passed on.
+        self.take_wanted(peer, want, response, credit);
+    }
+
+    /// Takes what was wanted. Its digest was compared. Returns false if the rest is seen to be forged.
+    pub(super) fn take_wanted(&mut self, peer: ValidatorIndex, want: Want, response: Response, credit: Credit) -> bool {
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = self.context.header_is_ours(&block.header);
@@ -264,6 +273,8 @@ impl<P: Ports> Shard<P> {
                     self.keep_block(digest, *block, true);
                 } else if !ours {
                     self.note_fetched(&block.header, digest);
+                } else {
+                    return false;
                 }
             }
             (Want::Batch { .. }, Response::Batch(batch)) => {
@@ -276,6 +287,7 @@ impl<P: Ports> Shard<P> {
             (Want::Ancestors { .. }, Response::FinalBlocks { blocks, .. }) => self.on_ancestors(blocks.into_vec()),
             _ => {}
         }
+        true
     }
 
     /// Takes blocks up to a final one, each the parent of the next.

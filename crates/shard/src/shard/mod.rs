@@ -22,6 +22,7 @@ mod memory;
 mod named_work;
 mod ports;
 mod probing;
+mod pushes;
 mod recovery;
 mod signing;
 mod versions;
@@ -46,6 +47,7 @@ use machines::journal::Journal;
 use machines::key_standing::KeyStanding;
 use machines::liveness::Liveness;
 use machines::own_lane::OwnLane;
+use machines::pushed::Pushed;
 use machines::results::Results;
 use machines::round_trips::RoundTrips;
 use machines::signer::Signer;
@@ -88,6 +90,7 @@ pub struct Shard<P: Ports> {
     results: Results,
     batches: Batches,
     fetching: Fetching,
+    pushed: Pushed,
     digests: Digests,
     core: CoreLink,
     journal: Journal,
@@ -119,6 +122,7 @@ impl<P: Ports> Shard<P> {
             key: KeyStanding::default(),
             signer: Signer::default(),
             fetching: Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
+            pushed: Pushed::default(),
             results: Results::new(n, quorum, context.me()),
             batches: Batches::new(&context),
             digests: Digests::new(config.fetch_timeout_ms),
@@ -206,10 +210,12 @@ impl<P: Ports> Shard<P> {
         if self.tree.take_recheck(now) {
             self.recheck_all(now);
         }
+        self.use_pushed(now);
         self.sweep_lanes(now);
         self.update_standing(now);
         self.ask_for_end(now);
         self.send_report(now);
+        self.follow(now);
         self.poll_fetcher(now);
         self.probe(now);
         self.tell_held_by_nobody();
@@ -224,7 +230,7 @@ impl<P: Ports> Shard<P> {
     /// Returns when `Tick` is wanted next, monotonic microseconds.
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.liveness.next_silence_us();
-        let fetch = self.fetching.next_due_us();
+        let fetch = self.pushed.wait_until_us().or_else(|| self.fetching.next_due_us());
         let told = self.digests.next_deadline_us();
         let delayed = self
             .own_lane

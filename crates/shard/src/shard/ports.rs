@@ -260,6 +260,8 @@ pub trait Ports {
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>);
     /// Has a question of the node with this key answered from the store.
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, credit: Credit);
+    /// Reports that the store has one more block, which may be pushed to followers.
+    fn stored(&mut self) {}
     /// Has transactions of a node outside the committee checked. They come back as `Transactions`.
     fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit);
     /// Tells the node keys of the committee that operators want.

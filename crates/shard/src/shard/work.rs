@@ -269,7 +269,10 @@ impl<P: Ports> Shard<P> {
         if peers.len() <= self.context.committee.faults() {
             peers.extend(self.liveness.linked().iter().filter_map(|key| self.seed_place(key)));
         }
-        let questions = self.fetching.poll(now, &peers);
+        let questions = match self.pushed.wait_until_us() {
+            Some(_) => Vec::new(),
+            None => self.fetching.poll(now, &peers),
+        };
         self.poll_named_work(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
@@ -309,6 +312,9 @@ impl<P: Ports> Shard<P> {
             self.homes.link_lost(peer);
             self.unlink_to_probe(peer);
             self.fetching.disconnected(peer);
+            if let Some(node_key) = self.node_key(peer) {
+                self.pushed.lost(&node_key);
+            }
         }
     }
 

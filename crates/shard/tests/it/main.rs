@@ -31,6 +31,7 @@ mod leaders;
 mod one_account;
 mod outsiders;
 mod peers;
+mod pushes;
 mod recovery;
 mod release;
 mod rivals;

@@ -27,13 +27,13 @@ use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::rooting::{RootJob, Rooting};
-use rustorium_stages::serving::{Serving, answer_certificates};
+use rustorium_stages::serving::{Serving, answer_certificates, due_pushes};
 use rustorium_stages::tree_rows::Tree;
 use rustorium_stages::waiters::Waiters;
 use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{EpochStore, JournalRecord, Lsn, MemStore, RecordKind, Store, TreeStore};
-use rustorium_sync::Source;
+use rustorium_sync::{Pushes, Source};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::*;
 use std::cell::RefCell;
@@ -98,6 +98,8 @@ pub struct TestPorts {
     pub signer: Option<Signer>,
     /// Peers of an older release, by the version of the link.
     pub link_versions: BTreeMap<ValidatorIndex, u8>,
+    /// The peers that blocks are pushed to.
+    pub pushes: Pushes,
     /// What operators' seats decided.
     pub decided: Arc<Mutex<Vec<Decisions>>>,
     /// The newest protocol version that the node's release speaks.
@@ -150,6 +152,7 @@ impl TestPorts {
             target: BTreeSet::new(),
             signer: None,
             link_versions: BTreeMap::new(),
+            pushes: Pushes::default(),
             decided: Arc::default(),
             newest: NEWEST_VERSION,
             may_end: false,
@@ -443,9 +446,19 @@ impl Ports for TestPorts {
     }
 
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _: Credit) {
+        if let Request::Follow(first) = request {
+            self.pushes.follow(*to, id, first);
+            return self.stored();
+        }
         let response = rustorium_sync::answer(&Serving { memory: None, store: &*self.store }, &request);
         let response = rustorium_sync::for_link(response, self.link_version(to));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
+    }
+
+    fn stored(&mut self) {
+        for (peer, id, response) in due_pushes(&*self.store, &mut self.pushes) {
+            self.send_to(&peer, Class::Sync, Message::Response { id, response }.to_frame().into());
+        }
     }
 
     fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit) {

@@ -207,6 +207,16 @@ impl Fetching {
         self.gap.disconnected(peer);
     }
 
+    /// Returns what no peer has been asked for yet, or is to be asked for again.
+    pub(crate) fn lacking(&self) -> Vec<Want> {
+        self.fetcher.lacking().collect()
+    }
+
+    /// Notes that something was pushed. Peers are asked for it if it is still needed after a request's time.
+    pub(crate) fn was_pushed(&mut self, now: Now, want: &Want) {
+        self.fetcher.came_unasked(now.ms(), want);
+    }
+
     /// Returns the questions that are due to these peers.
     pub(crate) fn poll(&mut self, now: Now, peers: &[ValidatorIndex]) -> Vec<Question> {
         let mut questions = Vec::new();

@@ -1,6 +1,7 @@
 //! The block that is final, the path to it, and the proof of it (R9).
 //!
-//! *Invariants:* a target only rises; a proof belongs to the end of a range that a peer proved final, and is dropped
+//! *Invariants:* a target only rises; while it rises faster than blocks can be fetched, earlier
+//! ones are reached first; a proof belongs to the end of a range that a peer proved final, and is dropped
 //! once that end is reached; followers are told of a finalization only once its block is executed.
 
 use super::blocks::BlockTree;
@@ -10,23 +11,36 @@ use rustorium_crypto::Verified;
 use rustorium_types::{BlockDigest, BlockProof, BoundedVec, Certificate, Header, Height, View, VoteKind};
 use std::collections::BTreeMap;
 
+/// Number of final blocks that are sought at a time.
+const SOUGHT_MAX: usize = 16;
+
 /// A block that isn't held, and its height if that is known.
 pub(crate) type Gap = (BlockDigest, Option<Height>);
 
-/// Path from the newest block that was handed to execution to the final one.
-pub(crate) enum FinalPath {
-    /// No block above it is final.
-    Settled,
-    /// The digests of all blocks on the path, the final one last.
-    Known(Vec<BlockDigest>),
-    /// Missing blocks: one on the path, and one on the path to the end of a proven range.
-    Missing(Gap, Option<Gap>),
+/// What is known of the way from the newest block that was handed to execution to the newest final one.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct FinalWay {
+    /// The digests of the blocks on the way to a final one, which is the last: the newest that has no gap below it.
+    pub(crate) path: Vec<BlockDigest>,
+    /// Missing blocks: one on the way to the newest final block, one below the first that `path` doesn't reach, others that are
+    /// final, and one on the way to the end of a proven range.
+    pub(crate) missing: Vec<Gap>,
+}
+
+impl FinalWay {
+    fn lacks(&mut self, gap: Gap) {
+        if self.missing.iter().all(|(digest, _)| *digest != gap.0) {
+            self.missing.push(gap);
+        }
+    }
 }
 
 /// Blocks known to be final above the newest block that was handed to execution.
 #[derive(Default)]
 pub(crate) struct Finality {
-    target: Option<(View, BlockDigest)>,
+    /// Final blocks above it. The last is the target. The others stay until they are reached: targets may follow each
+    /// other faster than a peer answers, and what the last one needs would change before it can come.
+    sought: BTreeMap<View, BlockDigest>,
     /// End of a range of blocks that a peer proved final, and the proof.
     proven: Option<(BlockDigest, Verified<Certificate>)>,
     /// Finalizations of blocks that are being executed, as frames for followers.
@@ -36,8 +50,11 @@ pub(crate) struct Finality {
 impl Finality {
     /// R9: notes a finalized block. It and all its ancestors are final without any decision of this node.
     pub(crate) fn is_final(&mut self, view: View, digest: BlockDigest) {
-        if self.target.is_none_or(|(known, _)| view > known) {
-            self.target = Some((view, digest));
+        if self.sought.last_key_value().is_none_or(|(known, _)| view > *known) {
+            if self.sought.len() == SOUGHT_MAX {
+                self.sought.pop_last();
+            }
+            self.sought.insert(view, digest);
         }
     }
 
@@ -46,21 +63,41 @@ impl Finality {
         self.proven = proof.map(|proof| (end, proof));
     }
 
-    /// Returns the path to the target. If a block of it is missing, returns the path to the end of the proven range.
-    pub(crate) fn way(&self, tree: &BlockTree) -> FinalPath {
-        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else {
-            return FinalPath::Settled;
+    /// Returns the way to the target. If a block of it is missing, returns what there is of ways to earlier final blocks
+    /// and to the end of the proven range.
+    pub(crate) fn way(&mut self, tree: &BlockTree) -> FinalWay {
+        let root = tree.root().1.view;
+        // The target stays, since later ones are compared with it.
+        while self.sought.len() > 1
+            && let Some(reached) = self.sought.first_entry().filter(|first| *first.key() <= root)
+        {
+            reached.remove();
+        }
+        let Some((_, target)) = self.sought.last_key_value().filter(|(view, _)| **view > root) else {
+            return FinalWay::default();
         };
-        let missing = match tree.path(&target) {
-            Ok(path) => return FinalPath::Known(path),
-            Err(missing) => missing,
+        let mut way = match tree.path(target) {
+            Ok(path) => return FinalWay { path, missing: Vec::new() },
+            Err(missing) => FinalWay { path: Vec::new(), missing: vec![missing] },
         };
         // A node that knows the epoch's end needs the path there, even if the newest final block is lost for good.
-        match self.proven.as_ref().map(|(end, _)| tree.path(end)) {
-            Some(Ok(path)) if !path.is_empty() => FinalPath::Known(path),
-            Some(Err(other)) => FinalPath::Missing(missing, Some(other)),
-            Some(Ok(_)) | None => FinalPath::Missing(missing, None),
+        let proven = self.proven.as_ref().map(|(end, _)| end);
+        for end in proven.into_iter().chain(self.sought.values()) {
+            match tree.path(end) {
+                Ok(path) if path.len() > way.path.len() => way.path = path,
+                Ok(_) => {}
+                Err(gap) => {
+                    way.lacks(gap);
+                    if Some(end) != proven {
+                        break;
+                    }
+                }
+            }
         }
+        // Walks may be long, so of later ones the blocks alone are looked for.
+        let absent = |digest: &&BlockDigest| tree.get(digest).is_none();
+        self.sought.values().filter(absent).for_each(|digest| way.lacks((*digest, None)));
+        way
     }
 
     /// Proves that a block that ends the epoch is final. `above` leads from it to the finalized block. `None` for other
@@ -117,7 +154,10 @@ mod tests {
         for view in [3, 7, 5] {
             finality.is_final(View(view), BlockDigest([view as u8; 32]));
         }
-        assert_eq!(finality.target, Some((View(7), BlockDigest([7; 32]))));
+        assert_eq!(finality.sought.last_key_value(), Some((&View(7), &BlockDigest([7; 32]))));
+        (8..100).for_each(|view| finality.is_final(View(view), BlockDigest([view as u8; 32])));
+        let sought: Vec<u64> = finality.sought.keys().map(|view| view.0).collect();
+        assert_eq!((sought.len(), &sought[..2], sought.last()), (SOUGHT_MAX, &[3, 7][..], Some(&99)));
     }
 
     #[test]

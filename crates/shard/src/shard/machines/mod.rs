@@ -20,6 +20,7 @@ pub(crate) mod liveness;
 pub(crate) mod open_votes;
 pub(crate) mod own_lane;
 pub(crate) mod passed_over;
+pub(crate) mod pushed;
 pub(crate) mod results;
 pub(crate) mod retained;
 pub(crate) mod round_trips;

@@ -378,6 +378,7 @@ fn request() -> impl Strategy<Value = Request> {
             end
         }),
         state_request().prop_map(Request::State),
+        any::<Option<u64>>().prop_map(|first| Request::Follow(first.map(Height))),
     ]
 }
 
