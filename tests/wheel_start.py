@@ -1,9 +1,9 @@
 """Measures the time from a wheel to the first final transaction: a clean environment, the installation, a devnet, one
 write.
 
-`just wheels` and tests/outside/test_wheels.py run it with the node's wheel. The time starts with the installation and
-ends when the transaction is final. `--at-most 30` fails if that takes longer. `--client WHEEL` installs the client's
-wheel into its own environment, in which it writes and verifies on the same devnet.
+`just wheels` and tests/outside/test_installed_wheel.py run it with the node's wheel. The time starts with the
+installation and ends when the transaction is final. `--at-most 30` fails if that takes longer. `--client WHEEL`
+installs the client's wheel into its own environment, in which it writes and verifies on the same devnet.
 """
 
 import argparse

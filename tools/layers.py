@@ -363,6 +363,14 @@ def check_sizes(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}:{LINES_MAX}: {lines} lines, at most {LINES_MAX}: find the seam inside"
 
 
+def check_tests(root: Path) -> Iterator[str]:
+    """Checks that no two test files have the same name: pytest takes them for one module, and runs neither."""
+    found: dict[str, Path] = {}
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        if (first := found.setdefault(path.name, path)) != path:
+            yield f"{path.relative_to(root)}:1: has the name of {first.relative_to(root)}: give it another"
+
+
 def check(root: Path, write: bool = False) -> list[str]:
     """Every fault below `root`."""
     return [
@@ -371,6 +379,7 @@ def check(root: Path, write: bool = False) -> list[str]:
         *check_sentences(root, write),
         *check_rooms(root, write),
         *check_sizes(root),
+        *check_tests(root),
     ]
 
 

@@ -44,7 +44,10 @@ RUN = {
 READ = {
     ("docs/operations.md", "sh"): "for a net of many machines; tests/cli and tests/devnet have each command",
     ("docs/benchmarks.md", "sh"): "just bench",
-    ("docs/install.md", "sh"): "tests/build/test_backend.py has both builds, tests/outside/test_wheels.py a wheel",
+    (
+        "docs/install.md",
+        "sh",
+    ): "tests/build/test_backend.py has both builds, tests/outside/test_installed_wheel.py a wheel",
     ("docs/geography.md", "console"): "tests/cli/test_geo.py and tests/devnet/test_directory.py have its commands",
     ("docs/geography.md", "python"): "tests/devnet/test_directory.py gives a client a place",
     ("docs/sizing.md", "sh"): "takes 400 s; docs/operator.md runs bench load for less",

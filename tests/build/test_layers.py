@@ -27,6 +27,7 @@ def tree(layers: ModuleType, tmp_path: Path) -> Path:
     write(
         tmp_path, "python/rustorium/node/loop/driver.py", '"""Drives."""\nimport trio\nfrom rustorium import _native\n'
     )
+    write(tmp_path, "tests/cli/test_ids.py", "def test_ids() -> None: ...\n")
     write(tmp_path, "crates/types/Cargo.toml", '[dependencies]\nborsh = "1"\n')
     write(tmp_path, "crates/types/README.md", f"# rustorium-types\n\n{SENTENCE}\n")
     write(tmp_path, "crates/types/src/lib.rs", f"//! {SENTENCE}\n//!\n//! *Invariants:* none.\n")
@@ -93,6 +94,7 @@ PLANTED = [
     ),
     ("crates/types/src/lib.rs", "x\n" * 500, "504 lines, at most 500"),
     ("tests/test_long.py", "x = 1\n" * 501, "502 lines, at most 500"),
+    ("tests/node/test_ids.py", "x = 1", "has the name of tests/cli/test_ids.py"),
 ]
 
 
