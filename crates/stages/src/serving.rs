@@ -43,7 +43,7 @@ fn pushed(store: &dyn Store, height: Height) -> Option<Vec<Response>> {
     // Lanes restart with each epoch.
     let parent = height.0.checked_sub(1).and_then(|below| block(Height(below)));
     let parent = parent.filter(|parent| parent.header.epoch == pushed.header.epoch);
-    let mut answers = Vec::new();
+    let mut batches = Vec::new();
     for (lane, cursor) in pushed.header.cursors.iter().enumerate() {
         let listed =
             parent.as_ref().and_then(|parent| parent.header.cursors.get(lane)).map_or(0, |cursor| cursor.next_seq);
@@ -51,12 +51,10 @@ fn pushed(store: &dyn Store, height: Height) -> Option<Vec<Response>> {
         for _ in listed..cursor.next_seq {
             let Some(batch) = store.batch(&digest).ok().flatten() else { break };
             digest = batch.body.previous;
-            answers.push(Response::Batch(Box::new(batch)));
+            batches.push(Response::Batch(Box::new(batch)));
         }
     }
-    answers.insert(0, Response::Block(Box::new(pushed)));
-    answers.retain(fits);
-    Some(answers)
+    Some(std::iter::once(Response::Block(Box::new(pushed))).chain(batches).filter(fits).collect())
 }
 
 /// Takes all that is due to those who follow: each answer with its receiver and the number of its request.

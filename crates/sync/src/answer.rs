@@ -127,7 +127,8 @@ fn take(room: &mut usize, bytes: usize) -> bool {
     left.is_some()
 }
 
-fn size<T: BorshSerialize>(value: &T) -> usize {
+/// Returns the length of a value's encoding.
+pub fn size<T: BorshSerialize>(value: &T) -> usize {
     // Counting fails only for a value that can't be encoded. Such a value doesn't fit.
     borsh::object_length(value).unwrap_or(usize::MAX)
 }

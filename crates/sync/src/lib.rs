@@ -14,11 +14,11 @@ mod runs;
 pub mod state;
 mod want;
 
-pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within, fits, for_link};
+pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within, fits, for_link, size};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};
 pub use named_work::{Ask, NamedWork, Peers};
 pub use needed::{OwnedWant, Owner};
-pub use pushes::{Push, Pushes};
+pub use pushes::{BEHIND_MAX, Push, Pushes};
 pub use want::Want;

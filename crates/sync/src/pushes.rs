@@ -6,7 +6,7 @@ use rustorium_types::{Height, PublicKey};
 use std::collections::BTreeMap;
 
 /// Number of stored heights that a follower may lack.
-const BEHIND_MAX: u64 = 32;
+pub const BEHIND_MAX: u64 = 32;
 
 /// The next push to a peer, with the number of its request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,4 +1,4 @@
-//! What the serving thread takes: peers' requests, and that a block was stored.
+//! The queue of the serving thread: it holds peers' requests, and notes of stored blocks.
 
 use super::request_queue::Question;
 use rustorium_stages::queue::Queue;

@@ -1,8 +1,8 @@
 //! The order in which requests of other nodes are answered.
 //!
 //! *Invariants:* requesters take turns. The bytes sent to all guests, to all strangers, and to each member stay below
-//! their rates, and so does the number of checked transactions of each outsider. A requester's memory is freed with its
-//! work.
+//! their rates, and so does the number of checked transactions of each outsider. At most one push of a requester waits.
+//! A requester's memory is freed with its work.
 
 use super::budget::Budget;
 use super::routing::Standing;
@@ -129,7 +129,7 @@ impl Default for RequestQueue {
 }
 
 impl RequestQueue {
-    /// Takes a request. It is dropped if too many of the same requester wait.
+    /// Takes a request. It is dropped if too many of the same requester wait, or if it is a push and one waits.
     pub fn push(&mut self, now_us: u64, question: Question) {
         let Question { from, standing, work, credit } = question;
         if !self.requesters.contains_key(&from) {
@@ -150,6 +150,7 @@ impl RequestQueue {
             return;
         }
         match work {
+            Work::Push if requester.questions.iter().any(|(waiting, _)| *waiting == Work::Push) => {}
             Work::Take(transactions) => requester.transactions.push_back((transactions, credit)),
             work => requester.questions.push_back((work, credit)),
         }

@@ -77,10 +77,10 @@ impl Server {
                     _ => requests.push(now_us, question),
                 }
             }
-            if !following.is_empty() {
-                following.ask(self.stored()).into_iter().for_each(|question| requests.push(now_us, question));
-            }
             self.questions.set_followed(!following.is_empty());
+            if !following.is_empty() {
+                following.ask(self.stored()).for_each(|question| requests.push(now_us, question));
+            }
             if looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
                 looked_at = Some(Instant::now());
                 following.retain(|peer| self.transport.has_room(peer, Class::Sync).is_some());
@@ -142,7 +142,7 @@ impl Server {
         let frames = answers.into_iter().map(|response| Message::Response { id, response }.to_frame());
         frames.fold(0, |bytes, frame| {
             let sent = bytes + frame.len();
-            // What finds no room is fetched.
+            // The follower asks for an answer that finds no room.
             let _ = self.transport.send_to(to, Class::Sync, frame.into());
             sent
         })

@@ -3,13 +3,10 @@
 use super::machines::pushed::PushRequest;
 use super::{Now, Ports, Shard};
 use crate::senders::Credit;
-use rustorium_sync::Want;
+use rustorium_sync::{BEHIND_MAX, Want};
 use rustorium_types::{
     Class, Message, PublicKey, Request, Response, ValidatorIndex, View, VoteBody, VoteKind, link_version,
 };
-
-/// Number of views by which a node that asks for pushes is behind at most.
-const FAR_BEHIND: u64 = 32;
 
 impl<P: Ports> Shard<P> {
     /// Asks the member that tells of final blocks first to push them, if this node only follows and is near.
@@ -20,7 +17,7 @@ impl<P: Ports> Shard<P> {
         }
         // A member pushes nothing to who is farther behind.
         let told = self.votes.best_finalization().map_or(View(0), |best| best.body.view);
-        if self.tree.root().1.view.0 + FAR_BEHIND < told.0 {
+        if self.tree.root().1.view.0 + BEHIND_MAX < told.0 {
             return;
         }
         let (context, linked, ports) = (&self.context, self.liveness.linked(), &self.ports);
@@ -73,6 +70,9 @@ impl<P: Ports> Shard<P> {
 
     /// Uses what was pushed of what this node lacks, and waits a little for the rest before peers are asked.
     pub(super) fn use_pushed(&mut self, now: Now) {
+        if self.pushed.pusher().is_none() {
+            return;
+        }
         while let Some(pusher) = self.pushed.pusher().and_then(|key| self.context.place(key))
             && self.use_pushed_of(now, pusher)
         {

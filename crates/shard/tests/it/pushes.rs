@@ -1,6 +1,6 @@
 //! Followers that blocks are pushed to (R54), and members that push nothing, or something forged.
 
-use crate::chain::N;
+use crate::chain::{self, N};
 use crate::net::Net;
 use crate::steps::{self, add, epoch, operate, remove};
 use rustorium_storage::Store;
@@ -103,35 +103,65 @@ fn peers_are_asked_as_soon_as_the_wait_for_a_push_is_over() {
     assert_same(&net);
 }
 
-#[test]
-fn a_forged_batch_is_fetched_anew_and_its_member_pushes_no_more() {
-    let mut net = followed();
-    let pusher = chosen(&mut net);
-    // The batches that it pushes are lost on the way, and copies with another signature come in their place.
-    let is_batch = |message: &Message| {
-        is_push(message) && matches!(message, Message::Response { response: Response::Batch(_), .. })
+/// Loses the answers of one kind that a member pushes, and lets forged copies come in their place. Returns what the
+/// follower asked for meanwhile.
+fn forge(net: &mut Net, is_theirs: fn(&Response) -> bool, spoil: fn(&mut Response)) -> Vec<(usize, Request)> {
+    let is_forged = move |message: &Message| {
+        is_push(message) && matches!(message, Message::Response { response, .. } if is_theirs(response))
     };
-    net.passes = Box::new(move |_, _, message| !is_batch(message));
+    net.passes = Box::new(move |_, _, message| !is_forged(message));
     let (begun, mut seen) = (net.log.len(), net.log.len());
     net.submit(2);
     let mut forged = 0;
     for _ in 0..100 {
         net.turns(1);
-        let pushed: Vec<_> = net.log[seen..].iter().filter(|(_, _, message)| is_batch(message)).cloned().collect();
+        let pushed: Vec<_> = net.log[seen..].iter().filter(|(_, _, message)| is_forged(message)).cloned().collect();
         seen = net.log.len();
         for (from, to, message) in pushed {
-            let Message::Response { id, response: Response::Batch(mut batch) } = message else { unreachable!() };
-            batch.signature[0] ^= 1;
+            let Message::Response { id, mut response } = message else { unreachable!() };
+            spoil(&mut response);
             forged += 1;
-            net.inject(from, to, Message::Response { id, response: Response::Batch(batch) });
+            net.inject(from, to, Message::Response { id, response });
         }
     }
     assert_eq!(forged, 1);
     net.advance(5_000_000);
+    asked(net, begun)
+}
+
+#[test]
+fn a_forged_batch_is_fetched_anew_and_its_member_pushes_no_more() {
+    let mut net = followed();
+    let pusher = chosen(&mut net);
+    let requests = forge(
+        &mut net,
+        |response| matches!(response, Response::Batch(_)),
+        |response| {
+            let Response::Batch(batch) = response else { unreachable!() };
+            batch.signature[0] ^= 1;
+        },
+    );
     assert_same(&net);
-    let requests = asked(&net, begun);
     assert!(requests.contains(&(pusher, Request::Follow(None))), "{requests:?}");
     assert!(requests.iter().any(|(_, request)| matches!(request, Request::Batch { .. })), "{requests:?}");
+}
+
+#[test]
+fn a_block_with_forged_transactions_is_fetched_anew_and_its_member_pushes_no_more() {
+    let mut net = followed();
+    let pusher = chosen(&mut net);
+    let requests = forge(
+        &mut net,
+        |response| matches!(response, Response::Block(_)),
+        |response| {
+            let Response::Block(block) = response else { unreachable!() };
+            // The digest, by which it is found, covers the header alone.
+            block.inline = BoundedVec::new(vec![chain::put(&chain::genesis(), 0, 99).into_inner()]).unwrap();
+        },
+    );
+    assert_same(&net);
+    assert!(requests.contains(&(pusher, Request::Follow(None))), "{requests:?}");
+    assert!(requests.iter().any(|(_, request)| matches!(request, Request::Block(_))), "{requests:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const SOUGHT_MAX: usize = 16;
 /// A block that isn't held, and its height if that is known.
 pub(crate) type Gap = (BlockDigest, Option<Height>);
 
-/// What is known of the way from the newest block that was handed to execution to the newest final one.
+/// The way from the newest block that was handed to execution to the newest final one, as far as it is known.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(crate) struct FinalWay {
     /// The digests of the blocks on the way to a final one, which is the last: the newest that has no gap below it.

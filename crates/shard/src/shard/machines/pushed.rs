@@ -5,7 +5,7 @@
 
 use crate::shard::Now;
 use rustorium_crypto::{batch_digest, block_digest};
-use rustorium_sync::Want;
+use rustorium_sync::{Want, size};
 use rustorium_types::{Height, PublicKey, Response, View};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,7 +40,7 @@ pub(crate) enum PushRequest {
 struct Pusher {
     node_key: PublicKey,
     id: u64,
-    /// Waits in vain since its last push.
+    /// Waits in vain since something that it pushed was used. What it pushes says nothing: it may be invented.
     misses: u32,
 }
 
@@ -50,10 +50,10 @@ struct PushedBlock {
     items: BTreeMap<Want, Response>,
 }
 
-/// Who pushes, and what was pushed.
+/// The member that pushes, and what it pushed.
 #[derive(Default)]
 pub(crate) struct Pushed {
-    /// How often each member was the first to tell of a final view. All are halved at each look.
+    /// The number of final views of which each member was the first to tell. Each look halves it.
     firsts: BTreeMap<PublicKey, u32>,
     /// Newest final view that was told of, and the number of such views since the last look.
     told: View,
@@ -116,9 +116,11 @@ impl Pushed {
         }
     }
 
-    /// Ends the present pushes. Returns the request for it.
+    /// Ends the present pushes, and drops what was pushed. Returns the request for it.
     pub(crate) fn end(&mut self) -> Option<PushRequest> {
         self.wait_until_us = None;
+        self.blocks.clear();
+        self.bytes = 0;
         self.pusher.take().map(|pusher| PushRequest::End(pusher.node_key, pusher.id))
     }
 
@@ -137,13 +139,12 @@ impl Pushed {
 
     /// Takes what a member pushed: a block, then its batches. `NotHeld`: it pushes no more.
     pub(crate) fn take(&mut self, now: Now, from: &PublicKey, id: u64, response: Response) {
-        let Some(pusher) = self.pusher.as_mut().filter(|pusher| pusher.id == id && pusher.node_key == *from) else {
+        if self.pusher.as_ref().is_none_or(|pusher| pusher.id != id || pusher.node_key != *from) {
             return;
-        };
-        let bytes = rustorium_types::encode(&response).len();
+        }
+        let bytes = size(&response);
         match &response {
             Response::Block(block) => {
-                pusher.misses = 0;
                 let (want, height) = (Want::Block(block_digest(&block.header)), block.header.height);
                 self.blocks.push_back(PushedBlock { height, bytes, items: BTreeMap::from([(want, response)]) });
             }
@@ -184,7 +185,10 @@ impl Pushed {
     /// Takes what was pushed and is needed now. It is given once: if it turns out to be forged, peers are asked.
     pub(crate) fn find(&mut self, want: &Want) -> Option<Response> {
         let found = self.blocks.iter_mut().find_map(|block| block.items.remove(want));
-        self.used += u64::from(found.is_some());
+        if found.is_some() {
+            self.used += 1;
+            self.pusher.iter_mut().for_each(|pusher| pusher.misses = 0);
+        }
         found
     }
 
@@ -233,7 +237,6 @@ impl Pushed {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::shard::machines::testing::{at, context};
@@ -300,10 +303,12 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_pushes_nothing_is_waited_for_three_times() {
+    fn a_member_that_pushes_nothing_of_use_is_waited_for_three_times() {
         let (mut pushed, id) = followed();
         let mut now = 0;
         for round in 1..=MISSES_MAX {
+            // What nobody needs is no push that came.
+            pushed.take(at(now), &NEAR, id, block(u64::from(round)));
             assert_eq!(pushed.lacks(at(now), true), None);
             assert_eq!(pushed.wait_until_us(), Some(now + GRACE_US));
             assert_eq!(pushed.lacks(at(now + GRACE_US - 1), true), None);
@@ -311,10 +316,11 @@ mod tests {
             let end = (round == MISSES_MAX).then_some(PushRequest::End(NEAR, id));
             assert_eq!(pushed.lacks(at(now), true), end);
             assert_eq!(pushed.wait_until_us(), None);
-            // It goes on lacking while peers are asked, and isn't waited for anew.
+            // The node still lacks it while peers are asked, and waits no second time.
             assert_eq!((pushed.lacks(at(now), true), pushed.wait_until_us()), (None, None));
             assert_eq!(pushed.lacks(at(now), false), None);
         }
+        assert_eq!((pushed.blocks.len(), pushed.bytes), (0, 0), "what it pushed is dropped");
         (100..200).for_each(|view| pushed.told(View(view), NEAR));
         assert!(pushed.choose(at(now), |key| *key == NEAR).is_empty(), "it rests");
         (200..300).for_each(|view| pushed.told(View(view), NEAR));
