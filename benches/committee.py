@@ -12,7 +12,8 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+
+from page import put
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.sim.clients import Clients
@@ -21,8 +22,7 @@ from rustorium.sim.port import CONSENSUS
 from rustorium.sim.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.world import World
 
-PAGE = Path(__file__).parents[1] / "docs/benchmarks.md"
-BEGIN, END = "<!-- bench-committee: begin -->", "<!-- bench-committee: end -->"
+PAGE = "benchmarks.md"
 SIZES = (4, 7, 16, 31, 50, 100)
 ACCOUNTS = 7
 GAP_MS = 40.0
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="committees")
     parser.add_argument("--link-ms", type=float, default=1.0, help="delay of a link, one way")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE}")
     options = parser.parse_args()
     rows = []
     for n in options.sizes:
@@ -135,9 +135,7 @@ def main() -> None:
     printed = table(rows, options.link_ms)
     print(printed)
     if options.write:
-        page = PAGE.read_text()
-        before, rest = page.split(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{printed}\n{END}{rest.split(END)[1]}")
+        put(PAGE, "bench-committee", printed)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wan import ACCOUNTS_EACH, EVENTS_MAX, NETS, PAGE, WARM_MS, Kind, Senders, at_a_rate, one_at_a_time
+from page import put
+from wan import NETS, PAGE, WARM_MS, Kind, Senders, make_world, send
 
-from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
-from rustorium.net.distances import RTT_MATRIX, read_matrix
-from rustorium.sim.net import make_net
-from rustorium.sim.prices import CORE_STEP_NS, PRICES
-from rustorium.sim.world import World
+from rustorium.consensus.pacemaker import NS_PER_MS
 
-BEGIN, END = "<!-- bench-followers: begin -->", "<!-- bench-followers: end -->"
 READERS = {"four": "ap-southeast-2", "europe4": "us-east-1", "namerica4": "sa-east-1", "world10": "ap-south-1"}
 """The region of the follower of each net."""
 WITHOUT_PUSHES = 5
@@ -61,18 +57,13 @@ def measure(
     seed: int,
     *,
     pushes: bool = True,
-    samples: int = SAMPLES,
     bars: Callable[[int, int, bytes], bool] | None = None,
 ) -> Lag:
     """Runs a committee and a follower in the region of `reader`, whose number is the committee's size. `pushes`:
-    `False` for a peer protocol without them. `samples`: transactions of each region. `bars`: returns `True` for a frame
-    from one node to another that is lost."""
+    `False` for a peer protocol without them. `bars`: returns `True` for a frame from one node to another that is lost.
+    """
     n = len(regions)
-    delays = read_matrix(RTT_MATRIX).delays_us([*regions, reader])
-    net = make_net(n, n + 1, n * ACCOUNTS_EACH + 1, regions=tuple(range(1, n + 1)))
-    config = ConsensusConfig(state_roots=True, measured_pace=True)
-    world = World(seed, net, n + 1, config, costs=PRICES, delays_us=delays)
-    world.step_ns, world.time.events_max = CORE_STEP_NS, EVENTS_MAX
+    world, delays = make_world(regions, [reader], seed)
     if not pushes:
         world.link_version = WITHOUT_PUSHES
     executed: defaultdict[int, dict[int, int]] = defaultdict(dict)
@@ -85,11 +76,7 @@ def measure(
         world.bars = bars
     world.start_all()
     world.run(WARM_MS)
-    senders, rng = Senders(world, regions, seed), random.Random(f"followers {seed}")
-    if kind is Kind.LOAD:
-        at_a_rate(world, senders, rng, samples)
-    else:
-        one_at_a_time(world, senders, rng, samples, rests=kind is Kind.REST)
+    send(world, Senders(world, regions, seed), random.Random(f"followers {seed}"), kind, SAMPLES)
     world.run(world.now / NS_PER_MS + WARM_MS)
     hops, beyond = [], []
     # The first blocks are those in which the follower finds who tells it first.
@@ -117,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS), help="committees")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE}")
     options = parser.parse_args()
     found: dict[str, dict[tuple[Kind, bool], Lag]] = {}
     for name in options.nets:
@@ -130,9 +117,7 @@ def main() -> None:
     text = table(found)
     print(text)
     if options.write:
-        page = PAGE.read_text()
-        begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-        PAGE.write_text(f"{page[:begin]}\n{text}\n{page[end:]}")
+        put(PAGE, "bench-followers", text)
 
 
 if __name__ == "__main__":

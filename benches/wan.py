@@ -19,10 +19,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
+
+from page import put
 
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
-from rustorium.geo.floor import Committee, quorum
+from rustorium.geo.floor import Committee, Delays, quorum
 from rustorium.net.distances import RTT_MATRIX, read_matrix
 from rustorium.sim.actors.base import Actor
 from rustorium.sim.frames import WORK
@@ -32,8 +33,7 @@ from rustorium.sim.shadow import SignedByClient
 from rustorium.sim.usage import declared_work
 from rustorium.sim.world import World
 
-PAGE = Path(__file__).parents[1] / "docs/geography.md"
-BEGIN, END = "<!-- bench-wan: begin -->", "<!-- bench-wan: end -->"
+PAGE = "geography.md"
 NETS = {
     "four": ["us-east-1", "eu-west-1", "sa-east-1", "ap-northeast-1"],
     "europe4": ["eu-west-1", "eu-west-2", "eu-central-1", "eu-north-1"],
@@ -170,16 +170,10 @@ def measure(
 ) -> Measured:
     """Runs a committee. `paced`: `True` if nodes take their pace from measured round trips (R53). `samples`:
     transactions of each region. `actors`: traitors by their nodes."""
-    n = len(regions)
-    delays = read_matrix(RTT_MATRIX).delays_us(regions)
-    net = make_net(n, n, n * ACCOUNTS_EACH + 1, regions=tuple(range(1, n + 1)))
-    config = ConsensusConfig(state_roots=True, measured_pace=paced)
-    world = World(seed, net, n, config, costs=PRICES, delays_us=delays, actors=actors)
-    world.step_ns, world.time.events_max = CORE_STEP_NS, EVENTS_MAX
+    world, delays = make_world(regions, [], seed, paced=paced, actors=actors)
     world.start_all()
     world.run(WARM_MS)
-    senders, rng = Senders(world, regions, seed), random.Random(f"wan {seed}")
-    asked = 0
+    senders, asked = Senders(world, regions, seed), 0
 
     def note(_source: int, _target: int, frame: bytes) -> bool:
         nonlocal asked
@@ -187,18 +181,42 @@ def measure(
         return False
 
     world.bars = note
-    if kind is Kind.LOAD:
-        at_a_rate(world, senders, rng, samples)
-    else:
-        one_at_a_time(world, senders, rng, samples, rests=kind is Kind.REST)
-    floors = Committee(delays, quorum(n)).floors()
-    floor_us = floors.alone_us if kind is not Kind.LOAD else [floors.loaded_us(node) for node in range(n)]
+    send(world, senders, random.Random(f"wan {seed}"), kind, samples)
+    floors = Committee(delays, quorum(len(regions))).floors()
+    floor_us = floors.alone_us if kind is not Kind.LOAD else list(map(floors.loaded_us, range(len(regions))))
     found = [
         Region(name, floor_us[node] / 1000, senders.times_ms(node, by_leader=kind is not Kind.LOAD))
         for node, name in enumerate(regions)
     ]
     views, height = max(port.view for port in world.ports()), world.checkers.final_height
     return Measured(found, 100 * max(0, views - 1 - height) / views, asked)
+
+
+def make_world(
+    regions: list[str],
+    followers: list[str],
+    seed: int,
+    *,
+    paced: bool = True,
+    actors: dict[int, Actor] | None = None,
+) -> tuple[World, Delays]:
+    """Makes a committee with a member in each region, followers in theirs, and what work costs. Returns the delays of
+    their links as well."""
+    n, places = len(regions), [*regions, *followers]
+    delays = read_matrix(RTT_MATRIX).delays_us(places)
+    net = make_net(n, len(places), n * ACCOUNTS_EACH + 1, regions=tuple(range(1, n + 1)))
+    config = ConsensusConfig(state_roots=True, measured_pace=paced)
+    world = World(seed, net, len(places), config, costs=PRICES, delays_us=delays, actors=actors)
+    world.step_ns, world.time.events_max = CORE_STEP_NS, EVENTS_MAX
+    return world, delays
+
+
+def send(world: World, senders: Senders, rng: random.Random, kind: Kind, samples: int) -> None:
+    """Submits `samples` or more transactions in each region, and ends when all are final."""
+    if kind is Kind.LOAD:
+        at_a_rate(world, senders, rng, samples)
+    else:
+        one_at_a_time(world, senders, rng, samples, rests=kind is Kind.REST)
 
 
 def one_at_a_time(world: World, senders: Senders, rng: random.Random, samples: int, *, rests: bool) -> None:
@@ -256,7 +274,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS), help="committees")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fixed", action="store_true", help="with the times of the configuration, as without R53")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE}")
     options = parser.parse_args()
     found: dict[str, dict[Kind, Measured]] = {}
     for name in options.nets:
@@ -268,9 +286,7 @@ def main() -> None:
     text = table(found, not options.fixed)
     print(text)
     if options.write:
-        page = PAGE.read_text()
-        begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
-        PAGE.write_text(f"{page[:begin]}\n{text}\n{page[end:]}")
+        put(PAGE, "bench-wan", text)
 
 
 if __name__ == "__main__":
