@@ -27,6 +27,11 @@ def test_missing_or_wrong_input_is_one_sentence(cli: Cli, home: Path, tmp_path: 
     inside = cli("backup", "create", "--to", home / "backups", "--home", home, *options)
     inside.fails(2, "is in the home that it would keep", "[usage]")
     assert not (tmp_path / "disk").exists()
+    named = ("--key", tmp_path / "bakcup.key", *options)
+    cli("backup", "create", "--to", place, "--home", home, *named).fails(3, "bakcup.key", "[key-missing]")
+    cli("backup", "schedule", "--to", place, "--home", home, *named).fails(3, "bakcup.key", "[key-missing]")
+    assert not place.exists()
+    assert not (tmp_path / "bakcup.key").exists()
     assert not (home / "backup.key").exists()
     made = cli("backup", "create", "--to", place, "--home", home, *options)
     assert (made.code, made.out) == (3, ""), "it has no genesis yet"

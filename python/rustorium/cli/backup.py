@@ -84,9 +84,11 @@ def _check_folder(destination: str, home: "Home") -> None:
 
 
 def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
-    from rustorium.node.admin.backups import key_of, make_key
+    from rustorium.node.admin.backups import existing, key_of, make_key
 
     file = key_of(home, key)
+    if key is not None:
+        return existing(file)
     if make_key(file, home, opener):
         note(f"Made the backup key {file}. Keep a copy of it off this machine: without it no backup opens.")
     return file
@@ -303,7 +305,7 @@ def schedule(
     named = command or shutil.which("rustorium-node") or shutil.which(sys.argv[0])
     if named is None or not Path(named).expanduser().is_file():
         raise UsageError("there is no rustorium-node on the PATH: name it with --command")
-    flags = ["--key", str(key.expanduser().absolute())] if key is not None else []
+    flags = ["--key", str(backups.existing(backups.key_of(found, key)))] if key is not None else []
     flags += [
         part for flag, value in (("--endpoint", endpoint), ("--region", region)) if value for part in (flag, value)
     ]

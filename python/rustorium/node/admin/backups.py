@@ -62,12 +62,7 @@ class Opener:
 
     def backups(self, place: Place, key: Path, *, make: bool = False) -> _native.Backups:
         """Opens the backups of a place. Errors: KeyFileMissing, KeyFileError, NativeError."""
-        if not key.is_file():
-            raise KeyFileMissing(
-                f"there is no backup key {key}, without which no backup opens: name the one that they were made with "
-                "by --key"
-            )
-        passphrase = find_passphrase(key, self.passphrase_file, self.environment)
+        passphrase = find_passphrase(existing(key), self.passphrase_file, self.environment)
         before = key.with_name(key.name + ".old")
         older = None
         if before.is_file():
@@ -91,6 +86,16 @@ def key_of(home: Home | None, named: Path | None) -> Path:
     if home is None:
         raise UsageError("name the key that the backups were made with by --key, or its home by --home")
     return home.path / KEY_NAME
+
+
+def existing(key: Path) -> Path:
+    """Returns a backup key's file. Errors: KeyFileMissing."""
+    if not key.is_file():
+        raise KeyFileMissing(
+            f"there is no backup key {key}, without which no backup opens: name the one that they were made with by "
+            f"--key; without --key it is {KEY_NAME} of the home, which the first backup makes"
+        )
+    return key
 
 
 def make_key(key: Path, home: Home, opener: Opener) -> bool:
