@@ -252,6 +252,41 @@ def test_a_node_of_another_chain_shows_nothing_about_this_one() -> None:
         run(read, at_height(0, "ff" * 32))
 
 
+def lacks(chain: str = CHAIN) -> Node:
+    """A node of a chain, which has none of what it is asked for."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/status":
+            return at_height(3, chain)(request)
+        return problem(404, "not-found", "There is no such thing here.")
+
+    return answer
+
+
+@pytest.mark.parametrize("ask", [lambda client: client.get_transaction("ab" * 32), lambda client: client.block(3)])
+def test_where_only_nodes_of_other_chains_lack_it_the_chain_is_the_reason(
+    ask: Callable[[AsyncClient], Awaitable[Any]],
+) -> None:
+    with pytest.raises(ProofRefused, match=f"http://n0 is of chain {'ff' * 32}, .* chain {CHAIN}"):
+        run(ask, lacks("ff" * 32), dead)
+
+
+def test_where_one_node_of_this_chain_lacks_it_nothing_else_is_said() -> None:
+    asked: list[str] = []
+
+    def ours(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return lacks()(request)
+
+    async def twice(client: AsyncClient) -> None:
+        with pytest.raises(NotFound):
+            await client.block(3)
+        assert (await client.get_transaction("ab" * 32)).state == "unknown"
+
+    run(twice, lacks("ff" * 32), ours)
+    assert asked.count("/v1/status") == 1, "it is asked once, not for each thing that isn't there"
+
+
 def test_a_client_that_has_read_a_block_never_goes_back_to_the_genesis() -> None:
     liar = at_height(0)
     now: list[Node] = [honest]

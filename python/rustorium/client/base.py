@@ -4,6 +4,7 @@ Invariants: given a genesis or checkpoint, every answer that comes with a proof 
 returned.
 """
 
+import contextlib
 import copy
 import os
 import re
@@ -22,6 +23,7 @@ from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
 from rustorium.access.zone import zone_place
 from rustorium.client import wire
+from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream
 from rustorium.client.finder import Finder, listed_nodes
 from rustorium.client.floors import Floors
@@ -33,7 +35,16 @@ from rustorium.client.shards import is_system
 from rustorium.client.transport import Transport
 from rustorium.client.trust import shard_of_checkpoint, translate_errors
 from rustorium.client.witnesses import Witnesses
-from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
+from rustorium.errors import (
+    EpochUnknown,
+    GenesisNeeded,
+    NotFound,
+    ProofPruned,
+    ProofRefused,
+    Pruned,
+    RustoriumError,
+    UsageError,
+)
 from rustorium.geo.places import parse_place
 from rustorium.records import Rows
 from rustorium.types import NodeStatus, Receipt, ShardFacts
@@ -43,6 +54,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
+CHAIN_S = 3.0
+"""Time that nodes have to say which chain they are of."""
 CHANGES_PAGE = 100
 ACCOUNT_PATH = re.compile(r"/v1/accounts/([^/]+)")
 AT_VARIABLE = "RUSTORIUM_AT"
@@ -98,7 +111,7 @@ class ClientBase:
             )
         self._shards = _native.Shards(self._genesis) if self._genesis is not None else None
         self._parts: dict[int, Any] = {self._shard: self}
-        self._known_version_2 = False
+        self._known_version_2 = self._is_own_chain = False
         self._streams: list[EventStream] = []
         self._floors = Floors()
         self._sender = self._new_sender()
@@ -229,6 +242,31 @@ class ClientBase:
     def _trusts(self) -> bool:
         return self._genesis is not None or self._checkpoint is not None
 
+    async def _progress(self, endpoint: Endpoint, deadline: float) -> tuple[str, int, str]:
+        """Returns which chain a node is of, its newest height, and why it isn't ready; empty if it is."""
+        return wire.parse(wire.progress, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))
+
+    async def _require_own_chain(self) -> None:
+        """Asks the nodes once which chain they are of, where they say that they don't have something. One of this chain
+        is enough. Without a genesis or checkpoint it asks nobody.
+
+        Errors: ProofRefused if all that answer are of other chains."""
+        if self._is_own_chain or not self._trusts():
+            return
+        found: dict[str, str] = {}
+        deadline = min(self._deadline(None), anyio.current_time() + CHAIN_S)
+
+        async def ask(endpoint: Endpoint) -> None:
+            with contextlib.suppress(RustoriumError):
+                found[endpoint.url] = (await self._progress(endpoint, deadline))[0]
+
+        async with anyio.create_task_group() as tasks:
+            for endpoint in self._transport.endpoints.own:
+                tasks.start_soon(ask, endpoint)
+        self._is_own_chain = self.light.chain in found.values()
+        if found and not self._is_own_chain:
+            raise of_another_chain(*next(iter(found.items())), self.light.chain)
+
     def _has_version_2(self) -> bool:
         """Returns whether the newest committee that was followed makes blocks of protocol version 2 or a later one. It
         never goes back, so an older view of the chain only says too little."""
@@ -331,3 +369,11 @@ def address_of(text: str) -> str:
     except (ValueError, TypeError):
         raise UsageError(f"{text!r} is not an address: give one as it was printed, such as rs1q…") from None
     return text
+
+
+def of_another_chain(url: str, theirs: str, ours: str) -> ProofRefused:
+    """Returns the refusal of a node that says itself that it is of another chain."""
+    return ProofRefused(
+        f"{url} is of chain {theirs}, and the genesis is of chain {ours}: give the genesis of the chain that you mean, "
+        "and a node of it"
+    )

@@ -41,12 +41,17 @@ class BlockMethods(TransactionMethods):
     """The client's methods about blocks."""
 
     async def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
-        """Returns a final block by height, digest or "latest". Errors: NotFound."""
+        """Returns a final block by height, digest or "latest". Errors: NotFound, ProofRefused if the nodes are of
+        another chain."""
         return (await self._block_from(which, proof))[0]
 
     async def _block_from(self, which: int | str, proof: bool) -> tuple[Block, str]:
         named = _named(which)
-        return await self._read_from(wire.block, f"/v1/blocks/{named}", params={"proof": int(proof)}, absent=True)
+        try:
+            return await self._read_from(wire.block, f"/v1/blocks/{named}", params={"proof": int(proof)}, absent=True)
+        except NotFound:
+            await self._require_own_chain()
+            raise
 
     async def block_receipts(self, which: int | str, *, verify: bool = True) -> Rows[Receipt]:
         """Returns all receipts of a final block, in order.

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import anyio
 
-from rustorium.client import wire
+from rustorium.client.base import of_another_chain
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
-from rustorium.errors import Busy, ChainForked, ProofRefused, RustoriumError, Unreachable
+from rustorium.errors import Busy, ChainForked, RustoriumError, Unreachable
 
 T = TypeVar("T")
 
@@ -77,10 +77,7 @@ class HeightMethods(BlockMethods):
         except RustoriumError:
             return None
         if chain != self.light.chain:
-            raise ProofRefused(
-                f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "
-                "genesis of the chain that you mean, and a node of it"
-            )
+            raise of_another_chain(endpoint.url, chain, self.light.chain)
         heights, seen = list[int]() if endpoint.listed else [height], list[int]()
         soon = min(deadline, anyio.current_time() + WAIT_S)
 
@@ -109,7 +106,3 @@ class HeightMethods(BlockMethods):
                 code="not-proven-yet",
             )
         return confirmed
-
-    async def _progress(self, endpoint: Endpoint, deadline: float) -> tuple[str, int, str]:
-        """Returns which chain a node is of, its newest height, and why it isn't ready; empty if it is."""
-        return wire.parse(wire.progress, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))

@@ -277,7 +277,7 @@ class TransactionMethods(ClientBase):
         Given a genesis or checkpoint, a certified receipt is checked here and called `proven`. Everything else is the
         node's claim, as is all with `verify=False`.
 
-        Errors: VerificationFailed if no node's proof is valid."""
+        Errors: VerificationFailed if no node's proof is valid, or if the nodes are of another chain."""
         identity = arguments.hex_of(transaction, "a transaction id")
         for part in self._all_parts():
             try:
@@ -288,6 +288,7 @@ class TransactionMethods(ClientBase):
                 return await part._read(wire.transaction_status, f"/v1/transactions/{identity}", absent=True)
             except NotFound:
                 continue
+        await self._require_own_chain()
         return TransactionStatus(transaction, "unknown")
 
     def _all_parts(self) -> list[Self]:
