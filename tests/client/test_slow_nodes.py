@@ -140,6 +140,39 @@ def test_a_net_that_starts_is_waited_for_and_one_that_restarts_until_the_deadlin
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+def test_what_answers_without_json_is_no_node_and_is_told_long_before_the_deadline(net: FakeNet, key: Key) -> None:
+    net.nodes[0].down = True
+    net.nodes[1].garbage = net.nodes[2].garbage = True
+    said = r"no node answers at http://n0 \(connection refused\), http://n1 \(its answer is no JSON\), .*: name nodes'"
+
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=30.0) as client:
+            for call in (client.status, lambda: client.put(b"a", b"1")):
+                start = trio.current_time()
+                with pytest.raises(Unreachable, match=said):
+                    await call()
+                assert trio.current_time() - start <= 6.1
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert not any(node.posts() for node in net.nodes)
+
+
+def test_a_node_that_answered_before_has_until_the_deadline_whatever_answers_now(net: FakeNet, key: Key) -> None:
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=30.0) as client:
+            await client.status()
+            for node in net.nodes:
+                node.garbage = True
+            start = trio.current_time()
+            with pytest.raises(
+                Unreachable, match=r"no node answered before the deadline \(http://n0: its answer is no"
+            ):
+                await client.status()
+            assert trio.current_time() - start >= 28.0
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_a_net_of_which_one_node_is_silent_has_until_the_deadline(net: FakeNet, key: Key) -> None:
     """Its machine may be starting, and the others' nodes were never here."""
     net.nodes[0].hangs = net.nodes[1].down = net.nodes[2].down = True

@@ -108,7 +108,7 @@ class Group:
             self._end_round(nodes)
             untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)
             if self._transport.is_stopped(self._causes, start, self._deadline):
-                self._last = self._transport.stopped(start)
+                self._last = self._transport.stopped(start, self._causes)
                 break
             wait_s = max(pause, self._quota_wait_s())
             if untrusted or not self._open() or anyio.current_time() + wait_s >= self._deadline:

@@ -52,6 +52,8 @@ REFUSED_SHARE = 6
 """A client that no node has answered yet gives up when all have refused its connections for this part of a call's time,
 and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that has answered before may be
 restarting, and has until the deadline."""
+NO_JSON = "its answer is no JSON"
+"""The cause where something else than a node answers."""
 
 
 ELSEWHERE = "elsewhere"
@@ -222,8 +224,8 @@ class Transport:
             last, told = turn.last or last, turn.told or told
             if turn.told is not None and turn.spoken.issuperset(node for node in nodes if not node.listed):
                 raise turn.told
-            if self.is_stopped(turn.causes, start, deadline):
-                raise self.stopped(start)
+            if self.is_stopped(turn.causes, start, deadline, (REFUSED, NO_JSON)):
+                raise self.stopped(start, turn.causes)
             if anyio.current_time() + pause >= deadline:
                 if isinstance(last, Busy) and last.code == "not-proven-yet":
                     raise last
@@ -262,17 +264,23 @@ class Transport:
         if fault is not None:
             raise fault
 
-    def is_stopped(self, causes: Mapping[str, str], start: float, deadline: float) -> bool:
-        """Returns whether a call that began at `start` gives up, because no node has ever answered and all refuse
-        connections. `causes`: why the connection to each endpoint failed just now, by URL."""
-        if self.known.met or any(causes.get(endpoint.url) != REFUSED for endpoint in self.endpoints.all):
+    def is_stopped(
+        self, causes: Mapping[str, str], start: float, deadline: float, final: Sequence[str] = (REFUSED,)
+    ) -> bool:
+        """Returns whether a call that began at `start` gives up, because no node has ever answered and each endpoint
+        fails for a cause in `final`. `causes`: why each endpoint failed just now, by URL."""
+        if self.known.met or any(causes.get(endpoint.url) not in final for endpoint in self.endpoints.all):
             return False
         return anyio.current_time() - start >= max(REFUSED_S_MIN, (deadline - start) / REFUSED_SHARE)
 
-    def stopped(self, start: float) -> Unreachable:
+    def stopped(self, start: float, causes: Mapping[str, str]) -> Unreachable:
         """Returns the error of such a call."""
-        where = ", ".join(f"{endpoint.url} ({REFUSED})" for endpoint in self.endpoints.all)
+        where = ", ".join(f"{endpoint.url} ({causes[endpoint.url]})" for endpoint in self.endpoints.all)
         seconds = anyio.current_time() - start
+        strange = next((cause for cause in causes.values() if cause != REFUSED), None)
+        if strange is not None:
+            said = f"no node answers at {where}, tried for {seconds:.0f} s: name nodes' HTTP APIs"
+            return Unreachable(said, sent=True, cause=strange)
         return Unreachable(
             f"nothing listens at {where}, tried for {seconds:.0f} s: start the nodes, or correct the URLs",
             cause=REFUSED,
@@ -319,9 +327,9 @@ class Transport:
             raise Unreachable(message, sent=sent, cause=cause) from None
         finally:
             endpoint.in_flight -= 1
-        self.known.met = True
         body = decoded(response.content)
         if response.status_code >= 300:
+            self.known.met = True
             error_found = problem(response.status_code, body)
             if isinstance(error_found, Refused) and error_found.code == ELSEWHERE and self._prefix != ROOT:
                 # Its word about this shard says nothing: others are asked, and it is the last from now on.
@@ -336,7 +344,8 @@ class Transport:
         if body is None:
             self.endpoints.failed(endpoint, anyio.current_time())
             message = f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API"
-            raise Unreachable(message, sent=True, cause="its answer is no JSON")
+            raise Unreachable(message, sent=True, cause=NO_JSON)
+        self.known.met = True
         self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
         return body
 
@@ -384,7 +393,6 @@ def _introduced(error: RustoriumError, url: str) -> RustoriumError:
 def _unreachable(causes: Mapping[str, str], last: RustoriumError | None) -> RustoriumError:
     if isinstance(last, (Busy, NotReady)):
         return last
-    named = [f"{url} ({cause})" for url, cause in causes.items()]
-    subject = f"{named[0]} has not" if len(named) == 1 else f"none of {', '.join(named)}"
-    message = f"{subject} answered before the deadline: check that the nodes run and the URLs are right"
+    named = "; ".join(f"{url}: {cause}" for url, cause in causes.items())
+    message = f"no node answered before the deadline ({named}): check that the nodes run and the URLs are right"
     return Unreachable(message, cause=next(iter(causes.values()), ""))
