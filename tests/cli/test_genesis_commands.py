@@ -33,6 +33,10 @@ def parties(cli: Cli, folder: Path) -> Path:
         seal = ("--passphrase-file", secret, "-o", "json")
         address = f"10.0.0.{number + 1}:26650"
         made = cli("init", "--home", place / "home", "--name", name, "--address", address, *seal)
+        # The home has the same for who didn't keep what was printed.
+        kept = place / "home" / "validator.json"
+        assert json.loads(kept.read_text()) == json.loads(made.out)
+        assert kept.stat().st_mode & 0o777 == 0o600
         (place / "validator.json").write_text(made.out)
         (place / "operator.json").write_text(cli("keys", "new", place / "operator.key", *seal).out)
     return folder

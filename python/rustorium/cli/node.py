@@ -64,9 +64,10 @@ def init(
     owner_passphrase_file: OwnerPassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a node's home: keys and config.toml. With `-o json` it prints what `genesis new` needs of a validator:
-    public keys, and the proof that this party holds them. A follower has no validator key, and can start at once if
-    --genesis and a --peer are given."""
+    """Make a node's home: keys and config.toml. The home's validator.json has what `genesis new` needs of a validator,
+    as `-o json` prints it: public keys, and the proof that this party holds them. A follower has no validator key, and
+    can start at once if --genesis and a --peer are given."""
+    from rustorium.home.paths import Home
     from rustorium.home.setup import HomeOptions, init_home, parse_keep, parse_peers
     from rustorium.regions import parse_region
 
@@ -88,8 +89,8 @@ def init(
     if not address:
         note("This validator has no --address: the others must fill it in as p2p.peers in their config.toml.")
     note(
-        "Next: give what `-o json` prints to whoever runs `rustorium genesis new`, check the genesis that comes back "
-        f"with `rustorium genesis check`, and put it at {made['genesis']}"
+        f"Next: give {Home(path).party} to whoever runs `rustorium genesis new` (it has no secret), check the genesis "
+        f"that comes back with `rustorium genesis check`, and put it at {made['genesis']}"
     )
 
 

@@ -32,6 +32,11 @@ class Home:
         return self.path / "genesis.json"
 
     @property
+    def party(self) -> Path:
+        """What `genesis new` needs of this validator, as `init -o json` printed it. It has no secret."""
+        return self.path / "validator.json"
+
+    @property
     def node_key(self) -> Path:
         return self.path / "node.key"
 

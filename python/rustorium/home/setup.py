@@ -11,7 +11,7 @@ from typing import Literal
 
 from rustorium.access.genesis import read_genesis
 from rustorium.access.passphrases import new_passphrase, read_passphrase
-from rustorium.access.private import make_folder
+from rustorium.access.private import make_folder, write_private
 from rustorium.config import (
     KEEP_MIN,
     ClientSection,
@@ -75,9 +75,9 @@ def init_home(
     options: HomeOptions | None = None,
     owner_passphrase_file: Path | None = None,
 ) -> dict[str, object]:
-    """Makes the home; returns its public keys and, for a validator, the proof of possession. A follower has neither
-    validator key nor owner. `owner_passphrase_file`: for the owner's key; `None`: the home's passphrase. Errors:
-    HomeError, FileExists, KeyFileError, UsageError."""
+    """Makes the home; returns its public keys and, for a validator, the proof of possession, which are in the home's
+    `validator.json`, too. A follower has neither validator key nor owner. `owner_passphrase_file`: for the owner's key;
+    `None`: the home's passphrase. Errors: HomeError, FileExists, KeyFileError, UsageError."""
     from rustorium import _native
 
     wished = options or HomeOptions()
@@ -119,7 +119,9 @@ def init_home(
         made |= {"region": wished.region, "address": wished.address}
         shown = _native.prove_possession(seeds["validator"], seeds["node"], NO_CHAIN, public["owner_key"])
         public_parts: dict[str, object] = {**public, "possession": json.loads(shown)}
-        return made | public_parts
+        made |= public_parts
+        write_private(home.party, json.dumps(made, indent=2) + "\n")
+        return made
     return made | public
 
 
