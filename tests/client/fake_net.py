@@ -33,6 +33,8 @@ class FakeNode:
     """Number of submissions that the node still answers with `busy`."""
     loses_answers: bool = False
     garbage: bool = False
+    strange: bool = False
+    """Another server answers, which has none of a node's pages."""
     fails: bool = False
     """A proxy answers in place of the node, either after the node accepted a submission or without asking it."""
     claims: dict[str, Any] | None = None
@@ -42,6 +44,14 @@ class FakeNode:
     lacks_accounts: bool = False
     """The node hasn't executed the transactions that made the accounts."""
     requests: list[httpx2.Request] = field(default_factory=list)
+
+    def other_server(self) -> httpx2.Response | None:
+        """Returns what another server answers in place of the node."""
+        if self.garbage:
+            return httpx2.Response(200, content=b"<html>")
+        if self.strange:
+            return httpx2.Response(404, json={"detail": "Not Found"})
+        return httpx2.Response(502, content=b"<html>") if self.fails else None
 
     def posts(self) -> list[httpx2.Request]:
         return [request for request in self.requests if request.method == "POST"]
@@ -84,10 +94,8 @@ class FakeNet:
             await anyio.sleep(node.delay_s)
         if node.hangs:
             await anyio.sleep_forever()
-        if node.garbage:
-            return httpx2.Response(200, content=b"<html>")
-        if node.fails:
-            return httpx2.Response(502, content=b"<html>")
+        if (other := node.other_server()) is not None:
+            return other
         if node.knows_nothing and request.method == "GET" and request.url.path.startswith("/v1/transactions/"):
             raise httpx2.ConnectError("connection refused", request=request)
         if request.method == "POST" and node.busy_submissions:

@@ -52,7 +52,7 @@ REFUSED_SHARE = 6
 """A client that no node has answered yet gives up when all have refused its connections for this part of a call's time,
 and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that has answered before may be
 restarting, and has until the deadline."""
-NO_JSON = "its answer is no JSON"
+NO_NODE = "not a node's answer"
 """The cause where something else than a node answers."""
 
 
@@ -224,7 +224,7 @@ class Transport:
             last, told = turn.last or last, turn.told or told
             if turn.told is not None and turn.spoken.issuperset(node for node in nodes if not node.listed):
                 raise turn.told
-            if self.is_stopped(turn.causes, start, deadline, (REFUSED, NO_JSON)):
+            if self.is_stopped(turn.causes, start, deadline, (REFUSED, NO_NODE)):
                 raise self.stopped(start, turn.causes)
             if anyio.current_time() + pause >= deadline:
                 if isinstance(last, Busy) and last.code == "not-proven-yet":
@@ -328,8 +328,12 @@ class Transport:
         finally:
             endpoint.in_flight -= 1
         body = decoded(response.content)
+        if body is None if response.status_code < 300 else method == "GET" and _is_strange(response.status_code, body):
+            self.endpoints.failed(endpoint, anyio.current_time())
+            message = f"{endpoint.url} doesn't answer as a node's HTTP API does: check the URL"
+            raise Unreachable(message, sent=True, cause=NO_NODE)
+        self.known.met = True
         if response.status_code >= 300:
-            self.known.met = True
             error_found = problem(response.status_code, body)
             if isinstance(error_found, Refused) and error_found.code == ELSEWHERE and self._prefix != ROOT:
                 # Its word about this shard says nothing: others are asked, and it is the last from now on.
@@ -341,11 +345,6 @@ class Transport:
                 else:
                     self.endpoints.failed(endpoint, anyio.current_time())
             raise _introduced(error_found, endpoint.url) if named else error_found
-        if body is None:
-            self.endpoints.failed(endpoint, anyio.current_time())
-            message = f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API"
-            raise Unreachable(message, sent=True, cause=NO_JSON)
-        self.known.met = True
         self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
         return body
 
@@ -380,6 +379,12 @@ def _http(transport: httpx2.AsyncBaseTransport | None, verify: ssl.SSLContext | 
     return httpx2.AsyncClient(
         transport=transport, verify=verify, trust_env=False, follow_redirects=False, limits=limits
     )
+
+
+def _is_strange(status: int, body: object) -> bool:
+    """Returns whether a redirection or a 404 is no node's: a node gives none of the former, and a code with the
+    latter."""
+    return status < 400 or (status == 404 and not (isinstance(body, Mapping) and "code" in body))
 
 
 def _introduced(error: RustoriumError, url: str) -> RustoriumError:
