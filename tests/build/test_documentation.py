@@ -47,7 +47,7 @@ READ = {
     (
         "docs/install.md",
         "sh",
-    ): "tests/build/test_backend.py has both builds, tests/outside/test_installed_wheel.py a wheel",
+    ): "tests/build/test_backend.py and tests/outside/test_installed_wheel.py build and install",
     ("docs/geography.md", "console"): "tests/cli/test_geo.py and tests/devnet/test_directory.py have its commands",
     ("docs/geography.md", "python"): "tests/devnet/test_directory.py gives a client a place",
     ("docs/sizing.md", "sh"): "takes 400 s; docs/operator.md runs bench load for less",

@@ -287,6 +287,27 @@ def test_where_one_node_of_this_chain_lacks_it_nothing_else_is_said() -> None:
     assert asked.count("/v1/status") == 1, "it is asked once, not for each thing that isn't there"
 
 
+def test_once_a_node_is_of_this_chain_silent_ones_are_not_waited_for() -> None:
+    async def silent(_: httpx2.Request) -> httpx2.Response:
+        await trio.sleep_forever()
+        raise AssertionError("it never answers")
+
+    async def main() -> float:
+        async def answer(request: httpx2.Request) -> httpx2.Response:
+            return lacks()(request) if request.url.host == "n0" else await silent(request)
+
+        transport = httpx2.MockTransport(answer)
+        async with AsyncClient(
+            ["http://n0", "http://n1"], genesis=GENESIS, timeout_s=5.0, transport=transport
+        ) as client:
+            client._transport.known.probed = True
+            started = trio.current_time()
+            await client._require_own_chain()
+            return trio.current_time() - started
+
+    assert trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0)) < 0.1
+
+
 def test_a_client_that_has_read_a_block_never_goes_back_to_the_genesis() -> None:
     liar = at_height(0)
     now: list[Node] = [honest]

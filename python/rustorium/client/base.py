@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import anyio
 import httpx2
+from anyio.abc import TaskGroup
 
 from rustorium import _native, arguments
 from rustorium.access.bearer import Tokens
@@ -256,13 +257,15 @@ class ClientBase:
         found: dict[str, str] = {}
         deadline = min(self._deadline(None), anyio.current_time() + CHAIN_S)
 
-        async def ask(endpoint: Endpoint) -> None:
+        async def ask(endpoint: Endpoint, tasks: TaskGroup) -> None:
             with contextlib.suppress(RustoriumError):
-                found[endpoint.url] = (await self._progress(endpoint, deadline))[0]
+                found[endpoint.url], _, _ = await self._progress(endpoint, deadline)
+                if found[endpoint.url] == self.light.chain:
+                    tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             for endpoint in self._transport.endpoints.own:
-                tasks.start_soon(ask, endpoint)
+                tasks.start_soon(ask, endpoint, tasks)
         self._is_own_chain = self.light.chain in found.values()
         if found and not self._is_own_chain:
             raise of_another_chain(*next(iter(found.items())), self.light.chain)

@@ -277,10 +277,9 @@ class Transport:
         """Returns the error of such a call."""
         where = ", ".join(f"{endpoint.url} ({causes[endpoint.url]})" for endpoint in self.endpoints.all)
         seconds = anyio.current_time() - start
-        strange = next((cause for cause in causes.values() if cause != REFUSED), None)
-        if strange is not None:
+        if NO_NODE in causes.values():
             said = f"no node answers at {where}, tried for {seconds:.0f} s: name nodes' HTTP APIs"
-            return Unreachable(said, sent=True, cause=strange)
+            return Unreachable(said, sent=True, cause=NO_NODE)
         return Unreachable(
             f"nothing listens at {where}, tried for {seconds:.0f} s: start the nodes, or correct the URLs",
             cause=REFUSED,
@@ -328,7 +327,7 @@ class Transport:
         finally:
             endpoint.in_flight -= 1
         body = decoded(response.content)
-        if body is None if response.status_code < 300 else method == "GET" and _is_strange(response.status_code, body):
+        if _is_strange(method, response.status_code, body):
             self.endpoints.failed(endpoint, anyio.current_time())
             message = f"{endpoint.url} doesn't answer as a node's HTTP API does: check the URL"
             raise Unreachable(message, sent=True, cause=NO_NODE)
@@ -381,10 +380,12 @@ def _http(transport: httpx2.AsyncBaseTransport | None, verify: ssl.SSLContext | 
     )
 
 
-def _is_strange(status: int, body: object) -> bool:
-    """Returns whether a redirection or a 404 is no node's: a node gives none of the former, and a code with the
-    latter."""
-    return status < 400 or (status == 404 and not (isinstance(body, Mapping) and "code" in body))
+def _is_strange(method: str, status: int, body: object) -> bool:
+    """Returns whether an answer is no node's. A node answers with JSON, gives no redirection, and a code with each 404.
+    A refused submission counts as a node's: what refused it may have passed it on."""
+    if status < 300:
+        return body is None
+    return method == "GET" and (status < 400 or (status == 404 and not (isinstance(body, Mapping) and "code" in body)))
 
 
 def _introduced(error: RustoriumError, url: str) -> RustoriumError:

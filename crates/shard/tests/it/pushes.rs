@@ -103,9 +103,11 @@ fn peers_are_asked_as_soon_as_the_wait_for_a_push_is_over() {
     assert_same(&net);
 }
 
-/// Loses the answers of one kind that a member pushes, and lets forged copies come in their place. Returns what the
-/// follower asked for meanwhile.
-fn forge(net: &mut Net, is_theirs: fn(&Response) -> bool, spoil: fn(&mut Response)) -> Vec<(usize, Request)> {
+/// Loses the answers of one kind that a member pushes, and lets forged copies come in their place. The follower executes
+/// the real block and leaves the member. Returns what it asked for meanwhile.
+fn forge(is_theirs: fn(&Response) -> bool, spoil: fn(&mut Response)) -> Vec<(usize, Request)> {
+    let mut net = followed();
+    let pusher = chosen(&mut net);
     let is_forged = move |message: &Message| {
         is_push(message) && matches!(message, Message::Response { response, .. } if is_theirs(response))
     };
@@ -126,41 +128,30 @@ fn forge(net: &mut Net, is_theirs: fn(&Response) -> bool, spoil: fn(&mut Respons
     }
     assert_eq!(forged, 1);
     net.advance(5_000_000);
-    asked(net, begun)
+    assert_same(&net);
+    let requests = asked(&net, begun);
+    assert!(requests.contains(&(pusher, Request::Follow(None))), "{requests:?}");
+    requests
 }
 
 #[test]
 fn a_forged_batch_is_fetched_anew_and_its_member_pushes_no_more() {
-    let mut net = followed();
-    let pusher = chosen(&mut net);
-    let requests = forge(
-        &mut net,
-        |response| matches!(response, Response::Batch(_)),
-        |response| {
-            let Response::Batch(batch) = response else { unreachable!() };
-            batch.signature[0] ^= 1;
-        },
-    );
-    assert_same(&net);
-    assert!(requests.contains(&(pusher, Request::Follow(None))), "{requests:?}");
+    let is_batch = |response: &Response| matches!(response, Response::Batch(_));
+    let requests = forge(is_batch, |response| {
+        let Response::Batch(batch) = response else { unreachable!() };
+        batch.signature[0] ^= 1;
+    });
     assert!(requests.iter().any(|(_, request)| matches!(request, Request::Batch { .. })), "{requests:?}");
 }
 
 #[test]
 fn a_block_with_forged_transactions_is_fetched_anew_and_its_member_pushes_no_more() {
-    let mut net = followed();
-    let pusher = chosen(&mut net);
-    let requests = forge(
-        &mut net,
-        |response| matches!(response, Response::Block(_)),
-        |response| {
-            let Response::Block(block) = response else { unreachable!() };
-            // The digest, by which it is found, covers the header alone.
-            block.inline = BoundedVec::new(vec![chain::put(&chain::genesis(), 0, 99).into_inner()]).unwrap();
-        },
-    );
-    assert_same(&net);
-    assert!(requests.contains(&(pusher, Request::Follow(None))), "{requests:?}");
+    let is_block = |response: &Response| matches!(response, Response::Block(_));
+    let requests = forge(is_block, |response| {
+        let Response::Block(block) = response else { unreachable!() };
+        // The digest, by which it is found, covers the header alone.
+        block.inline = BoundedVec::new(vec![chain::put(&chain::genesis(), 0, 99).into_inner()]).unwrap();
+    });
     assert!(requests.iter().any(|(_, request)| matches!(request, Request::Block(_))), "{requests:?}");
 }
 

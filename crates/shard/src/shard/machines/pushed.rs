@@ -307,7 +307,7 @@ mod tests {
         let (mut pushed, id) = followed();
         let mut now = 0;
         for round in 1..=MISSES_MAX {
-            // What nobody needs is no push that came.
+            // A pushed block that nobody needs ends no wait.
             pushed.take(at(now), &NEAR, id, block(u64::from(round)));
             assert_eq!(pushed.lacks(at(now), true), None);
             assert_eq!(pushed.wait_until_us(), Some(now + GRACE_US));
