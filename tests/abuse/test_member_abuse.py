@@ -110,8 +110,8 @@ def attack(
     until: Callable[[], bool],
     figure: Callable[[str], None],
 ) -> None:
-    """Lets the attacker send these kinds of frames until enough writes are final and the condition holds; returns the
-    figures."""
+    """Lets the attacker send these kinds of frames until the condition has held and enough writes after it are final;
+    returns the figures."""
     with ExitStack() as stack:
         pulses = [stack.enter_context(Pulse(net, ACCOUNTS)) for net in (victims.net, bystander) if net is not None]
 
@@ -127,8 +127,8 @@ def attack(
         with Liar(program, victims.net, LIAR, kinds, MBIT_PER_S) as liar:
             assert liar.line()["linked"] >= 1
             spent = ProcessorTime(victims)
-            beat()
             wait_for(f"what {kinds} must lead to", until)
+            beat()
             ended, grown, cpu = [pulse.beats() for pulse in pulses], victims.grown_bytes(), spent.share()
             said = liar.end()
         calm = [pulse.figures(since, upto) for pulse, since, upto in zip(pulses, first, begun, strict=True)]
@@ -152,7 +152,8 @@ def test_a_member_that_signs_falsely_is_cut_off_and_named(
     fresh: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     def reported() -> bool:
-        # The attacker is cut off again whenever it is listened to again, so wait during the flood.
+        # Later lies may go unnoticed: votes that come faster than they are read are old when they are read, and what is
+        # too old to matter is dropped unchecked.
         return fresh.all_find("peer-cut-off") and fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest)
 
     attack(fresh, bystander, program, kinds, reported, figure)

@@ -196,6 +196,10 @@ impl Ports for ThreadPorts {
         self.verifier.batch(peer, batch, bytes, wanted, credit);
     }
 
+    fn drop_unchecked(&mut self, peer: ValidatorIndex) {
+        self.verifier.drop_of(peer);
+    }
+
     fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
         self.verifier.forwarded(payer, transactions, credit);
     }

@@ -104,6 +104,18 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         }
     }
 
+    /// Takes all items of a key, unserved. Its debt stays as long as something else waits.
+    pub fn clear(&mut self, key: &K) -> VecDeque<T> {
+        let Some(lane) = self.lanes.get_mut(key) else { return VecDeque::new() };
+        self.ready.remove(&(lane.due, lane.place, *key));
+        let items = std::mem::take(&mut lane.items);
+        self.len -= items.len();
+        if self.ready.is_empty() {
+            self.forgive();
+        }
+        items
+    }
+
     /// Stops serving these keys, and serves all others again. Held items stay in the queue.
     pub fn hold_only(&mut self, held: &BTreeSet<K>) {
         for key in held {
@@ -225,6 +237,22 @@ mod tests {
         queue.hold_only(&BTreeSet::new());
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some((0, 'a')), Some((0, 'c')), None));
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn what_is_cleared_is_not_served_and_others_are() {
+        let mut queue = FairQueue::default();
+        queue.push(0, 'a');
+        queue.push(0, 'b');
+        queue.push(1, 'c');
+        assert_eq!(queue.clear(&0), ['a', 'b']);
+        assert!(queue.clear(&0).is_empty() && queue.clear(&7).is_empty());
+        assert_eq!((queue.len(), queue.len_of(&0)), (1, 0));
+        queue.push(0, 'd');
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some((1, 'c')), Some((0, 'd')), None));
+        queue.push(2, 'e');
+        assert_eq!(queue.clear(&2), ['e']);
+        assert!(queue.is_idle() && queue.is_empty());
     }
 
     proptest! {

@@ -133,6 +133,10 @@ impl Ports for SimPorts {
         self.verifier.batch(peer, batch, bytes, wanted, credit);
     }
 
+    fn drop_unchecked(&mut self, peer: ValidatorIndex) {
+        self.verifier.drop_of(peer);
+    }
+
     fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
         self.verifier.forwarded(payer, transactions, credit);
     }

@@ -149,6 +149,15 @@ impl Verifier {
         self.push(Payer::Member(peer), Work::Batch(incoming));
     }
 
+    /// Drops what this member sent unasked and what isn't being checked yet. What consensus waits for stays.
+    pub fn drop_of(&self, peer: ValidatorIndex) {
+        let dropped = self.queues.lock().waiting.drop_of(Payer::Member(peer));
+        let mut checking = self.checking.lock();
+        for incoming in dropped {
+            checking.remove(&incoming.bytes);
+        }
+    }
+
     /// Checks a block's inline transactions.
     pub fn inline(&self, digest: BlockDigest, block: Arc<Block>) {
         self.push(Payer::Member(block.header.proposer), Work::Inline { digest, block });
@@ -272,10 +281,12 @@ impl Verifier {
             }
         }
         for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches, &self.known)) {
-            let checked = checked.map_err(|(key, batch)| FalseBatch {
-                epoch: batch.body.epoch,
-                author: batch.body.author,
-                fault: batch_fault(&key, &batch),
+            let checked = checked.map_err(|(key, batch)| {
+                // It was checked a second time by itself, and a third time in part.
+                let signatures = batch.body.signatures() as u64;
+                self.queues.lock().waiting.charge(Payer::Member(peer), signatures);
+                let (epoch, author) = (batch.body.epoch, batch.body.author);
+                FalseBatch { epoch, author, fault: batch_fault(&key, &batch) }
             });
             self.send(Event::BatchChecked { peer, checked, bytes, wanted });
         }

@@ -259,6 +259,7 @@ impl<P: Ports> Shard<P> {
                 let seconds = until_ms.saturating_sub(now_ms) / 1000;
                 tracing::warn!(event = "peer_cut_off", peer = peer.0, seconds, "it sent {what}");
                 self.drop_checks_of(peer);
+                self.ports.drop_unchecked(peer);
             }
             Sentence::TooMany => tracing::warn!(event = "many_liars", peer = peer.0, "it sent {what}, as others did"),
         }

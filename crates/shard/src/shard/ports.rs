@@ -228,6 +228,8 @@ pub trait Ports {
     fn release(&mut self, position: u64);
     /// Asks for `BatchChecked`.
     fn check_batch(&mut self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit);
+    /// Drops what this member sent unasked, batches and transactions, and what isn't checked yet.
+    fn drop_unchecked(&mut self, peer: ValidatorIndex);
     /// Asks for `Transactions`.
     fn check_transactions(&mut self, payer: Payer, transactions: Vec<Transaction>, credit: Credit);
     /// Asks for `CertificateChecked`.

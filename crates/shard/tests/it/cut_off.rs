@@ -65,6 +65,7 @@ fn a_member_that_sends_false_certificates_is_cut_off_for_half_a_minute() {
         net.inject(LIAR, 0, Message::Certificate(Box::new(certificate)));
         net.run();
     }
+    assert_eq!(net.ports(0).dropped, [v(LIAR)], "what was read of it and isn't checked yet");
     go_on(&mut net, 3_000);
     assert_eq!(silences(&net, true), 1, "its frames aren't read, so it counts as silent");
     go_on(&mut net, 26_000);

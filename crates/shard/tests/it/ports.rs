@@ -83,6 +83,8 @@ pub struct TestPorts {
     pub evidence: Vec<Evidence>,
     /// Batches whose signatures were checked.
     pub batch_checks: usize,
+    /// Members whose unchecked batches and transactions were dropped.
+    pub dropped: Vec<ValidatorIndex>,
     /// The state tree, from genesis on.
     rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     pub roots: Arc<Queue<RootJob>>,
@@ -144,6 +146,7 @@ impl TestPorts {
             refused: Vec::new(),
             evidence: Vec::new(),
             batch_checks: 0,
+            dropped: Vec::new(),
             rooting,
             roots: Arc::default(),
             retired: None,
@@ -378,6 +381,10 @@ impl Ports for TestPorts {
             FalseBatch { epoch, author: by, fault }
         });
         self.events.push_back(Event::BatchChecked { peer, checked, bytes, wanted });
+    }
+
+    fn drop_unchecked(&mut self, peer: ValidatorIndex) {
+        self.dropped.push(peer);
     }
 
     fn check_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {

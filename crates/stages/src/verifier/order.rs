@@ -1,8 +1,8 @@
 //! Waiting checks, and the order in which they are taken: by class, and within a class fairly by payer.
 //!
 //! *Invariants:* checks that consensus waits for are never behind others; within a class no payer gets more signatures
-//! checked than another with waiting checks, and no site of clients does; strangers get a sixteenth while others wait,
-//! and all that is left.
+//! checked than another with waiting checks, and no site of clients does; clients get a quarter while batches wait that
+//! nobody asked for; strangers get a sixteenth while others wait, and all that is left.
 
 use crate::verifier::Submission;
 use bytes::Bytes;
@@ -18,6 +18,10 @@ use std::time::Instant;
 pub(super) const TOGETHER_MAX: usize = 256;
 /// One in this many pieces of work is a stranger's while others wait.
 const STRANGERS_SHARE: u32 = 16;
+
+/// One in this many groups is clients' while unasked batches wait: a member that sends batches without end delays them,
+/// and doesn't keep them out.
+const CLIENTS_SHARE: u32 = 4;
 
 /// Peer's batch on its way in.
 pub(super) struct Incoming {
@@ -92,6 +96,8 @@ pub(super) struct WaitingChecks {
     next_group: u64,
     /// Pieces of work taken since the last stranger's.
     since_stranger: u32,
+    /// Groups of unasked batches taken since the last clients' group.
+    since_clients: u32,
 }
 
 impl WaitingChecks {
@@ -101,6 +107,16 @@ impl WaitingChecks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.submissions.is_idle() && self.classes.iter().all(FairQueue::is_idle)
+    }
+
+    /// Drops the unasked batches and transactions of a payer. Returns the batches.
+    pub(super) fn drop_of(&mut self, payer: Payer) -> impl Iterator<Item = Incoming> + use<> {
+        self.classes[Class::Forwarded as usize].clear(&payer);
+        let dropped = self.classes[Class::Batch as usize].clear(&payer);
+        dropped.into_iter().filter_map(|work| match work {
+            Work::Batch(incoming) => Some(incoming),
+            _ => None,
+        })
     }
 
     /// Charges a payer for more than was foreseen.
@@ -116,9 +132,11 @@ impl WaitingChecks {
         {
             return Some(taken);
         }
-        [Class::Threshold, Class::Listed, Class::Batch]
+        [Class::Threshold, Class::Listed]
             .into_iter()
             .find_map(|class| self.take_of(class))
+            .or_else(|| (self.since_clients + 1 >= CLIENTS_SHARE).then(|| self.take_submissions()).flatten())
+            .or_else(|| self.take_unasked())
             .or_else(|| self.take_submissions())
             .or_else(|| self.take_of(Class::Forwarded))
             .or_else(|| self.take_of(Class::Stranger))
@@ -147,6 +165,12 @@ impl WaitingChecks {
         Some(NextWork::One(work))
     }
 
+    fn take_unasked(&mut self) -> Option<NextWork> {
+        let taken = self.take_of(Class::Batch)?;
+        self.since_clients = self.since_clients.saturating_add(1);
+        Some(taken)
+    }
+
     fn take_submissions(&mut self) -> Option<NextWork> {
         let (mut taken, mut signatures) = (Vec::new(), 0);
         while signatures < TOGETHER_MAX {
@@ -159,6 +183,7 @@ impl WaitingChecks {
         if taken.is_empty() {
             return None;
         }
+        self.since_clients = 0;
         let group = self.next_group;
         self.next_group += 1;
         Some(NextWork::Submissions(group, taken))

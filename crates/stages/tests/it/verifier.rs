@@ -193,6 +193,58 @@ fn work_for_consensus_goes_before_work_for_clients() {
     }
 }
 
+/// Of a member that isn't charged: its batches hold, and it sends them without end.
+#[test]
+fn clients_get_a_quarter_while_a_members_batches_wait() {
+    let mut bench = Bench::new();
+    for number in 0..12 {
+        let transactions: Vec<_> = (0..256).map(|nonce| bench.signed(1, 1_000 * number + nonce)).collect();
+        let (batch, bytes) = bench.batch(3, &transactions);
+        bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    }
+    let checked = |bench: &mut Bench| {
+        assert!(bench.verifier.turn());
+        match bench.next() {
+            Event::BatchChecked { .. } => 'b',
+            Event::Transactions { from_client: true, .. } => 'c',
+            _ => panic!("neither a batch nor clients' transactions"),
+        }
+    };
+    bench.submit((0..600).map(|nonce| bench.signed(0, nonce)).collect());
+    let order: String = (0..12).map(|_| checked(&mut bench)).collect();
+    assert_eq!(order, "bbbcbbbcbbbc");
+    // Nobody waited for the last of them: whoever comes now is served at once.
+    let rest: String = (0..2).map(|_| checked(&mut bench)).collect();
+    bench.submit(vec![bench.signed(2, 0)]);
+    assert_eq!(rest + &checked(&mut bench).to_string(), "bbb");
+    assert!(!bench.verifier.turn() || bench.verifier.is_idle());
+}
+
+#[test]
+fn what_a_cut_off_member_sent_unasked_is_dropped_unchecked() {
+    let mut bench = Bench::new();
+    let batches: Vec<_> = (0..3).map(|nonce| bench.batch(3, &[bench.signed(1, nonce)])).collect();
+    for (batch, bytes) in &batches[..2] {
+        bench.verifier.batch(v(3), batch.clone(), bytes.clone(), false, Credit::default());
+    }
+    let (batch, bytes) = batches[2].clone();
+    bench.verifier.batch(v(3), batch, bytes, true, Credit::default());
+    let (batch, bytes) = bench.batch(2, &[bench.signed(2, 0)]);
+    bench.verifier.batch(v(2), batch, bytes, false, Credit::default());
+    bench.verifier.forwarded(Payer::Member(v(3)), vec![bench.signed(4, 0)], Credit::default());
+    bench.verifier.drop_of(v(3));
+    let mut peers = Vec::new();
+    while bench.verifier.turn() {
+        let Event::BatchChecked { peer, wanted, .. } = bench.next() else { panic!("it was forwarded") };
+        peers.push((peer, wanted));
+    }
+    assert_eq!(peers, [(v(3), true), (v(2), false)], "what a block needs is still checked");
+    // The same batch is checked if it comes again.
+    let (batch, bytes) = batches[0].clone();
+    bench.verifier.batch(v(3), batch, bytes, false, Credit::default());
+    assert!(bench.verifier.turn());
+}
+
 /// All other nodes refuse a batch with such a transaction, so nobody could list anything of this node's lane any more.
 #[test]
 fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
