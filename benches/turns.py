@@ -4,8 +4,9 @@ Machines of one kind differ by a factor of two, and one machine differs from hou
 says nothing about a change; only two runs beside each other do. The turns go REF, here, here, REF, …: a drift of the
 machine then weighs on both alike.
 
-The other commit is checked out and built once below the build cache (some minutes). Each turn starts a new devnet with
-the build of its side, and measures it by that side's own `benches/main_job.py`.
+The other commit is checked out and built once below the build cache (some minutes), with a target folder of its own:
+in a shared one, cargo takes sources of this checkout that are older than that build for built. Each turn starts a new
+devnet with the build of its side, and measures it by that side's own `benches/main_job.py`.
 
 Invariants: a ratio joins two neighbouring turns, never two distant ones; nothing passes or fails by time.
 """
@@ -134,7 +135,8 @@ def checkout(commit: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", ".venv"], cwd=folder, check=True)
         pip = [".venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "rust-just"]
         subprocess.run(pip, cwd=folder, check=True)
-        subprocess.run([".venv/bin/just", "build"], cwd=folder, check=True)
+        environment = os.environ | {"CARGO_TARGET_DIR": str(folder / "target")}
+        subprocess.run([".venv/bin/just", "build"], cwd=folder, check=True, env=environment)
         (folder / BUILT).touch()
     return folder
 

@@ -99,6 +99,8 @@ def test_a_genesis_of_four_parties(cli: Cli, parties: Path, genesis: Path) -> No
             key: made[key] for key in ("validator_key", "node_key", "owner_key", "address")
         }
     table = cli("genesis", "show", genesis)
+    for one in shown["genesis"]["validators"]:
+        assert table.out.count(one["validator_key"]) == table.out.count(one["node_key"]) == 1
     assert all(word in table.out for word in (*PARTIES, shown["chain"], "operator quorum", "epoch_ms"))
 
 

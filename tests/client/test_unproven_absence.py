@@ -263,7 +263,16 @@ def lacks(chain: str = CHAIN) -> Node:
     return answer
 
 
-@pytest.mark.parametrize("ask", [lambda client: client.get_transaction("ab" * 32), lambda client: client.block(3)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.get_transaction("ab" * 32),
+        lambda client: client.prove_transaction("ab" * 32),
+        lambda client: client.block(3),
+        lambda client: client.block_receipts(3),
+    ],
+    ids=["transaction", "its proof", "block", "receipts"],
+)
 def test_where_only_nodes_of_other_chains_lack_it_the_chain_is_the_reason(
     ask: Callable[[AsyncClient], Awaitable[Any]],
 ) -> None:

@@ -106,6 +106,7 @@ def show(
     emit_one(_row(file), output)
     rows = [one | {"region": region_name(int(one["region"]))} for one in described["validators"]]
     emit(rows, output, ["name", "region", "address", "validator_key"])
+    emit(rows, output, ["name", "node_key"])
     if described.get("shards"):
         emit(_shards(content), output)
     parameters: dict[str, Any] = described["parameters"]

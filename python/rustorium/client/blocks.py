@@ -59,7 +59,8 @@ class BlockMethods(TransactionMethods):
         Given a genesis or checkpoint, it waits until each receipt is certified, and checks it here. It can't check
         that the node left out none at the end. With `verify=False` everything is the node's claim.
 
-        Errors: NotReady if they aren't certified before the deadline, VerificationFailed."""
+        Errors: NotFound, NotReady if they aren't certified before the deadline, VerificationFailed, also if the nodes
+        are of another chain."""
         deadline = self._deadline(None)
         receipts, url = await self._receipts_told(which)
         if not (verify and self._trusts()) or not receipts:
@@ -97,9 +98,13 @@ class BlockMethods(TransactionMethods):
         named, after = _named(which), None
         while True:
             params: dict[str, str | int] = {"limit": 100} | ({"after": after} if after is not None else {})
-            (receipts, after), url = await self._read_from(
-                _receipts_page, f"/v1/blocks/{named}/receipts", params=params, absent=True
-            )
+            try:
+                (receipts, after), url = await self._read_from(
+                    _receipts_page, f"/v1/blocks/{named}/receipts", params=params, absent=True
+                )
+            except NotFound:
+                await self._require_own_chain()
+                raise
             found += receipts
             if after is None:
                 return Rows(found), url

@@ -372,13 +372,18 @@ class TransactionMethods(ClientBase):
     async def prove_transaction(self, transaction: str) -> bytes:
         """Returns the proof file of a certified transaction: the transaction and its certified receipt.
 
-        Errors: NotFound, NotReady if it isn't certified yet, VerificationFailed, GenesisNeeded."""
+        Errors: NotFound, NotReady if it isn't certified yet, VerificationFailed, also if the nodes are of another
+        chain, GenesisNeeded."""
         identity = arguments.hex_of(transaction, "a transaction id")
         *others, last = self._all_parts()
         for part in others:
             with contextlib.suppress(NotFound):
                 return await part._prove(identity)
-        return await last._prove(identity)
+        try:
+            return await last._prove(identity)
+        except NotFound:
+            await self._require_own_chain()
+            raise
 
     async def _prove(self, identity: str) -> bytes:
         light = self.light
