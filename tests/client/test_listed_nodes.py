@@ -3,7 +3,7 @@
 Time is trio's mock clock.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 
 import httpx2
@@ -12,10 +12,10 @@ import trio
 import trio.testing
 from fake_net import FakeNet, problem
 
-from rustorium.client import AsyncClient, Key
+from rustorium.client import AsyncClient, Key, transport
 from rustorium.client.endpoints import PROBE_S, Endpoints
 from rustorium.client.transport import Transport
-from rustorium.errors import Busy, NotFound, OutcomeUnknown, Refused, RustoriumError, Unreachable
+from rustorium.errors import BadResponse, Busy, NotFound, OutcomeUnknown, Refused, RustoriumError, Unreachable
 
 REFUSED = {"status": "refused", "code": "account-paused", "message": "It is paused."}
 
@@ -45,6 +45,54 @@ def test_a_listed_nodes_refusal_alone_is_never_the_outcome(net: FakeNet, key: Ke
                         await client.put(b"a", b"1", wait="final")
 
     run(main)
+
+
+class Endless(httpx2.AsyncByteStream):
+    """A body without an end."""
+
+    def __init__(self) -> None:
+        self.read_bytes, self.closed = 0, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.read_bytes += 1 << 10
+            yield b" " * (1 << 10)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_without_an_end_fills_no_memory(
+    net: FakeNet, key: Key, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_BYTES_MAX", 1 << 20)
+    bodies: list[Endless] = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.host == "n0" and request.method == method:
+            bodies.append(Endless())
+            return httpx2.Response(200, stream=bodies[-1])
+        assert request.headers["accept-encoding"] == "identity", "what is packed may be far larger than what comes"
+        return await net._handle(request)
+
+    async def main() -> None:
+        mock = httpx2.MockTransport(answer)
+        async with AsyncClient(["http://n1"], key=key, transport=mock, timeout_s=5.0) as client:
+            with_listed(client, ["https://n0"], (0.5, 0.1))
+            await client.put(b"a", b"1", wait="final")
+            assert await client.get(key.address, b"a", verify=False) == b"1"
+        async with AsyncClient(["http://n0"], key=key, transport=mock, timeout_s=5.0) as client:
+            if method == "POST":
+                with pytest.raises(OutcomeUnknown):
+                    await client.put(b"a", b"2", wait="final")
+            else:
+                with pytest.raises(BadResponse, match="longer than 1 MiB.*http://n0"):
+                    await client.status()
+
+    run(main)
+    assert bodies
+    assert all(body.closed and body.read_bytes <= (1 << 20) + (1 << 10) for body in bodies)
 
 
 def test_two_refusals_are_believed_though_the_first_came_late(net: FakeNet, key: Key) -> None:

@@ -23,6 +23,7 @@ from rustorium.client.endpoints import SMOOTHING, Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
 from rustorium.client.wire import decoded, parse, problem
 from rustorium.errors import (
+    BadResponse,
     Busy,
     ClientError,
     NotFound,
@@ -54,7 +55,8 @@ and for `REFUSED_S_MIN`: the net is stopped, or the URLs are wrong. A net that h
 restarting, and has until the deadline."""
 NO_NODE = "not a node's answer"
 """The cause where something else than a node answers."""
-
+ANSWER_BYTES_MAX = 64 << 20
+"""Largest answer that is read. A node holds at most 32 MiB of answers for all clients."""
 
 ELSEWHERE = "elsewhere"
 """Code of a node that doesn't host a shard, and of an account that a shard doesn't have."""
@@ -302,20 +304,22 @@ class Transport:
         """Sends one request to one node. `waits`: the node may wait before it answers, so the time measures no round
         trip. `named`: the sentence of a problem document, which is the node's, is introduced by the node's URL.
 
-        Errors: Unreachable, TlsRefused, or that of the node's problem document."""
+        Errors: Unreachable, TlsRefused, BadResponse, or that of the node's problem document."""
         if self.known.closed:
             raise UsageError("the client is closed: make another one")
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
-        headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
+        headers = bearing(endpoint.token) | {"accept-encoding": "identity"}
+        headers |= {"content-type": media} if media is not None else {}
         http = self.http_of(endpoint)
         self.endpoints.asked()
         endpoint.in_flight += 1
         try:
             with anyio.fail_after(seconds):
-                response = await http.request(
+                async with http.stream(
                     method, self.url(endpoint, path), params=params, content=content, headers=headers, timeout=None
-                )
+                ) as response:
+                    answer = await _whole(response)
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
             self.endpoints.failed(endpoint, anyio.current_time())
             if (untrusted := refusal(endpoint.url, error)) is not None:
@@ -326,7 +330,10 @@ class Transport:
             raise Unreachable(message, sent=sent, cause=cause) from None
         finally:
             endpoint.in_flight -= 1
-        body = decoded(response.content)
+        if answer is None:
+            self.endpoints.failed(endpoint, anyio.current_time())
+            raise BadResponse(f"a node's answer is longer than {ANSWER_BYTES_MAX >> 20} MiB: ask another node")
+        body = decoded(answer)
         if _is_strange(method, response.status_code, body):
             self.endpoints.failed(endpoint, anyio.current_time())
             message = f"{endpoint.url} doesn't answer as a node's HTTP API does: check the URL"
@@ -378,6 +385,17 @@ def _http(transport: httpx2.AsyncBaseTransport | None, verify: ssl.SSLContext | 
     return httpx2.AsyncClient(
         transport=transport, verify=verify, trust_env=False, follow_redirects=False, limits=limits
     )
+
+
+async def _whole(response: httpx2.Response) -> bytes | None:
+    """Reads a body. `None` if it is longer than any node's: whoever sends it must not fill this machine's memory."""
+    read = bytearray()
+    async with contextlib.aclosing(response.aiter_bytes()) as parts:
+        async for part in parts:
+            read += part
+            if len(read) > ANSWER_BYTES_MAX:
+                return None
+    return bytes(read)
 
 
 def _is_strange(method: str, status: int, body: object) -> bool:
