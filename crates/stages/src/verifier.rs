@@ -218,7 +218,8 @@ impl Verifier {
     }
 
     fn take_next(&self, mut queues: MutexGuard<'_, Queues>) -> bool {
-        let taken = queues.waiting.take();
+        let members = self.committee.read().n();
+        let taken = queues.waiting.take(members);
         drop(queues);
         match taken {
             None => return false,

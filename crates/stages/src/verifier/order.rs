@@ -1,8 +1,8 @@
 //! Waiting checks, and the order in which they are taken: by class, and within a class fairly by payer.
 //!
 //! *Invariants:* checks that consensus waits for are never behind others; within a class no payer gets more signatures
-//! checked than another with waiting checks, and no site of clients does; clients get a quarter while batches wait that
-//! nobody asked for; strangers get a sixteenth while others wait, and all that is left.
+//! checked than another with waiting checks, and no site of clients does; clients get as much as one of n members while
+//! batches wait that nobody asked for; strangers get a sixteenth while others wait, and all that is left.
 
 use crate::verifier::Submission;
 use bytes::Bytes;
@@ -18,10 +18,6 @@ use std::time::Instant;
 pub(super) const TOGETHER_MAX: usize = 256;
 /// One in this many pieces of work is a stranger's while others wait.
 const STRANGERS_SHARE: u32 = 16;
-
-/// One in this many groups is clients' while unasked batches wait: a member that sends batches without end delays them,
-/// and doesn't keep them out.
-const CLIENTS_SHARE: u32 = 4;
 
 /// Peer's batch on its way in.
 pub(super) struct Incoming {
@@ -97,7 +93,7 @@ pub(super) struct WaitingChecks {
     /// Pieces of work taken since the last stranger's.
     since_stranger: u32,
     /// Groups of unasked batches taken since the last clients' group.
-    since_clients: u32,
+    since_clients: usize,
 }
 
 impl WaitingChecks {
@@ -124,8 +120,9 @@ impl WaitingChecks {
         self.classes.iter_mut().for_each(|class| class.charge(&payer, signatures));
     }
 
-    /// Takes the next work.
-    pub(super) fn take(&mut self) -> Option<NextWork> {
+    /// Takes the next work. While unasked batches of the `members` wait, one in so many groups is clients': a member that
+    /// sends batches without end delays them, and doesn't keep them out.
+    pub(super) fn take(&mut self, members: usize) -> Option<NextWork> {
         self.since_stranger += 1;
         if self.since_stranger >= STRANGERS_SHARE
             && let Some(taken) = self.take_of(Class::Stranger)
@@ -135,7 +132,7 @@ impl WaitingChecks {
         [Class::Threshold, Class::Listed]
             .into_iter()
             .find_map(|class| self.take_of(class))
-            .or_else(|| (self.since_clients + 1 >= CLIENTS_SHARE).then(|| self.take_submissions()).flatten())
+            .or_else(|| (self.since_clients + 1 >= members).then(|| self.take_submissions()).flatten())
             .or_else(|| self.take_unasked())
             .or_else(|| self.take_submissions())
             .or_else(|| self.take_of(Class::Forwarded))

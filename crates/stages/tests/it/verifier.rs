@@ -195,7 +195,7 @@ fn work_for_consensus_goes_before_work_for_clients() {
 
 /// Of a member that isn't charged: its batches hold, and it sends them without end.
 #[test]
-fn clients_get_a_quarter_while_a_members_batches_wait() {
+fn clients_get_as_much_as_one_of_four_members_while_batches_wait() {
     let mut bench = Bench::new();
     for number in 0..12 {
         let transactions: Vec<_> = (0..256).map(|nonce| bench.signed(1, 1_000 * number + nonce)).collect();
