@@ -14,7 +14,7 @@ from fake_net import ok, problem
 from rustorium import _native
 from rustorium.client import AsyncClient
 from rustorium.client.light import LightClient
-from rustorium.errors import ChainForked, ProofTooOld, WitnessesSilent
+from rustorium.errors import BadResponse, ChainForked, ProofRefused, ProofTooOld, WitnessesSilent
 
 FILE: dict[str, Any] = json.loads((Path(__file__).parent.parent / "vectors" / "light.json").read_text())
 GENESIS = bytes.fromhex(FILE["genesis"])
@@ -27,15 +27,15 @@ LAST = "the last moment of a period, from where an epoch ends at the latest"
 Page = dict[str, Any]
 
 
-def block(step: dict[str, Any], signatures: int = 3) -> Page:
+def block(step: dict[str, Any], signatures: int = 3, height: int = 5) -> Page:
     """A node's answer about the block of a vector."""
     raw = bytes.fromhex(step["check"])[1:]
     header, proof = raw[: -PROOF_BYTES[signatures]], raw[-PROOF_BYTES[signatures] :]
     without_inline = header + bytes(4)
     digest = _native.block_digest(without_inline)
     shown = {
-        "height": 5,
-        "view": 5,
+        "height": height,
+        "view": height,
         "parent": "",
         "proposer": 0,
         "time_ms": 0,
@@ -109,6 +109,24 @@ def test_a_witness_that_has_the_block_is_enough_and_asked_once_for_it() -> None:
     assert run({"n0": [ONE]}, twice) == ["n0", "n0"]
 
 
+@pytest.mark.parametrize("which", [3, 1_000, "ab" * 32])
+def test_another_block_than_was_asked_for_is_no_answer_though_it_is_final(which: int | str) -> None:
+    async def refused(client: AsyncClient) -> None:
+        calls = [client.prove_block, client.block, *([client.wait_for_quorum] if isinstance(which, int) else [])]
+        for call in calls:
+            with pytest.raises(BadResponse, match=f"sent block 5 where block {which} was asked for"):
+                await call(which)
+
+    run({"n0": [ONE]}, refused)
+
+    async def not_proven(client: AsyncClient) -> None:
+        with pytest.raises(ProofRefused, match="is another one than the node said"):
+            await client.prove_block(which)
+
+    false = {"digest": which} if isinstance(which, str) else {"header": ONE["header"] | {"height": which}}
+    run({"n0": [ONE | false]}, not_proven)
+
+
 def test_a_witness_may_be_behind_for_a_while() -> None:
     assert run({"n0": [ONE], "w0": [None, None, ONE]}, read).count("w0") == 3
 
@@ -131,11 +149,11 @@ def test_a_witness_with_another_committee_shows_where_the_chain_forked(clock: li
     [other] = [step for step in CASES["E: the same without a period"] if step.get("gives") == "two-ends"]
     clock[0] = other["now_ms"]
     in_epoch_1 = next(steps for name, steps in CASES.items() if name.startswith("G: a checkpoint"))
-    here = block(in_epoch_1[0], 1)
+    here = block(in_epoch_1[0], 1, 101)
 
     async def forked(client: AsyncClient) -> None:
         with pytest.raises(ChainForked, match="epoch 0") as found:
-            await read(client)
+            await client.prove_block(101)
         assert LightClient(GENESIS).show_fork(found.value.evidence)["epoch"] == 0
 
     run({"n0": [here], "w0": [UNSIGNED]}, forked, {"n0": FILE["changes"][:1], "w0": [other["follow"]]})

@@ -18,6 +18,7 @@ from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
 from rustorium.client.trust import translate_errors
 from rustorium.errors import (
+    BadResponse,
     ClientError,
     NotFound,
     NotReady,
@@ -48,7 +49,9 @@ class BlockMethods(TransactionMethods):
     async def _block_from(self, which: int | str, proof: bool) -> tuple[Block, str]:
         named = _named(which)
         try:
-            return await self._read_from(wire.block, f"/v1/blocks/{named}", params={"proof": int(proof)}, absent=True)
+            return await self._read_from(
+                partial(_asked, named), f"/v1/blocks/{named}", params={"proof": int(proof)}, absent=True
+            )
         except NotFound:
             await self._require_own_chain()
             raise
@@ -176,6 +179,9 @@ class BlockMethods(TransactionMethods):
         found, url = await self._block_from(which, True)
         try:
             require_certificate(found)
+            header, digest = await light.check_block(found)
+            if (header.get("height"), digest) != (found.height, found.digest):
+                raise ProofRefused(f"block {found.height} is another one than the node said: don't trust that node")
             proof = translate_errors(_native.wrap_proof, "block", found.raw, found.proof)
             return await light.file(proof, await self._show(light, proof))
         except VerificationFailed as error:
@@ -215,6 +221,15 @@ def _named(which: int | str) -> int | str:
         kind = arguments.kind_of(which)
         raise UsageError(f'a block is named by its height, its digest or "latest", not {kind}')
     return arguments.hex_of(which, "a block's digest")
+
+
+def _asked(named: int | str, answer: wire.Answer) -> Block:
+    """Returns the block that was asked for. Its check compares what is claimed here with the block itself. Errors:
+    BadResponse for another one: it may be final, too, and is no answer."""
+    block = wire.block(answer)
+    if named not in (block.height, block.digest, "latest"):
+        raise BadResponse(f"a node sent block {block.height} where block {named} was asked for: ask another node")
+    return block
 
 
 def _receipts_page(answer: wire.Answer) -> tuple[list[Receipt], str | None]:
