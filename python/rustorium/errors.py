@@ -179,6 +179,9 @@ class Refused(ClientError):
     """A transaction or request was refused and had no effect; `code` is the server's stable code."""
 
     code = "refused"
+    alone = False
+    """`True`: one of several nodes says so, and no other says anything. If it lies, the transaction may have an
+    effect."""
 
 
 class Busy(Refused):

@@ -122,6 +122,25 @@ def test_what_one_node_calls_refused_is_not_signed_again_while_another_node_know
     assert net.executed == [0]
 
 
+@pytest.mark.parametrize("code", ["nonce-used", "nonce-taken", "work-limit-too-low"])
+def test_what_one_node_of_several_calls_refused_is_not_signed_again_while_the_others_are_silent(
+    net: FakeNet, key: Key, code: str
+) -> None:
+    """The node passes each transaction on, and says that it was refused: a payment was made 21 times so."""
+    net.nodes[0].claims = {"status": "refused", "code": code, "message": "No."}
+    net.nodes[0].knows_nothing = net.nodes[1].down = net.nodes[2].down = True
+
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport, timeout_s=5.0) as client:
+            with pytest.raises(Refused, match="http://n0 alone says so"):
+                await client.put(b"a", b"1")
+            results = await client.send_many([[put(key.address, "b", "1")], [put(key.address, "c", "2")]])
+            assert all(isinstance(result, Refused) and result.alone for result in results)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert net.executed == [0, 1, 2]
+
+
 def test_a_refusal_that_no_other_node_confirms_says_on_whose_word_it_rests(net: FakeNet, key: Key) -> None:
     net.refuse_next = [{"code": "work-limit-too-high", "message": "It may use at most 5 units."}]
     net.nodes[1].down = net.nodes[2].down = True

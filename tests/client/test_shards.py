@@ -88,7 +88,8 @@ def test_what_is_no_address_is_said_and_nobody_is_asked(address: str) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_write_asks_for_the_shard_of_its_signer(key: Key) -> None:
     under = prefix(shard_of(key))
-    assert asked(lambda client: client.put("k", "v", key=key)) == [f"{under}/accounts/{key.address}"]
+    # In the end it asks whether the nodes are of this chain at all.
+    assert asked(lambda client: client.put("k", "v", key=key)) == [f"{under}/accounts/{key.address}", f"{under}/status"]
     assert asked(lambda client: client.send_many([[ops.put(key.address, "k", "v")]], key=key)) == [
         f"{under}/accounts/{key.address}"
     ]

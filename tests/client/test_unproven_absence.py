@@ -16,7 +16,7 @@ import trio.testing
 from fake_net import FakeNet, ok, problem
 
 from rustorium import _native
-from rustorium.client import AsyncClient
+from rustorium.client import AsyncClient, Key
 from rustorium.client.light import LightClient
 from rustorium.errors import (
     AbsenceUnproven,
@@ -270,8 +270,9 @@ def lacks(chain: str = CHAIN) -> Node:
         lambda client: client.prove_transaction("ab" * 32),
         lambda client: client.block(3),
         lambda client: client.block_receipts(3),
+        lambda client: client.put("k", "v", key=Key.generate()),
     ],
-    ids=["transaction", "its proof", "block", "receipts"],
+    ids=["transaction", "its proof", "block", "receipts", "write"],
 )
 def test_where_only_nodes_of_other_chains_lack_it_the_chain_is_the_reason(
     ask: Callable[[AsyncClient], Awaitable[Any]],

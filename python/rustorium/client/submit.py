@@ -209,7 +209,8 @@ class Group:
                 raise list(disproved.values())[-1]
             if self._is_refused_by_named(index):
                 for url, refusal in self._refusals_of(index).items():
-                    self._results[index] = refusal.about(url, "{} alone says so" if len(nodes) > 1 else "{} says so")
+                    refusal.alone = len(nodes) > 1
+                    self._results[index] = refusal.about(url, "{} alone says so" if refusal.alone else "{} says so")
         for index, doubt in self._doubts.items():
             perhaps = isinstance(doubt, Busy) or self._may_be_taken(index) or index not in self._doubted_by_named
             if self._results[index] is None and not perhaps:

@@ -33,6 +33,8 @@ from rustorium.zk.groth16 import Document, Public
 SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far", "work-limit-too-low")
 """Codes of refusals after which a transaction is signed again: another process used the nonce, or the chain went on by
 another version with other prices."""
+BAD_SIGNATURE = "bad-signature"
+"""Code of a refusal that a node of another chain gives to each transaction: what is signed names the chain."""
 WORK_LIMIT = "work-limit"
 """Code of the failure of a transaction that needs more work than it declared."""
 AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
@@ -110,7 +112,11 @@ class TransactionMethods(ClientBase):
         largest = False
         for pause in _pauses():
             lifetime_s = self._lifetime_s(timeout_s)
-            [transaction] = await self._sender.sign([operations], signer, lifetime_s, deadline, largest=largest)
+            try:
+                [transaction] = await self._sender.sign([operations], signer, lifetime_s, deadline, largest=largest)
+            except NotFound:
+                await self._require_own_chain()
+                raise
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
@@ -119,6 +125,8 @@ class TransactionMethods(ClientBase):
                 largest = True
                 continue
             if not _signable_again(result) or anyio.current_time() + pause >= deadline:
+                if isinstance(result, Refused) and result.code == BAD_SIGNATURE:
+                    await self._require_own_chain()
                 raise result
             await anyio.sleep(pause)
         raise AssertionError("the pauses never end")
@@ -399,7 +407,7 @@ class TransactionMethods(ClientBase):
 
 def _signable_again(result: Result) -> bool:
     """Returns whether the transaction had no effect and may be signed again."""
-    return isinstance(result, Refused) and result.code in SIGN_AGAIN
+    return isinstance(result, Refused) and result.code in SIGN_AGAIN and not result.alone
 
 
 def _pauses() -> Iterator[float]:
