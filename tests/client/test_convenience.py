@@ -61,6 +61,9 @@ def test_an_issue_returns_the_id_of_its_asset(net: FakeNet, key: Key) -> None:
         assert done.to_dict()["asset"] == done.asset
         with pytest.raises(UsageError, match="above 0"):
             await client.issue("COIN", 0)
+        for symbol in ("", "€", "A B", "A\n"):
+            with pytest.raises(UsageError, match="can't be an asset's symbol"):
+                await client.issue(symbol, 7)
 
     run(net, key, body)
 

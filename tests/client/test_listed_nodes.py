@@ -87,7 +87,7 @@ def test_an_answer_without_an_end_fills_no_memory(
                 with pytest.raises(OutcomeUnknown):
                     await client.put(b"a", b"2", wait="final")
             else:
-                with pytest.raises(BadResponse, match="longer than 1 MiB.*http://n0"):
+                with pytest.raises(BadResponse, match=r"longer than 1 MiB.*http://n0"):
                     await client.status()
 
     run(main)

@@ -66,6 +66,6 @@ def place_of(url: str) -> tuple[str, str, int, str]:
         port = parts.port or PORTS[scheme]
     except (ValueError, KeyError):
         scheme, host, port = "", "", 0
-    if not host:
+    if not host or any(mark.isspace() for mark in url):
         raise UsageError(f"{url!r} is not the URL of an endpoint: give one such as http://127.0.0.1:26651")
     return scheme, host, port, urlsplit(url).path.rstrip("/")

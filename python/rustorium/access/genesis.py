@@ -23,6 +23,19 @@ def read_genesis(path: Path) -> bytes:
         raise HomeError(f"{path} is not a genesis: {_instead(path) or error}", code="genesis-invalid") from None
 
 
+def encoded_genesis(content: bytes) -> bytes:
+    """Returns the canonical bytes of a genesis that is given so, or as the JSON of its file. Errors: HomeError."""
+    from rustorium import _native
+
+    try:
+        if content.lstrip().startswith(b"{"):
+            return _native.genesis_encode(content.decode())
+        _native.genesis_hash(content)
+    except ValueError as error:
+        raise HomeError(f"the content is not a genesis: {error}", code="genesis-invalid") from None
+    return content
+
+
 def _instead(path: Path) -> str | None:
     """Returns what to give where a devnet's net file was given; `None` for other files."""
     try:

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from rustorium import _native, arguments
 from rustorium.access.bearer import Tokens
-from rustorium.access.genesis import read_genesis
+from rustorium.access.genesis import encoded_genesis, read_genesis
 from rustorium.access.tls import Tls
 from rustorium.access.zone import zone_place
 from rustorium.client import wire
@@ -96,7 +96,7 @@ class ClientBase:
         self._max_age_s = arguments.seconds(max_age_s, "max_age_s") if max_age_s is not None else None
         self._key = _checked_key(key) if key is not None else None
         found = content_or_path(genesis, "genesis") if genesis is not None else None
-        self._genesis = read_genesis(found) if isinstance(found, Path) else found
+        self._genesis = _canonical(found) if found is not None else None
         start = content_or_path(checkpoint, "checkpoint") if checkpoint is not None else None
         self._checkpoint = start.read_bytes() if isinstance(start, Path) else start
         self._shard = shard_of_checkpoint(self._checkpoint) if self._checkpoint is not None else 0
@@ -355,9 +355,15 @@ def content_or_path(given: bytes | str | Path, name: str) -> bytes | Path:
     """Returns a file's content as it was given, or the file's path. Errors: UsageError."""
     if isinstance(given, bytes):
         return given
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        return given.encode()
     if not arguments.is_path(given):
         raise arguments.refused(name, "bytes or a path", given)
     return Path(given)
+
+
+def _canonical(found: bytes | Path) -> bytes:
+    return read_genesis(found) if isinstance(found, Path) else encoded_genesis(found)
 
 
 def _checked_key(key: Key) -> Key:

@@ -10,8 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from functools import partial
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 import anyio
@@ -21,6 +20,8 @@ from rustorium.errors import UsageError
 
 T = TypeVar("T")
 
+INTERRUPTED_S_MAX = 1.0
+"""Maximum time that an interrupted call waits for the end of what it began."""
 CLOSE_S_MAX = 5.0
 """Maximum time that the end of the interpreter waits for connections to close."""
 
@@ -54,13 +55,33 @@ class LoopThread:
         return self._portal.call(maker)
 
     def call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-        """Runs a coroutine function on the loop. Errors: those of `method`; UsageError after `close`."""
+        """Runs a coroutine function on the loop, and cancels it if the caller is interrupted.
+
+        Errors: those of `method`; UsageError after `close`, also of another thread."""
         if not self._open:
             raise UsageError("the client is closed: make another one")
         if self._process != os.getpid():
             raise UsageError("the client was made before this process was forked: make one in each process")
-        result: T = self._portal.call(partial(method, *arguments, **named))
-        return result
+        ended = threading.Event()
+
+        async def run() -> T:
+            try:
+                return await method(*arguments, **named)
+            finally:
+                ended.set()
+
+        future = self._portal.start_task_soon(run)
+        try:
+            return future.result()
+        except BaseException as error:
+            if isinstance(error, CancelledError) and not self._open:
+                raise UsageError(
+                    "the client was closed before this call ended: what it sent may still take effect"
+                ) from None
+            if future.cancel():
+                # The caller was interrupted (Ctrl-C): what it waited for must not go on beside what it does next.
+                ended.wait(INTERRUPTED_S_MAX)
+            raise
 
     def close(self, seconds: float | None = None) -> None:
         """Closes connections and ends the thread; idempotent. Stops waiting after `seconds`, if given."""

@@ -35,7 +35,9 @@ def transfer(to: str, asset: str, amount: int) -> Operation:
 
 
 def issue(symbol: str, to: str, amount: int) -> Operation:
-    """Creates an amount of the sender's own asset."""
+    """Creates an amount of the sender's own asset. Errors: UsageError for a symbol that no asset can have."""
+    if not (text(symbol, "symbol") and symbol.isascii() and symbol.isprintable() and " " not in symbol):
+        raise UsageError(f"{symbol!r} can't be an asset's symbol: give ASCII characters without spaces, such as EUR")
     return {"type": "issue", "symbol": text(symbol, "symbol"), "to": text(to, "to"), "amount": _amount(amount)}
 
 

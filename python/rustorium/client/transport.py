@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx2
 
-from rustorium.access.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.bearer import Tokens, bearing, place_of, tokens_by_url
 from rustorium.access.causes import REFUSED, cause_of
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import SMOOTHING, Endpoint, Endpoints
@@ -103,6 +103,7 @@ class Transport:
         for url in given:
             if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
                 raise UsageError(f"{url!r} is not the URL of an HTTP API: give one such as http://127.0.0.1:26651")
+            place_of(url)
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self.known = Known(len(self.endpoints.all) == 1)
         self.find: Callable[[float], Awaitable[None]] | None = None

@@ -116,7 +116,7 @@ def _not_ready(status: NodeStatus) -> Problem:
         return Problem(
             "filling", Level.NOT_READY, said, "wait: the node is ready when it has everything that the others have"
         )
-    do = "wait a moment and check again; if it stays so, read its log (`logs aggregate --log HOME --level warn`)"
+    do = "wait a moment and check again; if it stays so, read its log (`logs aggregate HOME --level warn`)"
     return Problem("not-ready", Level.NOT_READY, status.reason or "the node doesn't say why", do)
 
 

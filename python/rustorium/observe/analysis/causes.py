@@ -108,7 +108,7 @@ def _away(net: Net) -> Iterator[Cause]:
                 node.name,
                 5e8,
                 f"{node.silent} of {node.silent + node.looks} samples had no answer: {node.error}",
-                "check its log and its machine at that time (`logs aggregate --log HOME`)",
+                "check its log and its machine at that time (`logs aggregate HOME`)",
             )
         if node.restarts:
             yield Cause(
@@ -359,7 +359,7 @@ def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
         1e5 * failed / max(views, failed),
         f"{reporter.name} saw {failed:.0f} of {views:.0f} views end without a block{said}",
         "a leader that is down or slow makes all nodes wait: repair or remove the node named here, or read "
-        "`logs aggregate --log HOME --level warn` to find whose views fail",
+        "`logs aggregate HOME --level warn` to find whose views fail",
     )
 
 
