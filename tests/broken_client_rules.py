@@ -1,4 +1,5 @@
-"""Broken rules of what people are shown of who governs, and of grants: each replacement, and the tests that find it.
+"""Broken rules of what people are shown of who governs, and of grants, and of what a client signs again: each
+replacement, and the tests that find it.
 
 Invariants: as of `broken_rules.py`, whose table has these, too.
 """
@@ -8,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from breaking import Broken
-from rustorium.client import governance, history
+from rustorium.client import governance, history, sender, submit
 from rustorium.health import verdict
 from rustorium.home import decisions
 from rustorium.net import governing
 from rustorium.types import Grant
 
+LIARS = "tests/client/test_lying_nodes.py"
 GOVERNING = "tests/client/test_governing.py"
 
 
@@ -48,5 +50,10 @@ CLIENT_RULES: dict[str, Broken] = {
     "V50: the same change is proposed twice": _tests(GOVERNING, (governing, "_newest", lambda _said, _digest: None)),
     "V34: a grant that is void is shown as one that holds": _tests(
         "tests/client/test_history.py", (history, "proven_grant", grant_for_ever)
+    ),
+    "writes: one node's refusal is believed": _tests(LIARS, (submit, "BELIEVED", 1)),
+    "writes: a failed verdict needs no proof": _tests(LIARS, (sender, "_failed_unproven", lambda _result: False)),
+    "writes: a milestone below the requested one is enough": _tests(
+        LIARS, (submit, "MILESTONES", ("certified", "final", "accepted"))
     ),
 }

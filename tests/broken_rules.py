@@ -23,7 +23,16 @@ from model.run import run_seed
 from model.scenario import Mode
 from model.world import World
 from rustorium.cli import audit
-from rustorium.client import events, prooffile, sender, settings, signing, signingfile, state, submit, wire, words
+from rustorium.client import (
+    events,
+    prooffile,
+    settings,
+    signing,
+    signingfile,
+    state,
+    wire,
+    words,
+)
 from rustorium.client.base import ClientBase
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
@@ -421,13 +430,6 @@ RULES: dict[str, Broken] = {
     ),
     "reads: a stopped net is asked to the deadline": _tests(
         "tests/client/test_slow_nodes.py", (Transport, "is_stopped", lambda *_: False)
-    ),
-    "writes: one node's refusal is believed": _tests("tests/client/test_lying_nodes.py", (submit, "BELIEVED", 1)),
-    "writes: a failed verdict needs no proof": _tests(
-        "tests/client/test_lying_nodes.py", (sender, "_failed_unproven", lambda _result: False)
-    ),
-    "writes: a milestone below the requested one is enough": _tests(
-        "tests/client/test_lying_nodes.py", (submit, "MILESTONES", ("certified", "final", "accepted"))
     ),
     "V15: a client signs a form that is not proven": _tests(
         "tests/client/test_signed_form.py", (ClientBase, "_has_version_2", lambda _client: True)

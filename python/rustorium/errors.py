@@ -180,8 +180,7 @@ class Refused(ClientError):
 
     code = "refused"
     alone = False
-    """`True`: one of several nodes says so, and no other says anything. If it lies, the transaction may have an
-    effect."""
+    """`True`: one node says so, and no other says anything. If it lies, the transaction may have an effect."""
 
 
 class Busy(Refused):

@@ -122,7 +122,7 @@ def test_what_one_node_calls_refused_is_not_signed_again_while_another_node_know
     assert net.executed == [0]
 
 
-@pytest.mark.parametrize("code", ["nonce-used", "nonce-taken", "work-limit-too-low"])
+@pytest.mark.parametrize("code", ["nonce-used", "nonce-taken", "nonce-too-far", "work-limit-too-low"])
 def test_what_one_node_of_several_calls_refused_is_not_signed_again_while_the_others_are_silent(
     net: FakeNet, key: Key, code: str
 ) -> None:

@@ -1,8 +1,9 @@
-"""Eight processes that write with one account: no write is refused."""
+"""Processes that write with one account: no write is refused or made twice, also where each knows one node alone."""
 
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -10,35 +11,38 @@ from rustorium.client import Client
 from rustorium.net.devnet import Devnet
 
 pytestmark = pytest.mark.nodes
-PROCESSES, PUTS = 8, 100
 
-WRITER = f"""
+WRITER = """
 import json, sys
 from rustorium.client import Client, Key
 from rustorium.errors import RustoriumError
-net, key, name = sys.argv[1:]
+genesis, key, name, puts, *urls = sys.argv[1:]
 refused = []
-with Client.from_net(net, key=Key.open(key), timeout_s=60.0) as client:
-    for number in range({PUTS}):
+with Client(urls, genesis=genesis, key=Key.open(key), timeout_s=60.0) as client:
+    for number in range(int(puts)):
         try:
-            client.put(f"{{name}}-{{number}}".encode(), b"v")
+            client.put(f"{name}-{number}".encode(), b"v")
         except RustoriumError as error:
-            refused.append(f"{{error.code}}: {{error}}")
+            refused.append(f"{error.code}: {error}")
 print(json.dumps(refused))
 """
 
 
-def test_eight_processes_share_an_account(devnet: Devnet) -> None:
-    account = devnet.net.accounts[3]
+@pytest.mark.parametrize(("processes", "puts", "endpoints"), [(8, 100, 4), (4, 25, 1)])
+def test_processes_share_an_account(devnet: Devnet, processes: int, puts: int, endpoints: int) -> None:
+    account, urls = devnet.net.accounts[3], devnet.net.endpoints
     with Client.from_net(devnet.path) as client:
-        before = client.account(account.address, verify=False).nonce
+        before, start = client.account(account.address, verify=False).nonce, time.monotonic()
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(devnet.path), account.key_file, f"p{number}"],
+                [sys.executable, "-c", WRITER, devnet.net.genesis, account.key_file, f"p{number}", str(puts)]
+                + [urls[(number + place) % len(urls)] for place in range(endpoints)],
                 stdout=subprocess.PIPE,
             )
-            for number in range(PROCESSES)
+            for number in range(processes)
         ]
         said = [json.loads(writer.communicate(timeout=300)[0]) for writer in writers]
-        assert said == [[]] * PROCESSES
-        assert client.account(account.address, verify=False).nonce - before == PROCESSES * PUTS
+        rate = puts * processes / (time.monotonic() - start)
+        print(f"{processes} processes, {endpoints} endpoints: {rate:.1f} writes/s")
+        assert said == [[]] * processes
+        assert client.account(account.address, verify=False).nonce - before == processes * puts

@@ -203,8 +203,7 @@ def test_search_finds_everything_with_a_name(tab: Explorer, world: World) -> Non
 def test_a_view_that_comes_late_leaves_the_focus_to_who_types(tab: Explorer, world: World) -> None:
     tab.open()
     held: list[Route] = []
-    # The overview asks for receipts of other blocks whenever one comes: only the search's question is held.
-    searched = f"**/v1/blocks/{'0' * 64}"
+    searched = f"**/v1/blocks/{'0' * 64}"  # the overview asks for other blocks' receipts meanwhile
     tab.page.route(searched, lambda route: held.append(route))
     with tab.page.expect_request(searched):
         tab.search("0" * 64)

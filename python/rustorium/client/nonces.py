@@ -56,6 +56,12 @@ class Nonces:
         self._reserved.add(nonce)
         return nonce
 
+    def reserve(self, nonce: int) -> None:
+        """Takes a nonce for a transaction that comes in place of a refused one. If another call has it meanwhile, only
+        one of both transactions is executed."""
+        self._reserved.add(nonce)
+        self._next = None
+
     def sent(self, transaction: SignedTransaction) -> None:
         """Marks the transaction's nonce as in use until it is settled."""
         self._reserved.discard(transaction.nonce)

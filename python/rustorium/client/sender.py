@@ -81,10 +81,12 @@ class Sender:
         deadline: float | None = None,
         *,
         largest: bool = False,
+        nonces: Sequence[int] | None = None,
     ) -> list[SignedTransaction]:
         """Signs one transaction per list of operations. They expire some time after `timeout_s` from now. The deadline
         for learning the nonce is `timeout_s` from now unless it is given. `largest`: they declare work for values of
-        the largest size that they may read.
+        the largest size that they may read. `nonces`: those of transactions in whose place they come, so that only
+        one of both can be executed.
 
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
@@ -93,7 +95,7 @@ class Sender:
         chain, second = await self._chain(), self._has_version_2()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline
-        numbers = await self._take(signer.address, account, len(wanted), until)
+        numbers = await self._take(signer.address, account, len(wanted), until, nonces)
         expiry_ms = time.time_ns() // 1_000_000 + max(EXPIRY_MS_MIN, int(2000 * timeout_s))
 
         def build() -> list[SignedTransaction]:
@@ -119,11 +121,19 @@ class Sender:
             account.nonces.sent(transaction)
         return signed
 
-    async def _take(self, address: str, account: _Account, count: int, deadline: float) -> list[int]:
+    async def _take(
+        self, address: str, account: _Account, count: int, deadline: float, again: Sequence[int] | None
+    ) -> list[int]:
         with anyio.CancelScope() as scope:
             # Another call may hold the lock, with a later deadline.
             scope.deadline = deadline + RESEND_S
             async with account.lock:
+                if again is not None:
+                    # The prices may be another version's by now.
+                    await self._sync(address, account.nonces, deadline)
+                    for nonce in again:
+                        account.nonces.reserve(nonce)
+                    return list(again)
                 if account.nonces.stale:
                     await self._sync(address, account.nonces, deadline)
                 return [account.nonces.take() for _ in range(count)]
@@ -165,12 +175,14 @@ class Sender:
         on_progress: Callable[[int, int], None] | None,
         *,
         largest: bool = False,
-    ) -> list[Result]:
+        nonces: Sequence[int] | None = None,
+    ) -> tuple[list[Result], list[SignedTransaction]]:
         """Signs and submits in groups; a group is sent while the ones before become final. Returns one result each, in
-        order.
+        order, and the transactions that were signed. `nonces`: as in `sign`.
 
         Errors: UsageError, ProofRefused; those of `sign` if nothing was sent."""
         results: list[Result] = [ClientError("it was not sent: try again")] * len(wanted)
+        signed: list[SignedTransaction] = []
         room = anyio.Semaphore(GROUPS_IN_FLIGHT)
         start = done = 0
         fault: RustoriumError | None = None
@@ -194,8 +206,11 @@ class Sender:
         async def begin(tasks: TaskGroup) -> None:
             nonlocal start
             while start < len(wanted) and fault is None:
-                chunk = wanted[start : start + SUBMISSION_TRANSACTIONS_MAX]
-                for group in wire.groups(await self.sign(chunk, signer, timeout_s, largest=largest)):
+                part = slice(start, start + SUBMISSION_TRANSACTIONS_MAX)
+                used = nonces[part] if nonces is not None else None
+                new = await self.sign(wanted[part], signer, timeout_s, largest=largest, nonces=used)
+                signed.extend(new)
+                for group in wire.groups(new):
                     await room.acquire()
                     deadline = anyio.current_time() + timeout_s
                     if len(group) < len(wanted):
@@ -214,7 +229,13 @@ class Sender:
             raise fault
         if fault is not None:
             results[start:] = [fault] * (len(wanted) - start)
-        return results
+        return results, signed
+
+    def doubt(self, transaction: SignedTransaction) -> None:
+        """Notes that a refusal of a transaction isn't believed: it may still be executed."""
+        if (account := self._accounts.get(transaction.sender)) is not None:
+            account.nonces.sent(transaction)
+            account.nonces.lost(transaction.nonce)
 
     async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
         """Reads the ledger's nonce and the epoch's version, and sends again the transactions that may have been lost,

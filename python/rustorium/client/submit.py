@@ -86,8 +86,8 @@ class Group:
         self._perhaps_taken: set[int] = set()
         self._pending: dict[int, set[str]] = {}
         """URLs of slow nodes that may still take each transaction, since another one has it, too."""
-        self._doubted_by_named: set[int] = set()
-        """Doubts of which at least one is by a node that the user named."""
+        self._doubters: dict[int, set[str]] = {}
+        """URLs of the nodes that doubt each transaction in this round."""
         self._last: RustoriumError | None = None
         self._causes: dict[str, str] = {}
         """Why the connection to each endpoint failed in this round, by URL."""
@@ -101,7 +101,7 @@ class Group:
         pause, start = PAUSE_S_MIN, anyio.current_time()
         while self._open():
             self._doubts.clear()
-            self._doubted_by_named.clear()
+            self._doubters.clear()
             self._causes.clear()
             nodes = await self._transport.order(self._deadline)
             await self._round(nodes)
@@ -200,6 +200,9 @@ class Group:
         urls = self._refusals_of(index)
         return any(own.url in urls for own in self._transport.endpoints.own)
 
+    def _is_doubted_by_named(self, index: int) -> bool:
+        return any(own.url in self._doubters.get(index, ()) for own in self._transport.endpoints.own)
+
     def _end_round(self, nodes: Sequence[Endpoint]) -> None:
         """Believes the refusals of single nodes, since no other node said anything else. Errors: VerificationFailed if
         each of the nodes lied."""
@@ -209,12 +212,20 @@ class Group:
                 raise list(disproved.values())[-1]
             if self._is_refused_by_named(index):
                 for url, refusal in self._refusals_of(index).items():
-                    refusal.alone = len(nodes) > 1
-                    self._results[index] = refusal.about(url, "{} alone says so" if refusal.alone else "{} says so")
+                    refusal.alone = True
+                    self._results[index] = refusal.about(url, "{} alone says so" if len(nodes) > 1 else "{} says so")
         for index, doubt in self._doubts.items():
-            perhaps = isinstance(doubt, Busy) or self._may_be_taken(index) or index not in self._doubted_by_named
+            perhaps = isinstance(doubt, Busy) or self._may_be_taken(index) or not self._is_doubted_by_named(index)
             if self._results[index] is None and not perhaps:
-                self._results[index] = doubt
+                self._results[index] = self._doubted(index, doubt, nodes)
+
+    def _doubted(self, index: int, doubt: ClientError, nodes: Sequence[Endpoint]) -> ClientError:
+        """Returns a doubt, and on whose word it rests if no other node says so."""
+        first, *others = self._doubters[index]
+        if not isinstance(doubt, Refused) or others:
+            return doubt
+        doubt.alone = True
+        return doubt.about(first, "{} alone says so") if len(nodes) > 1 else doubt
 
     async def _send(self, endpoint: Endpoint, asked: list[int]) -> Answer:
         """Sends transactions to a node, and returns what it answers. What a slow node has said at last counts as that
@@ -277,8 +288,7 @@ class Group:
 
     def _doubt(self, endpoint: Endpoint, index: int, doubt: ClientError) -> None:
         self._doubts[index] = doubt
-        if not endpoint.listed:
-            self._doubted_by_named.add(index)
+        self._doubters.setdefault(index, set()).add(endpoint.url)
 
     def _refused_all(self, endpoint: Endpoint, asked: list[int], error: Refused) -> None:
         """Notes that a node refused a whole submission."""
@@ -363,7 +373,7 @@ class Group:
     def _at_deadline(self, index: int) -> ClientError:
         # A listed node that refuses may keep a transaction to itself.
         doubt = self._doubts.get(index)
-        doubted = isinstance(doubt, Refused) and not isinstance(doubt, Busy) and index not in self._doubted_by_named
+        doubted = isinstance(doubt, Refused) and not isinstance(doubt, Busy) and not self._is_doubted_by_named(index)
         by_strangers = doubted or (bool(self._refusals_of(index)) and not self._is_refused_by_named(index))
         if self._may_be_taken(index) or by_strangers:
             return self._disproof(index) or OutcomeUnknown(self._transactions[index].id)

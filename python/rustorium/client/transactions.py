@@ -4,8 +4,7 @@ Invariants: transactions are signed on this machine; a receipt's proof is checke
 """
 
 import contextlib
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Self, cast
 
@@ -20,25 +19,38 @@ from rustorium.client.base import ClientBase, address_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream, behind, senders_in
 from rustorium.client.keys import Key
+from rustorium.client.nonceuse import NONCES, NonceUses, for_its_nonce
+from rustorium.client.pauses import pauses
 from rustorium.client.shards import in_shard_of, is_system, of_sender, of_signer
 from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import translate_errors
 from rustorium.client.words import named
-from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed, UsageError
+from rustorium.errors import (
+    ClientError,
+    NotFound,
+    NotReady,
+    OutcomeUnknown,
+    ProofRefused,
+    Refused,
+    TransactionFailed,
+    UsageError,
+)
 from rustorium.failures import advice
-from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
+from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
 SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far", "work-limit-too-low")
 """Codes of refusals after which a transaction is signed again: another process used the nonce, or the chain went on by
 another version with other prices."""
+SAME_NONCE = "work-limit-too-low"
+"""That of these codes after which the nonce is free: what is signed with it again can't be executed besides."""
 BAD_SIGNATURE = "bad-signature"
 """Code of a refusal that a node of another chain gives to each transaction: what is signed names the chain."""
 WORK_LIMIT = "work-limit"
 """Code of the failure of a transaction that needs more work than it declared."""
-AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
-"""Longest pause before the second attempt and before late ones; each pause is a random part of it."""
+PAGE = 100
+"""Transactions on a page of an account's that are looked through for the one that used a nonce."""
 
 
 class TransactionMethods(ClientBase):
@@ -106,25 +118,31 @@ class TransactionMethods(ClientBase):
         deadline. If it read values of more than 4 KiB, and provably failed for that, it is signed again once, with a
         work limit for the largest ones; so not without a genesis or checkpoint.
 
+        Given a genesis or checkpoint, that is proven first: nodes that pass a transaction on can't make it pay twice.
+
         Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
         arguments.one_of(wait, MILESTONES, "wait")
-        largest = False
-        for pause in _pauses():
+        largest, nonces = False, None
+        for pause in pauses():
             lifetime_s = self._lifetime_s(timeout_s)
             try:
-                [transaction] = await self._sender.sign([operations], signer, lifetime_s, deadline, largest=largest)
+                [transaction] = await self._sender.sign(
+                    [operations], signer, lifetime_s, deadline, largest=largest, nonces=nonces
+                )
             except NotFound:
                 await self._require_own_chain()
                 raise
             [result] = await self._sender.submit([transaction], wait, deadline)
+            [result] = await self._decided([transaction], [result], deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
                 if largest or not self._declared_too_little(result):
                     return succeeded(result, operations, signer.address)
-                largest = True
+                largest, nonces = True, None
                 continue
-            if not _signable_again(result) or anyio.current_time() + pause >= deadline:
+            nonces = [transaction.nonce] if _keeps_nonce(result) else None
+            if not self._is_signable_again(result) or anyio.current_time() + pause >= deadline:
                 if isinstance(result, Refused) and result.code == BAD_SIGNATURE:
                     await self._require_own_chain()
                 raise result
@@ -151,25 +169,67 @@ class TransactionMethods(ClientBase):
         if not isinstance(transactions, Iterable):
             raise arguments.refused("transactions", "a list of lists of operations", transactions)
         wanted = list(transactions)
-        results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
+        results, signed = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
         deadline = anyio.current_time() + seconds
         declared = set[int]()
-        for pause in _pauses():
-            again = [place for place, result in enumerate(results) if _signable_again(result)]
+        for pause in pauses():
+            results[: len(signed)] = await self._decided(signed, results[: len(signed)], deadline)
+            again = [place for place, result in enumerate(results) if self._is_signable_again(result)]
+            kept = [place for place in again if _keeps_nonce(results[place])]
+            again = [place for place in again if place not in kept]
             short = [place for place, result in enumerate(results) if self._declared_too_little(result)]
             short = [place for place in short if place not in declared]
-            if not (again or short) or anyio.current_time() + pause >= deadline:
+            if not (again or kept or short) or anyio.current_time() + pause >= deadline:
                 break
             await anyio.sleep(pause)
             declared.update(short)
-            for places, largest in ((again, False), (short, True)):
+            for places, largest in ((kept, False), (again, False), (short, True)):
                 left_s = max(deadline - anyio.current_time(), 0)
                 lists = [wanted[place] for place in places]
-                found = await self._sender.send_many(lists, signer, wait, left_s, None, largest=largest)
+                nonces = [signed[place].nonce for place in places] if places is kept else None
+                found, new = await self._sender.send_many(
+                    lists, signer, wait, left_s, None, largest=largest, nonces=nonces
+                )
                 for place, result in zip(places, found, strict=True):
                     results[place] = result
+                for place, transaction in zip(places, new, strict=False):
+                    signed[place] = transaction
         self._wrote_all(results)
         return results
+
+    def _is_signable_again(self, result: Result) -> bool:
+        """Returns whether the transaction may be signed again, if its result was decided: it had no effect, or only one
+        of both can be executed. Without a genesis or checkpoint it is so by the word of two nodes, or of the only
+        one."""
+        if not isinstance(result, Refused) or result.code not in SIGN_AGAIN:
+            return False
+        if self._trusts():
+            return result.code in NONCES or result.code == SAME_NONCE
+        return not result.alone or len(self._transport.endpoints.all) == 1
+
+    async def _decided(
+        self, transactions: Sequence[SignedTransaction], results: Sequence[Result], deadline: float
+    ) -> list[Result]:
+        """Returns the results of one account's transactions, as `NonceUses.decide` does if there is something to check
+        proofs with. Errors: ChainForked."""
+        doubtful = [transactions[place] for place, result in enumerate(results) if for_its_nonce(result)]
+        if not doubtful or not self._trusts():
+            return list(results)
+        listed, proven = partial(self._page_of, deadline), partial(self._proven, deadline)
+        decided = await NonceUses(doubtful[0].sender, listed, proven).decide(transactions, results, deadline)
+        for transaction, result in zip(transactions, decided, strict=True):
+            if transaction in doubtful and isinstance(result, OutcomeUnknown):
+                self._sender.doubt(transaction)
+        return decided
+
+    async def _page_of(self, deadline: float, sender: str, before: str | None) -> ReceiptPage:
+        params: dict[str, str | int] = {"limit": PAGE} | ({} if before is None else {"before": before})
+        path = f"/v1/accounts/{sender}/transactions"
+        return await self._transport.get(wire.receipt_page, path, deadline, params=params)
+
+    async def _proven(self, deadline: float, identity: str) -> Receipt | None:
+        status = await self._transport.first(partial(self._ask_status, identity), deadline, absent=True)
+        return status.receipt if status.proven else None
 
     def _declared_too_little(self, result: Result) -> bool:
         """Returns whether the transaction provably failed because it needs more work than it declared. A node's word
@@ -343,11 +403,7 @@ class TransactionMethods(ClientBase):
         params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
         if before is not None:
             params["before"] = arguments.text(before, "before")
-        return await self._read(
-            lambda page: ReceiptPage(tuple(str(item["id"]) for item in page["transactions"]), page.get("next")),
-            f"/v1/accounts/{address}/transactions",
-            params=params,
-        )
+        return await self._read(wire.receipt_page, f"/v1/accounts/{address}/transactions", params=params)
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
         """Yields final transactions in order, after event `after` (`shard.height.index`), or from the first request on.
@@ -405,17 +461,9 @@ class TransactionMethods(ClientBase):
         return await light.file(*found)
 
 
-def _signable_again(result: Result) -> bool:
-    """Returns whether the transaction had no effect and may be signed again."""
-    return isinstance(result, Refused) and result.code in SIGN_AGAIN and not result.alone
-
-
-def _pauses() -> Iterator[float]:
-    """Yields random pauses, so that processes that were refused together don't collide again."""
-    longest = AGAIN_S_MIN
-    while True:
-        yield random.uniform(0.0, longest)
-        longest = min(2 * longest, AGAIN_S_MAX)
+def _keeps_nonce(result: Result) -> bool:
+    """Returns whether a transaction is only signed again with its nonce."""
+    return isinstance(result, Refused) and result.code == SAME_NONCE
 
 
 def succeeded(result: Submitted, operations: Sequence[Operation] = (), sender: str = "") -> Submitted:
