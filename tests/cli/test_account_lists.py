@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from cli_runner import Cli
 
-from rustorium.types import At, BalancePage, Grant, GrantPage, HistoryPage
+from rustorium.types import At, Balance, BalancePage, Grant, GrantPage, HistoryPage, Version
 
 AT = At(9, "ab" * 32)
 ME = "rs1me"
@@ -65,8 +65,21 @@ def test_grants_are_shown_with_what_they_allow(cli: Cli, lists: Lists) -> None:
         Grant(ME, "rs1b", ("put",), (b"\xff",), None, 2, AT, valid=True),
     )
     table = cli("account", "grants", ME).out.splitlines()
-    assert table[1].split()[-2:] == ["2027-01-15T08:00:00Z", "no"]
+    assert table[1].split()[-4:] == ["2027-01-15T08:00:00Z", "no", "9", "no"]
+    assert "on the node's word" not in cli("account", "grants", ME).err, "nothing here is proven"
     first, second = json.loads(cli("account", "grants", ME, "-o", "json").out)
     assert (first["rights"], first["prefixes"], first["encoding"]) == (["put", "delete"], ["a/", ""], "utf8")
     assert (first["until"], first["era"], first["valid"]) == ("2027-01-15T08:00:00Z", 1, False)
     assert (second["prefixes"], second["encoding"], second["until"], second["valid"]) == (["ff"], "hex", None, True)
+
+
+def test_a_proven_list_says_what_is_on_the_nodes_word(cli: Cli, lists: Lists, monkeypatch: pytest.MonkeyPatch) -> None:
+    proven, version = At(9, "ab" * 32, proven=True), Version(5, b"1", 77, "cd" * 32, proven=True)
+    lists.given = (Grant(ME, "rs1a", ("put",), (b"a/",), None, 1, proven, valid=True),)
+    assert cli("account", "grants", ME).err == "That these are all grants is on the node's word.\n"
+    monkeypatch.setattr(lists, "history", lambda *_, **__: HistoryPage((version,), None, 0, AT))
+    said = "That these are the last values of their blocks, and all versions, is on the node's word.\n"
+    assert cli("account", "history", ME, "invoice/17").err == said
+    held = BalancePage((Balance(ME, "ef" * 32, 5, proven),), None, AT)
+    monkeypatch.setattr(lists, "holdings", lambda *_, **__: held)
+    assert cli("account", "holdings", ME).err == "That these are all assets is on the node's word.\n"

@@ -1,6 +1,7 @@
 """Several parties make a genesis from their public keys, and each one finds differences from the agreement."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str
     """Returns the exit code, and the results by check."""
     done = cli("genesis", "check", genesis, *options, "-o", "json")
     return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
+
+
+def test_a_home_of_another_chain_is_told(cli: Cli, parties: Path, genesis: Path, tmp_path: Path) -> None:
+    home, seal = tmp_path / "home", ("--passphrase-file", parties / "bank" / "passphrase")
+    shutil.copytree(parties / "bank" / "home", home)
+    assert "this home's chain" not in check(cli, genesis, "--home", home, *seal)[1], "it has none yet"
+    shutil.copy(genesis, home / "genesis.json")
+    assert check(cli, genesis, "--home", home, *seal)[1]["this home's chain"] == "ok"
+    other = changed(genesis, tmp_path / "other.json", lambda content: content.update(name="another"))
+    code, results = check(cli, other, "--home", home, *seal)
+    assert (code, results["this home"], results["this home's chain"]) == (4, "ok", "fail")
 
 
 def test_a_check_without_anything_to_compare_with_warns(cli: Cli, parties: Path, genesis: Path) -> None:

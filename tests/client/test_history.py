@@ -11,9 +11,10 @@ from fake_net import FakeNet
 
 from rustorium.client import AsyncClient, Key
 from rustorium.client.blocks import READERS
+from rustorium.client.endpoints import Endpoint
 from rustorium.client.history import last_write, proven_version
 from rustorium.client.wire import parse
-from rustorium.errors import BadResponse, NotReady, ProofRefused
+from rustorium.errors import BadResponse, ProofRefused
 from rustorium.types import (
     Account,
     At,
@@ -86,9 +87,15 @@ def test_a_version_that_its_transaction_did_not_leave_is_refused(wrong: Transact
 
 
 class Node:
-    """A client whose node answers from a table, and which accepts the results of `prove`."""
+    """A client whose nodes answer from a table, those that lie from one of their own, and which accepts the results of
+    `prove`."""
 
-    def __init__(self, answers: Mapping[str, Any], found: Mapping[str, TransactionStatus] | None = None) -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, Any],
+        found: Mapping[str, TransactionStatus] | None = None,
+        lies: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.client = AsyncClient(FakeNet().urls, transport=FakeNet().transport)
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.found: Mapping[str, TransactionStatus] = dict(found or {})
@@ -99,10 +106,19 @@ class Node:
             self.asked.append((path, dict(params or {})))
             return parse(what, answers[path.rpartition("/accounts/")[2]]), "http://n0"
 
+        async def attempt(
+            _method: str, endpoint: Endpoint, path: str, _deadline: float, *, params: dict[str, Any]
+        ) -> Any:
+            self.asked.append((path, dict(params)))
+            said = (lies or {}).get(endpoint.url, answers)
+            return said[path.rpartition("/accounts/")[2]]
+
         async def get_transaction(transaction: str, *, verify: bool = True) -> TransactionStatus:
             return self.found[transaction]
 
         setattr(self.client, "_read_from", read)  # noqa: B010
+        setattr(self.client._transport, "attempt", attempt)  # noqa: B010
+        self.client._transport.known.probed = True
         setattr(self.client, "get_transaction", get_transaction)  # noqa: B010
         setattr(self.client, "_trusts", lambda: found is not None)  # noqa: B010
 
@@ -146,6 +162,16 @@ def test_a_false_history_is_refused_by_a_client_with_a_genesis() -> None:
             Node(history(broken)).run("history", ME, b"k")
 
 
+def test_after_a_false_history_the_other_nodes_are_asked() -> None:
+    lie = history(LISTED | {"value": "2"})
+    lies = {"http://n0": lie, "http://n1": lie}
+    node = Node(history(LISTED), {ID: status(5, [put("k", "1")])}, lies)
+    assert node.run("history", ME, "k").versions == (Version(5, b"1", 77, ID, True),)
+    lies["http://n2"] = lie
+    with pytest.raises(ProofRefused, match=r"that it didn't leave there.*http://n\d listed it"):
+        Node({}, {ID: status(5, [put("k", "1")])}, lies).run("history", ME, "k")
+
+
 @pytest.mark.parametrize(
     "lie",
     [
@@ -171,13 +197,13 @@ def test_the_first_fault_ends_a_page_and_a_refused_proof_comes_first() -> None:
 
         def __getitem__(self, transaction: str) -> TransactionStatus:
             self.asked += 1
-            raise NotReady("not yet")
+            raise BadResponse("not a receipt")
 
     node = Node(history(*(LISTED | {"height": height} for height in range(100, 0, -1))), {})
     failing = node.found = Failing()
-    with pytest.raises(NotReady):
+    with pytest.raises(BadResponse):
         node.run("history", ME, "k")
-    assert failing.asked <= READERS
+    assert failing.asked <= READERS * len(node.client.endpoints), "each node is asked once"
     second = LISTED | {"height": 4, "transaction": "cd" * 32}
     node = Node(history(LISTED, second), {ID: status(6, [put("k", "1")]), "cd" * 32: status(4, [put("k", "1")])})
     with pytest.raises(ProofRefused):

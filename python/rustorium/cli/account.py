@@ -106,6 +106,8 @@ def holdings(
     emit(rows, output)
     if not rows:
         note(f"{address} holds no assets, on the word of the node.")
+    elif any(row["proven"] for row in rows):
+        note("That these are all assets is on the node's word.")
     _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} assets. Add --limit N to list more.")
@@ -132,9 +134,11 @@ def grants(
             cursor = page.next_cursor
             if cursor is None:
                 break
-    emit(rows, output, ["to", "rights", "prefixes", "until", "valid"])
+    emit(rows, output, ["to", "rights", "prefixes", "until", "valid", "height", "proven"])
     if not rows:
         note(f"{address} gave no grants, on the word of the node.")
+    elif any(row["proven"] for row in rows):
+        note("That these are all grants is on the node's word.")
     _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} grants. Add --limit N to list more.")
@@ -173,7 +177,8 @@ def history(
     output: Output = Format.table,
 ) -> None:
     """List the versions of a key, newest first, each with the transaction that wrote it, whose receipt is checked. That
-    no version is missing is on the node's word."""
+    no later transaction of the same block wrote another value, and that no version is missing, is on the node's
+    word."""
     from rustorium.client import text_to_bytes
 
     raw, asked_below = text_to_bytes(name, encoding), before
@@ -190,6 +195,8 @@ def history(
         below = f" below height {asked_below}" if asked_below is not None else ""
         kept = f", which keeps heights from {page.kept_from}" if page.kept_from else ""
         note(f"{name} of {address} has no versions{below}, on the word of the node{kept}.")
+    elif any(row["proven"] for row in rows):
+        note("That these are the last values of their blocks, and all versions, is on the node's word.")
     _note_unchecked(verify, node, genesis)
     if before is not None:
         note(f"There are older versions. Continue with --before {before}.")

@@ -7,7 +7,7 @@ import typer
 from rustorium.cli.options import (
     ProofOutOption,
 )
-from rustorium.cli.output import Format, Output, emit_one, write_proof
+from rustorium.cli.output import Format, Output, emit_one, note, write_proof
 from rustorium.cli.sending import Reaching
 from rustorium.cli.shared import shared_options
 
@@ -46,3 +46,5 @@ def show(
     del row["raw"], row["proof"]
     signers = row.pop("signed_by")
     emit_one(row | {"verified": verify, "signed_by": signers}, output)
+    if verify and which == "latest":
+        note("That no newer block is final is on the node's word.")

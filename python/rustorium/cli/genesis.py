@@ -132,17 +132,21 @@ def check(
     output: Output = Format.table,
 ) -> None:
     """Check that a genesis is what the parties agreed on, before a node starts with it. Exit code 4: refuse it."""
+    from rustorium import _native
     from rustorium.access.genesis import read_genesis
     from rustorium.net.agreed import examine
     from rustorium.net.parties import read_holder, read_party
 
     own = _own_keys(home, passphrase_file) if home is not None else None
+    made = home_of(home) if home is not None else None
+    home_chain = _native.genesis_hash(made.genesis_bytes()) if made is not None and made.genesis.exists() else None
     checks = examine(
         read_genesis(file.expanduser()),
         [read_party(one) for one in validator or []],
         [read_holder(one) for one in operator or []],
         own,
         chain,
+        home_chain,
     )
     rows = [{"check": one.name, "result": one.result, "seen": one.seen, "do": one.do or None} for one in checks]
     emit(rows, output, ["check", "result", "seen", "do"])

@@ -145,6 +145,8 @@ def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Fo
 
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
     """Returns proven content, and writes a proof file for others if requested."""
+    if where == "fresh" and len(client.endpoints) == 1:
+        note("One node alone is asked, so that this is the newest state is on its word: name another --node.")
     if proof_out is None and not where.isdigit():
         return client.proven(subjects, at="fresh" if where == "fresh" else "current")
     state = client.prove(subjects, at=int(where) if where.isdigit() else "fresh" if where == "fresh" else "current")

@@ -127,6 +127,11 @@ class ClientBase:
         return Sender(self._transport, check, self.chain, self._has_version_2)
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The URLs of the nodes that the user named."""
+        return tuple(endpoint.url for endpoint in self._transport.endpoints.own)
+
+    @property
     def shard(self) -> int:
         """The shard that calls without an account are about, such as `status`, `block` and events."""
         return self._shard

@@ -421,6 +421,11 @@ class Client(BlockingSigning):
         return self._call(self._client.pool_records, pool, first, limit)
 
     @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The URLs of the nodes that the user named."""
+        return self._client.endpoints
+
+    @property
     def shard(self) -> int:
         """The shard that calls without an account are about."""
         return self._client.shard

@@ -14,6 +14,7 @@ from rustorium import arguments
 from rustorium.client import wire
 from rustorium.client.base import address_of
 from rustorium.client.blocks import for_each
+from rustorium.client.endpoints import Endpoint
 from rustorium.client.listing import ListingMethods
 from rustorium.client.text import raw
 from rustorium.errors import (
@@ -61,8 +62,9 @@ class HistoryMethods(ListingMethods):
         `before=page.next_before` until that is `None`.
 
         With a genesis or checkpoint, the transaction of each version is checked here, once it is certified; the version
-        is then `proven`. That no version is missing is on the node's word. A node lists what it keeps: see
-        `page.kept_from`.
+        is then `proven`: this transaction wrote this value in this block. That no later one of the same block wrote
+        another value, and that no version is missing, is on the node's word. If a version isn't true, the other nodes
+        are asked. A node lists what it keeps: see `page.kept_from`.
 
         Errors: VerificationFailed; Pruned if `before` is below what the node keeps."""
         name = raw(key, "a key")
@@ -71,18 +73,23 @@ class HistoryMethods(ListingMethods):
             params["before"] = arguments.whole(before, "before")
         path = f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}"
         what = partial(_history, subject=(namespace, name.hex()), before=before)
-        verify = verify and self._trusts()
+        verify, deadline = verify and self._trusts(), self._deadline(None)
+        transport = self._part_of(namespace)._transport
+
+        async def ask(endpoint: Endpoint) -> HistoryPage:
+            page = wire.parse(what, await transport.attempt("GET", endpoint, path, deadline, params=params))
+            if not verify:
+                return page
+            try:
+                return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
+            except VerificationFailed as error:
+                raise error.about(endpoint.url, "{} listed it") from None
+
         try:
-            page, url = await self._read_from(what, path, params=params, absent=verify)
+            return await transport.first(ask, deadline, absent=verify)
         except (NotFound, Pruned, ProofPruned) as error:
             unproven = verify and not (isinstance(error, Pruned) and before is not None)
             raise (AbsenceUnproven(error.endpoint) if unproven else error) from None
-        if not verify:
-            return page
-        try:
-            return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
-        except VerificationFailed as error:
-            raise error.about(url, "{} listed it") from None
 
     async def _proven_versions(self, namespace: str, key: bytes, versions: Sequence[Version]) -> tuple[Version, ...]:
         """Errors: VerificationFailed, and what kept a transaction from being read."""

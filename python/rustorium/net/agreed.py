@@ -30,9 +30,10 @@ def examine(
     operators: Sequence[Holder] = (),
     own: dict[str, str] | None = None,
     chain: str | None = None,
+    home_chain: str | None = None,
 ) -> list[Check]:
-    """Compares a genesis (canonical bytes) with the parties' files, the keys of the own home (public keys by kind), and
-    the chain id that others read out."""
+    """Compares a genesis (canonical bytes) with the parties' files, the keys of the own home (public keys by kind), the
+    chain of which that home is, and the chain id that others read out."""
     from rustorium import _native
 
     described: dict[str, Any] = json.loads(_native.genesis_describe(genesis))
@@ -45,6 +46,8 @@ def examine(
     ]
     if own is not None:
         found.append(_own(described, own))
+    if home_chain is not None:
+        found.append(_home(_native.genesis_hash(genesis), home_chain))
     return [*found, *_governing(described, operators), _accounts(described), *_rest(genesis, described)]
 
 
@@ -56,6 +59,17 @@ def _chain(found: str, expected: str | None, *, compared: bool) -> Check:
     if found == expected.strip().lower():
         return Check("chain id", "ok", found)
     return Check("chain id", "fail", f"{found}, not {expected}", "somebody has another file: compare and send one anew")
+
+
+def _home(found: str, home_chain: str) -> Check:
+    if found == home_chain:
+        return Check("this home's chain", "ok", "it is of this chain")
+    return Check(
+        "this home's chain",
+        "fail",
+        f"it is of chain {home_chain}",
+        "make a home for each chain: never put this file there",
+    )
 
 
 def _size(described: dict[str, Any]) -> Check:
