@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from breaking import Broken
-from rustorium.client import governance, history, sender, submit
+from rustorium.client import governance, history, sender, submit, transactions
+from rustorium.client.nonceuse import NonceUses
 from rustorium.health import verdict
 from rustorium.home import decisions
 from rustorium.net import governing
 from rustorium.types import Grant
 
-LIARS = "tests/client/test_lying_nodes.py"
+LIARS, NONCES = "tests/client/test_lying_nodes.py", "tests/client/test_nonce_use.py"
 GOVERNING = "tests/client/test_governing.py"
 
 
@@ -29,6 +30,10 @@ def seats_without_memory(_record: Mapping[str, Any] | None, operators: Any) -> l
 
 def grant_for_ever(held: object, _record: object, _time_ms: int) -> Grant | None:
     return replace(held, valid=True) if isinstance(held, Grant) else None
+
+
+def any_nonce(uses: NonceUses) -> dict[int, Any]:
+    return dict.fromkeys(range(2**10), next(iter(uses._receipts.values()), None))
 
 
 SEATS = governance.seats_in_force
@@ -52,6 +57,14 @@ CLIENT_RULES: dict[str, Broken] = {
         "tests/client/test_history.py", (history, "proven_grant", grant_for_ever)
     ),
     "writes: one node's refusal is believed": _tests(LIARS, (submit, "BELIEVED", 1)),
+    "writes: who used a nonce needs no proof": _tests(NONCES, (transactions, "for_its_nonce", lambda _result: False)),
+    "writes: any nonce of the account is the one": _tests(
+        NONCES,
+        (NonceUses, "_by_nonce", any_nonce),
+    ),
+    "writes: what was too cheap gets a nonce of its own": _tests(
+        NONCES, (transactions, "_keeps_nonce", lambda _result: False)
+    ),
     "writes: a failed verdict needs no proof": _tests(LIARS, (sender, "_failed_unproven", lambda _result: False)),
     "writes: a milestone below the requested one is enough": _tests(
         LIARS, (submit, "MILESTONES", ("certified", "final", "accepted"))
