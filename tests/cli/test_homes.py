@@ -1,5 +1,6 @@
 """Homes and keys are made once, sealed and never overwritten, and every fault is one sentence with the next step."""
 
+import errno
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ from cli_runner import Cli
 from rustorium import _native
 from rustorium.access.genesis import read_genesis
 from rustorium.errors import HomeError
+from rustorium.home import setup
 from rustorium.home.paths import Home
 
 
@@ -263,3 +265,31 @@ def test_a_followers_error_names_what_its_peers_lack(cli: Cli, tmp_path: Path, p
     init_follower(cli, home, passphrase, "--genesis", str(genesis))
     ended = cli("start", "--home", home, "--passphrase-file", passphrase)
     assert (ended.code, "p2p.peers has no address" in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("step", ["make_folder", "write_private"])
+def test_a_disk_that_is_full_leaves_nothing_of_a_home(
+    cli: Cli, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch, step: str, there: bool
+) -> None:
+    home, owner = tmp_path / "home", tmp_path / "home.owner.key"
+    if there:
+        home.mkdir(mode=0o700)
+    written = []
+
+    def full(file: Path, *content: str) -> None:
+        # The owner's folder comes after the keys of the node and the validator, and the party's file is the last one.
+        written.append(file)
+        if len(written) == (3 if step == "make_folder" else 1):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    init = ("init", "--home", home, "--passphrase-file", passphrase)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup, step, full)
+        failed = cli(*init)
+    assert failed.code == 1, failed.err
+    assert "No space left on device" in failed.err
+    assert len(written) == (3 if step == "make_folder" else 1)
+    assert (home.exists(), owner.exists()) == (there, False)
+    assert not there or list(home.iterdir()) == []
+    assert cli(*init).code == 0

@@ -3,7 +3,9 @@
 Invariants: SYNC; nothing is overwritten; the owner's key is outside the home.
 """
 
+import contextlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,9 +79,8 @@ def init_home(
 ) -> dict[str, object]:
     """Makes the home; returns its public keys and, for a validator, the proof of possession, which are in the home's
     `validator.json`, too. A follower has neither validator key nor owner. `owner_passphrase_file`: for the owner's key;
-    `None`: the home's passphrase. Errors: HomeError, FileExists, KeyFileError, UsageError."""
-    from rustorium import _native
-
+    `None`: the home's passphrase. If it fails, it leaves nothing behind. Errors: HomeError, FileExists,
+    KeyFileError, UsageError."""
     wished = options or HomeOptions()
     if wished.address:
         _check_address(wished.address)
@@ -104,7 +105,43 @@ def init_home(
         genesis_json = genesis.read_text(encoding="utf-8")
     passphrase = new_passphrase(passphrase_file, environment)
     of_owner = read_passphrase(owner_passphrase_file) if owner_passphrase_file is not None else passphrase
-    home.create(_config(name, role, peers, wished), genesis_json)
+    before = path.exists()
+    try:
+        home.create(_config(name, role, peers, wished), genesis_json)
+        return _fill(home, name, role, keys, wished, passphrase, of_owner)
+    except BaseException as error:
+        if not (isinstance(error, HomeError) and error.code == "home-exists"):
+            _remove(path, owner if role == "validator" else None, keep=before)
+        raise
+
+
+def _remove(path: Path, owner: Path | None, *, keep: bool) -> None:
+    """Removes what was made of a home, as far as the disk allows; `keep`: the folder was there before."""
+    if owner is not None:
+        with contextlib.suppress(OSError):
+            owner.unlink()
+    for made in path.iterdir() if keep and path.is_dir() else ():
+        if made.is_dir():
+            shutil.rmtree(made, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                made.unlink()
+    if not keep:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _fill(
+    home: Home,
+    name: str,
+    role: Literal["validator", "follower"],
+    keys: Mapping[str, Path],
+    wished: HomeOptions,
+    passphrase: bytes,
+    of_owner: bytes,
+) -> dict[str, object]:
+    """Makes the keys of a home; returns what `init_home` does."""
+    from rustorium import _native
+
     public: dict[str, str] = {}
     seeds: dict[str, bytes] = {}
     for kind, file in keys.items():
@@ -113,9 +150,9 @@ def init_home(
         _native.seal_key(str(file), seed, kind, of_owner if kind == "owner" else passphrase)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
     _native.StorageKey.create(str(home.storage_key), passphrase)
-    made: dict[str, object] = {"name": name, "role": role, "home": str(path), "genesis": str(home.genesis)}
+    made: dict[str, object] = {"name": name, "role": role, "home": str(home.path), "genesis": str(home.genesis)}
     if role == "validator":
-        made["owner_key_file"] = str(owner)
+        made["owner_key_file"] = str(keys["owner"])
         made |= {"region": wished.region, "address": wished.address}
         shown = _native.prove_possession(seeds["validator"], seeds["node"], NO_CHAIN, public["owner_key"])
         public_parts: dict[str, object] = {**public, "possession": json.loads(shown)}
