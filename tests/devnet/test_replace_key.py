@@ -1,6 +1,7 @@
 """Real processes: a validator with a retired key gets a new key and is needed again. A crash in between never combines
 a key with another key's journal."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -142,11 +143,12 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
     owner, opener = net.root / "owners" / "node-0.key", Opener(net.root / "passphrase", {})
     move = rekeying._move
     home.db_of(1).parent.mkdir(parents=True)  # a shard whose store is gone has its old journal
-    for crash_at in range(7):
+    for crash_at in range(8):
         (home.safety / "retired").write_text("the old key's")
         home.safety_of(1).mkdir(exist_ok=True)
         (home.safety_of(1) / "old").write_text("the old key's votes in another shard")
         old = public_part(home.validator_key)[1]
+        home.party.write_text(json.dumps({"validator_key": old}))
         owner_key = public_part(owner)[1]
         address = account_id(0, bytes.fromhex(owner_key))
         chain = FakeChain(
@@ -179,6 +181,8 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         assert (done.kept / "safety" / "retired").read_text() == "the old key's"
         assert public_part(done.kept / "validator.key")[1] == old
         assert (done.kept / "safety-1" / "old").exists()
+        assert old in (done.kept / "validator.json").read_text()
+        assert not home.party.exists()
         assert any(home.safety.glob("segment-*.log"))
         assert any(home.safety_of(1).glob("segment-*.log"))
         assert not (home.safety_of(1) / "old").exists()

@@ -310,6 +310,9 @@ def install(home: Home) -> KeyReplacement:
     if (home.rekey / "validator.key").exists():
         _move(home.rekey / "validator.key", home.validator_key)
     old, new = public_part(aside / "validator.key")[1], public_part(home.validator_key)[1]
+    if home.party.is_file() and old in home.party.read_text(encoding="utf-8", errors="replace"):
+        # It is for a genesis, and names the old key.
+        _move(home.party, aside / home.party.name)
     make_folder(home.path / "retired")
     sync_paths(home.path)
     kept = home.path / "retired" / old
