@@ -58,6 +58,7 @@ PYTHON = {
     "rustorium.records": None,
     "rustorium.errors": None,
     "rustorium.testing": None,
+    "rustorium.net.devnet": ("Devnet",),
 }
 """Modules, and what is public of them; None: what they define that has no underscore."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rustorium import _native
-from rustorium.client import Client
+from rustorium.client import Client, Key
 from rustorium.errors import HomeError, UsageError
 from rustorium.sim.net import make_net
 
@@ -35,3 +35,11 @@ def test_a_genesis_is_given_as_a_file_as_its_text_or_in_its_canonical_form(tmp_p
 def test_other_content_is_refused_in_a_sentence(content: bytes | str) -> None:
     with pytest.raises(HomeError, match="the content is not a genesis"):
         Client(URL, genesis=content)
+
+
+def test_half_a_character_is_refused_in_a_sentence() -> None:
+    """Files' names in Python have them, where they aren't UTF-8."""
+    with Client(URL, key=Key(bytes(32))) as client:
+        for write in (lambda: client.put("k\udcff", "v"), lambda: client.put("k", "v\udcff")):
+            with pytest.raises(UsageError, match=r"has half a character \(\\udcff\), which is not text"):
+                write()

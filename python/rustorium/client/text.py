@@ -22,7 +22,13 @@ def raw(content: bytes | str, what: str) -> bytes:
     """Returns bytes unchanged and text as UTF-8. Errors: UsageError for anything else; `what` names it, such as "a
     key"."""
     if isinstance(content, str):
-        return content.encode()
+        try:
+            return content.encode()
+        except UnicodeEncodeError as error:
+            found = content[error.start : error.end].encode("ascii", "backslashreplace").decode()
+            raise UsageError(
+                f"{what} has half a character ({found}), which is not text: give bytes, or correct it"
+            ) from None
     if isinstance(content, (bytes, bytearray, memoryview)):
         return bytes(content)
     raise UsageError(f"{what} is bytes or text, not {type(content).__name__}: encode it first, for example as JSON")
