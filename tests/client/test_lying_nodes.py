@@ -222,6 +222,30 @@ def test_a_lower_milestone_than_was_asked_for_is_not_enough(lower: dict[str, Any
     assert run(body, lambda _: lower, honest) == ["n0", "n1"]
 
 
+PROVEN = CERTIFIED | {"transaction_hex": RAW.hex()}
+
+
+@pytest.mark.parametrize(
+    "denial", [{"status": "pending"}, {"status": "final", "receipt": FAILED}, {"status": "certified", "receipt": TRUE}]
+)
+def test_what_one_node_says_is_not_certified_is_asked_of_the_others(denial: dict[str, Any]) -> None:
+    async def body(client: AsyncClient) -> None:
+        found = await client.get_transaction(ID)
+        assert (found.state, found.proven, found.receipt is not None and found.receipt.ok) == ("final", True, True)
+
+    run(body, lambda _: denial, lambda _: PROVEN)
+
+
+def test_what_no_node_proves_is_the_claim_of_the_one_that_knows_most() -> None:
+    async def body(client: AsyncClient) -> None:
+        start = trio.current_time()
+        found = await client.get_transaction(ID)
+        assert (found.state, found.proven, found.certified) == ("final", False, False)
+        assert trio.current_time() - start <= 1.1, "a dead node holds it up for a second at most"
+
+    run(body, lambda _: {"status": "pending"}, lambda _: None, lambda _: {"status": "final", "receipt": TRUE})
+
+
 def test_if_all_proofs_are_refused_the_error_names_who_lied() -> None:
     async def body(client: AsyncClient) -> None:
         with pytest.raises(ProofRefused, match=r"http://n1") as caught:

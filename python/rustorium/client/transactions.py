@@ -22,6 +22,7 @@ from rustorium.client.keys import Key
 from rustorium.client.nonceuse import NONCES, NonceUses, for_its_nonce
 from rustorium.client.pauses import pauses
 from rustorium.client.shards import in_shard_of, is_system, of_sender, of_signer
+from rustorium.client.statuses import known_status
 from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import translate_errors
 from rustorium.client.words import named
@@ -228,7 +229,7 @@ class TransactionMethods(ClientBase):
         return await self._transport.get(wire.receipt_page, path, deadline, params=params)
 
     async def _proven(self, deadline: float, identity: str) -> Receipt | None:
-        status = await self._transport.first(partial(self._ask_status, identity), deadline, absent=True)
+        status = await known_status(self._transport, partial(self._ask_status, identity), deadline)
         return status.receipt if status.proven else None
 
     def _declared_too_little(self, result: Result) -> bool:
@@ -342,17 +343,16 @@ class TransactionMethods(ClientBase):
         A transaction that waits in a pool is "pending" at a node whose client still waits for it, and "unknown"
         elsewhere. So an unknown one that was sent may still be executed until it expires.
 
-        Given a genesis or checkpoint, a certified receipt is checked here and called `proven`. Everything else is the
-        node's claim, as is all with `verify=False`.
+        Given a genesis or checkpoint, a certified receipt is checked here and called `proven`. If one node doesn't
+        prove it, the others are asked, for a second. Everything else is a node's claim, as is all with `verify=False`.
 
         Errors: VerificationFailed if no node's proof is valid, or if the nodes are of another chain."""
         identity = arguments.hex_of(transaction, "a transaction id")
         for part in self._all_parts():
             try:
                 if verify and part._trusts():
-                    return await part._transport.first(
-                        partial(part._ask_status, identity), self._deadline(None), absent=True
-                    )
+                    ask = partial(part._ask_status, identity)
+                    return await known_status(part._transport, ask, self._deadline(None))
                 return await part._read(wire.transaction_status, f"/v1/transactions/{identity}", absent=True)
             except NotFound:
                 continue
