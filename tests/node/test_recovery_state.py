@@ -8,7 +8,7 @@ from rustorium.health.catalogue import Act, retired_because
 from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.node.loop.watch import wall_ms
-from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery, supervisor_state
+from rustorium.node.recovery.state import RecoveryState, last_end, one_supervisor, read_recovery, supervisor_state
 
 
 def home_of(folder: Path) -> Home:
@@ -36,6 +36,16 @@ def test_a_flipped_bit_or_a_cut_gives_at_most_another_record(tmp_path: Path) -> 
         path.write_bytes(good)
     assert read_recovery(home)["state"] == "asks"
     assert [done.act for done in RecoveryState(home).history()] == [Act.REFILL]
+
+
+def test_a_question_of_long_ago_does_not_hide_why_the_node_is_down(tmp_path: Path) -> None:
+    home = home_of(tmp_path)
+    assert supervisor_state(home) is not None
+    home.ended.write_text(json.dumps({"code": "port-in-use", "evidence": "taken", "at_ms": wall_ms() + 1}))
+    assert supervisor_state(home) is None
+    assert last_end(home) == ("port-in-use", "taken")
+    with one_supervisor(home):
+        assert supervisor_state(home) is not None, "it runs"
 
 
 def test_an_act_in_the_future_counts_as_done_now(tmp_path: Path) -> None:

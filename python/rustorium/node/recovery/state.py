@@ -98,11 +98,14 @@ def order_prune(home: Home) -> None:
 
 
 def supervisor_state(home: Home) -> dict[str, Any] | None:
-    """Returns the state of a supervisor that runs or that ended with a question; `None` if there is no such state."""
+    """Returns the state of a supervisor that runs, or that ended with a question and whose node has not ended by itself
+    since; `None` if there is no such state."""
     state = read_recovery(home)
     if not state or state.get("state") == "stopped":
         return None
-    return state if state["state"] == "asks" or _held(home) else None
+    if _held(home):
+        return state
+    return state if state["state"] == "asks" and _ended_ms(home) <= _at_ms(state) else None
 
 
 def last_end(home: Home) -> tuple[str, str] | None:
@@ -112,6 +115,19 @@ def last_end(home: Home) -> tuple[str, str] | None:
         return str(ended["code"]), str(ended["evidence"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _ended_ms(home: Home) -> int:
+    """Returns when the node last failed (Unix ms); 0 if it didn't, or has started since."""
+    try:
+        return _at_ms(json.loads(home.ended.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return 0
+
+
+def _at_ms(said: object) -> int:
+    at_ms = said.get("at_ms") if isinstance(said, dict) else None
+    return at_ms if isinstance(at_ms, int) else 0
 
 
 def _held(home: Home) -> bool:
