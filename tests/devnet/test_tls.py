@@ -97,6 +97,7 @@ def until_trusted(url: str, tls: Tls) -> None:
             return
 
 
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
 def test_a_new_certificate_is_used_while_events_go_on(net: Devnet, key: Key, tmp_path: Path) -> None:
     url, folder = net.net.nodes[0].http, Path(net.net.ca).parent
     authority = _native.TlsAuthority("next")

@@ -4,6 +4,7 @@ Invariants: each event comes once and in order; the position is known before the
 no gap; the stream fails only if no node can continue from the position.
 """
 
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -220,10 +221,10 @@ class _Link:
             self._buffer += chunk
 
     async def aclose(self) -> None:
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()
         await self._response.aclose()
+        # httpx2 leaves a generator of its own to the garbage collector unless it ends by itself.
+        with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, OSError):
+            await anext(self._chunks, None)
 
 
 def _parse(text: str) -> _Frame | None:
