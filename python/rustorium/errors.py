@@ -210,6 +210,9 @@ class OutcomeUnknown(ClientError):
     code = "outcome-unknown"
     exit_code = 5
 
+    replaced: tuple[str, ...] = ()
+    """Ids of transactions with the same nonce that it came in place of. At most one of all these is executed."""
+
     def __init__(self, transaction: str, message: str | None = None) -> None:
         text = message or (
             f"the deadline passed before the outcome of transaction {transaction} was known, and it may still be "

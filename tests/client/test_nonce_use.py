@@ -53,6 +53,8 @@ class World:
         if request.method == "GET":
             asked = path.rsplit("/", 1)[1]
             said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
+            if "proof_hex" in said and asked != ID:
+                return httpx2.Response(404, json={"code": "transaction-not-found", "detail": "It isn't known."})
             return httpx2.Response(200, json={"at": AT, "id": asked} | said)
         self.posts += 1
         if self.refusals:
@@ -167,6 +169,36 @@ def test_a_refusal_for_its_price_is_signed_again_with_the_same_nonce(way: Callab
 
     world.run(body)
     assert world.signed == [None, [SIGNED.nonce]]
+
+
+@ways
+@codes
+def test_what_was_signed_again_with_its_nonce_is_not_paid_twice(way: Callable[..., Awaitable[Any]], code: str) -> None:
+    """The node passes the first one on, calls it too cheap, and says then that the nonce is used: by that one."""
+    world = World(["work-limit-too-low", "work-limit-too-low", code], [SIGNED, MINE, MINE])
+
+    async def body(client: AsyncClient) -> None:
+        done = await way(client)
+        assert (done.id, done.reached, done.endpoint) == (ID, "certified", "")
+
+    world.run(body)
+    assert (world.posts, world.signed) == (3, [None, [SIGNED.nonce], [SIGNED.nonce]])
+
+
+@ways
+@codes
+def test_an_unknown_outcome_names_what_was_signed_with_the_same_nonce(
+    way: Callable[..., Awaitable[Any]], code: str
+) -> None:
+    world = World(["work-limit-too-low", code], [SIGNED, MINE], [[]])
+
+    async def body(client: AsyncClient) -> None:
+        error = await way(client)
+        assert isinstance(error, OutcomeUnknown)
+        assert (error.transaction, error.replaced) == (MINE.id, (SIGNED.id,))
+        assert (await client.resolve(error)).id == SIGNED.id
+
+    world.run(body)
 
 
 @ways

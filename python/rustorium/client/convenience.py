@@ -112,7 +112,8 @@ class ConvenienceMethods(PoolMethods):
             page = await self.list_keys(account, prefix, cursor=page.next_cursor, limit=PAGE_KEYS, values=values)
 
     async def resolve(self, unknown: OutcomeUnknown, *, timeout_s: float | None = None) -> Submitted:
-        """Waits until the transaction of an `OutcomeUnknown` is final, and returns what `send` would have returned.
+        """Waits until the transaction of an `OutcomeUnknown`, or one that it replaced, is final; returns what `send`
+        would have returned.
 
         Errors: TransactionFailed if its receipt is a failed one; OutcomeUnknown if no node knows its outcome by the
         deadline. It can still become final until it expires, so sign another one only if doing both is harmless."""
@@ -121,13 +122,16 @@ class ConvenienceMethods(PoolMethods):
         with anyio.CancelScope(deadline=self._deadline(timeout_s)):
             pause = ASK_AGAIN_S[0]
             while True:
-                status = await self._perhaps(unknown.transaction)
-                if status is not None and status.receipt is not None and self._shows_outcome(status):
-                    self._wrote(status.receipt)
-                    return succeeded(Submitted(status.id, "final", status.receipt))
+                for transaction in (unknown.transaction, *unknown.replaced):
+                    status = await self._perhaps(transaction)
+                    if status is not None and status.receipt is not None and self._shows_outcome(status):
+                        self._wrote(status.receipt)
+                        return succeeded(Submitted(status.id, "final", status.receipt))
                 await anyio.sleep(pause)
                 pause = min(2 * pause, ASK_AGAIN_S[1])
-        raise OutcomeUnknown(unknown.transaction)
+        again = OutcomeUnknown(unknown.transaction)
+        again.replaced = unknown.replaced
+        raise again
 
     def _shows_outcome(self, status: TransactionStatus) -> bool:
         """Returns whether a final status can be relied on: a failed one must be proven, if it can be."""

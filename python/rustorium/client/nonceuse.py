@@ -4,7 +4,7 @@ nonce, and who then signs it again pays twice.
 Invariants: a nonce counts as used only by a proven receipt of its account.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import cast
 
 import anyio
@@ -17,6 +17,8 @@ from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted
 NONCES = ("nonce-used", "nonce-taken")
 """Codes of refusals because another transaction has the nonce."""
 
+Tries = Sequence[SignedTransaction]
+"""Transactions of one nonce that were signed for the same operations, in this order: at most one is executed."""
 List = Callable[[str, str | None], Awaitable[ReceiptPage]]
 """Returns a page of an account's transactions, newest first, from a cursor on. Errors: RustoriumError."""
 Prove = Callable[[str], Awaitable[Receipt | None]]
@@ -30,31 +32,27 @@ class NonceUses:
         self._sender, self._list, self._prove = sender, list_, prove
         self._receipts: dict[str, Receipt] = {}
 
-    async def decide(
-        self, transactions: Sequence[SignedTransaction], results: Sequence[Result], deadline: float
-    ) -> list[Result]:
-        """Returns the results of the account's transactions. A refusal for a nonce stays if a proof shows that another
-        transaction used it. If this one did, its receipt comes instead; without a proof at the deadline, that the
-        outcome is unknown.
+    async def decide(self, refused: Mapping[int, Tries], results: list[Result], deadline: float) -> None:
+        """Decides about results that are refusals for a nonce, by their places. One stays if a proof shows that another
+        transaction used the nonce. If one of its own did, that one's receipt comes instead; without a proof at the
+        deadline, that the outcome is unknown.
 
         Errors: ChainForked."""
-        decided = list(results)
-        open_ = {place: transactions[place] for place, result in enumerate(results) if for_its_nonce(result)}
+        open_ = dict(refused)
         for pause in pauses():
-            await self._find({transaction.nonce for transaction in open_.values()}, deadline)
+            await self._find({tries[-1].nonce for tries in open_.values()}, deadline)
             used = self._by_nonce()
-            for place, transaction in list(open_.items()):
-                if (receipt := used.get(transaction.nonce)) is None:
+            for place, tries in list(open_.items()):
+                if (receipt := used.get(tries[-1].nonce)) is None:
                     continue
                 del open_[place]
-                if receipt.transaction == transaction.id:
-                    decided[place] = Submitted(transaction.id, "certified", receipt)
+                if receipt.transaction in {one.id for one in tries}:
+                    results[place] = Submitted(receipt.transaction, "certified", receipt)
             if not open_ or anyio.current_time() + pause >= deadline:
                 break
             await anyio.sleep(pause)
-        for place, transaction in open_.items():
-            decided[place] = _doubted(transaction, cast(Refused, decided[place]))
-        return decided
+        for place, tries in open_.items():
+            results[place] = _doubted(tries[-1], cast(Refused, results[place]))
 
     def _by_nonce(self) -> dict[int, Receipt]:
         return {receipt.nonce: receipt for receipt in self._receipts.values() if receipt.sender == self._sender}
@@ -85,6 +83,13 @@ class NonceUses:
 def for_its_nonce(result: Result) -> bool:
     """Returns whether nodes say that another transaction has the nonce."""
     return isinstance(result, Refused) and result.code in NONCES
+
+
+def with_replaced(result: Result, tries: Tries) -> Result:
+    """Returns a result, which names the transactions that its own came in place of if its outcome is unknown."""
+    if isinstance(result, OutcomeUnknown):
+        result.replaced = tuple(one.id for one in tries[:-1])
+    return result
 
 
 def _doubted(transaction: SignedTransaction, refusal: Refused) -> OutcomeUnknown:

@@ -19,7 +19,7 @@ from rustorium.client.base import ClientBase, address_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream, behind, senders_in
 from rustorium.client.keys import Key
-from rustorium.client.nonceuse import NONCES, NonceUses, for_its_nonce
+from rustorium.client.nonceuse import NONCES, NonceUses, Tries, for_its_nonce, with_replaced
 from rustorium.client.pauses import pauses
 from rustorium.client.shards import in_shard_of, is_system, of_sender, of_signer
 from rustorium.client.statuses import known_status
@@ -124,29 +124,31 @@ class TransactionMethods(ClientBase):
         Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
         arguments.one_of(wait, MILESTONES, "wait")
-        largest, nonces = False, None
+        largest, tries = False, list[SignedTransaction]()
         for pause in pauses():
-            lifetime_s = self._lifetime_s(timeout_s)
+            lifetime_s, nonces = self._lifetime_s(timeout_s), [one.nonce for one in tries[-1:]]
             try:
-                [transaction] = await self._sender.sign(
-                    [operations], signer, lifetime_s, deadline, largest=largest, nonces=nonces
+                tries += await self._sender.sign(
+                    [operations], signer, lifetime_s, deadline, largest=largest, nonces=nonces or None
                 )
             except NotFound:
                 await self._require_own_chain()
                 raise
-            [result] = await self._sender.submit([transaction], wait, deadline)
-            [result] = await self._decided([transaction], [result], deadline)
+            results = await self._sender.submit(tries[-1:], wait, deadline)
+            await self._decide([tries], results, deadline)
+            [result] = results
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
                 if largest or not self._declared_too_little(result):
                     return succeeded(result, operations, signer.address)
-                largest, nonces = True, None
+                largest, tries = True, []
                 continue
-            nonces = [transaction.nonce] if _keeps_nonce(result) else None
             if not self._is_signable_again(result) or anyio.current_time() + pause >= deadline:
                 if isinstance(result, Refused) and result.code == BAD_SIGNATURE:
                     await self._require_own_chain()
                 raise result
+            if not _keeps_nonce(result):
+                tries = []
             await anyio.sleep(pause)
         raise AssertionError("the pauses never end")
 
@@ -171,10 +173,11 @@ class TransactionMethods(ClientBase):
             raise arguments.refused("transactions", "a list of lists of operations", transactions)
         wanted = list(transactions)
         results, signed = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
+        tries = [[transaction] for transaction in signed]
         deadline = anyio.current_time() + seconds
         declared = set[int]()
         for pause in pauses():
-            results[: len(signed)] = await self._decided(signed, results[: len(signed)], deadline)
+            await self._decide(tries, results, deadline)
             again = [place for place, result in enumerate(results) if self._is_signable_again(result)]
             kept = [place for place in again if _keeps_nonce(results[place])]
             again = [place for place in again if place not in kept]
@@ -187,14 +190,14 @@ class TransactionMethods(ClientBase):
             for places, largest in ((kept, False), (again, False), (short, True)):
                 left_s = max(deadline - anyio.current_time(), 0)
                 lists = [wanted[place] for place in places]
-                nonces = [signed[place].nonce for place in places] if places is kept else None
+                nonces = [tries[place][-1].nonce for place in places] if places is kept else None
                 found, new = await self._sender.send_many(
                     lists, signer, wait, left_s, None, largest=largest, nonces=nonces
                 )
                 for place, result in zip(places, found, strict=True):
                     results[place] = result
                 for place, transaction in zip(places, new, strict=False):
-                    signed[place] = transaction
+                    tries[place] = [*tries[place], transaction] if places is kept else [transaction]
         self._wrote_all(results)
         return results
 
@@ -205,28 +208,29 @@ class TransactionMethods(ClientBase):
         if not isinstance(result, Refused) or result.code not in SIGN_AGAIN:
             return False
         if self._trusts():
-            return result.code in NONCES or result.code == SAME_NONCE
+            return result.code in (*NONCES, SAME_NONCE)
         return not result.alone or len(self._transport.endpoints.all) == 1
 
-    async def _decided(
-        self, transactions: Sequence[SignedTransaction], results: Sequence[Result], deadline: float
-    ) -> list[Result]:
-        """Returns the results of one account's transactions, as `NonceUses.decide` does if there is something to check
-        proofs with. Errors: ChainForked."""
-        doubtful = [transactions[place] for place, result in enumerate(results) if for_its_nonce(result)]
-        if not doubtful or not self._trusts():
-            return list(results)
-        listed, proven = partial(self._page_of, deadline), partial(self._proven, deadline)
-        decided = await NonceUses(doubtful[0].sender, listed, proven).decide(transactions, results, deadline)
-        for transaction, result in zip(transactions, decided, strict=True):
-            if transaction in doubtful and isinstance(result, OutcomeUnknown):
-                self._sender.doubt(transaction)
-        return decided
+    async def _decide(self, tries: Sequence[Tries], results: list[Result], deadline: float) -> None:
+        """Decides about the results of one account's transactions, as `NonceUses.decide` does if there is something to
+        check proofs with. Errors: ChainForked."""
+        refused = {place: of for place, of in enumerate(tries) if for_its_nonce(results[place])}
+        if refused and self._trusts():
+            listed, proven = partial(self._page_of, deadline), partial(self._proven, deadline)
+            await NonceUses(next(iter(refused.values()))[-1].sender, listed, proven).decide(refused, results, deadline)
+        for place, of in enumerate(tries):
+            if place in refused and isinstance(results[place], OutcomeUnknown):
+                self._sender.doubt(of[-1])
+            results[place] = with_replaced(results[place], of)
 
-    async def _page_of(self, deadline: float, sender: str, before: str | None) -> ReceiptPage:
-        params: dict[str, str | int] = {"limit": PAGE} | ({} if before is None else {"before": before})
-        path = f"/v1/accounts/{sender}/transactions"
-        return await self._transport.get(wire.receipt_page, path, deadline, params=params)
+    async def _page_of(self, deadline: float, address: str, before: str | None, limit: int = PAGE) -> ReceiptPage:
+        params: dict[str, str | int] = {"limit": limit} | ({} if before is None else {"before": before})
+        return await self._transport.get(
+            lambda page: ReceiptPage(tuple(str(item["id"]) for item in page["transactions"]), page.get("next")),
+            f"/v1/accounts/{address}/transactions",
+            deadline,
+            params=params,
+        )
 
     async def _proven(self, deadline: float, identity: str) -> Receipt | None:
         status = await known_status(self._transport, partial(self._ask_status, identity), deadline)
@@ -400,10 +404,9 @@ class TransactionMethods(ClientBase):
         """Returns ids of an account's final transactions, newest first; the node's claim. `before=page.next_cursor`
         gives the next page."""
         address_of(address)
-        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
-        if before is not None:
-            params["before"] = arguments.text(before, "before")
-        return await self._read(wire.receipt_page, f"/v1/accounts/{address}/transactions", params=params)
+        part, asked = self._part_of(address), arguments.whole(limit, "limit")
+        behind = arguments.text(before, "before") if before is not None else None
+        return await part._page_of(self._deadline(None), address, behind, asked)
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
         """Yields final transactions in order, after event `after` (`shard.height.index`), or from the first request on.

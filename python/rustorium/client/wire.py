@@ -48,7 +48,6 @@ from rustorium.types import (
     Grant,
     NodeStatus,
     Receipt,
-    ReceiptPage,
     SignedTransaction,
     Subject,
     Submitted,
@@ -354,10 +353,6 @@ def question(subject: Subject) -> dict[str, Any]:
 
 SHARDS_MAX = 16
 """Maximum number of shards that a node hosts."""
-
-
-def receipt_page(answer: Answer) -> ReceiptPage:
-    return ReceiptPage(tuple(str(item["id"]) for item in answer["transactions"]), answer.get("next"))
 
 
 def node_status(answer: Answer, *, with_shards: bool = True) -> NodeStatus:
