@@ -9,7 +9,7 @@ import anyio
 
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import Transport
-from rustorium.errors import NotFound
+from rustorium.errors import NotFound, RustoriumError
 from rustorium.types import TransactionStatus
 
 OTHERS_S = 1.0
@@ -19,23 +19,44 @@ OTHERS_S = 1.0
 async def known_status(
     transport: Transport, ask: Callable[[Endpoint], Awaitable[TransactionStatus]], deadline: float
 ) -> TransactionStatus:
-    """Asks the nodes until one proves a receipt; returns the status.
+    """Asks the nodes until one proves a receipt; returns the status. Nodes that failed lately aren't waited for, and
+    one that doesn't answer in time counts as failed.
 
     Errors: those of `ask`, NotFound if all nodes say that they don't know the transaction."""
-    said: list[TransactionStatus] = []
-    with anyio.CancelScope() as scope:
+    claims: list[TransactionStatus] = []
+    heard, waiting = set[Endpoint](), set[Endpoint]()
+    own, now = transport.endpoints.own, anyio.current_time
 
-        async def one(endpoint: Endpoint) -> TransactionStatus:
+    async def one(endpoint: Endpoint) -> TransactionStatus:
+        waiting.add(endpoint)
+        try:
             status = await ask(endpoint)
-            if status.proven:
-                return status
-            said.append(status)
-            scope.deadline = min(scope.deadline, anyio.current_time() + OTHERS_S)
-            raise NotFound("not proven")
+        except RustoriumError as error:
+            waiting.discard(endpoint)
+            if isinstance(error, NotFound):
+                heard.add(endpoint)
+            end()
+            raise
+        waiting.discard(endpoint)
+        if status.proven:
+            return status
+        heard.add(endpoint)
+        claims.append(status)
+        end()
+        raise NotFound("the node has no proof of it")
 
+    def end() -> None:
+        if claims:
+            scope.deadline = min(scope.deadline, now() + OTHERS_S)
+            if all(other in heard or other.down_until > now() for other in own):
+                scope.cancel()
+
+    with anyio.CancelScope() as scope:
         try:
             return await transport.first(one, deadline, absent=True)
         except NotFound:
-            if not said:
+            if not claims:
                 raise
-    return max(said, key=lambda status: (status.receipt is not None, status.certified))
+    for endpoint in waiting:
+        transport.endpoints.failed(endpoint, now())
+    return max(claims, key=lambda status: (status.receipt is not None, status.certified))
