@@ -167,6 +167,7 @@ def test_after_a_false_history_the_other_nodes_are_asked() -> None:
     lies = {"http://n0": lie, "http://n1": lie}
     node = Node(history(LISTED), {ID: status(5, [put("k", "1")])}, lies)
     assert node.run("history", ME, "k").versions == (Version(5, b"1", 77, ID, True),)
+    assert len(node.asked) <= 3, "no node is asked for its list twice"
     lies["http://n2"] = lie
     with pytest.raises(ProofRefused, match=r"that it didn't leave there.*http://n\d listed it"):
         Node({}, {ID: status(5, [put("k", "1")])}, lies).run("history", ME, "k")

@@ -20,6 +20,7 @@ from rustorium.client.text import raw
 from rustorium.errors import (
     AbsenceUnproven,
     BadResponse,
+    ChainForked,
     NotFound,
     ProofPruned,
     ProofRefused,
@@ -76,20 +77,29 @@ class HistoryMethods(ListingMethods):
         verify, deadline = verify and self._trusts(), self._deadline(None)
         transport = self._part_of(namespace)._transport
 
-        async def ask(endpoint: Endpoint) -> HistoryPage:
-            page = wire.parse(what, await transport.attempt("GET", endpoint, path, deadline, params=params))
+        lies: dict[str, VerificationFailed] = {}
+
+        async def ask(endpoint: Endpoint) -> tuple[HistoryPage, str]:
+            if endpoint.url in lies:
+                raise lies[endpoint.url]
+            return wire.parse(
+                what, await transport.attempt("GET", endpoint, path, deadline, params=params)
+            ), endpoint.url
+
+        while True:
+            try:
+                page, url = await transport.first(ask, deadline, absent=verify)
+            except (NotFound, Pruned, ProofPruned) as error:
+                unproven = verify and not (isinstance(error, Pruned) and before is not None)
+                raise (AbsenceUnproven(error.endpoint) if unproven else error) from None
             if not verify:
                 return page
             try:
                 return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
+            except ChainForked:
+                raise
             except VerificationFailed as error:
-                raise error.about(endpoint.url, "{} listed it") from None
-
-        try:
-            return await transport.first(ask, deadline, absent=verify)
-        except (NotFound, Pruned, ProofPruned) as error:
-            unproven = verify and not (isinstance(error, Pruned) and before is not None)
-            raise (AbsenceUnproven(error.endpoint) if unproven else error) from None
+                lies[url] = error.about(url, "{} listed it")
 
     async def _proven_versions(self, namespace: str, key: bytes, versions: Sequence[Version]) -> tuple[Version, ...]:
         """Errors: VerificationFailed, and what kept a transaction from being read."""
