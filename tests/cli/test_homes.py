@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cli_runner import Cli
 from rustorium import _native
 from rustorium.access.genesis import read_genesis
 from rustorium.errors import HomeError
-from rustorium.home import setup
+from rustorium.home import paths, setup
 from rustorium.home.paths import Home
 
 
@@ -265,6 +266,36 @@ def test_a_followers_error_names_what_its_peers_lack(cli: Cli, tmp_path: Path, p
     init_follower(cli, home, passphrase, "--genesis", str(genesis))
     ended = cli("start", "--home", home, "--passphrase-file", passphrase)
     assert (ended.code, "p2p.peers has no address" in ended.err) == (2, True), ended.err
+
+
+def test_what_another_process_made_meanwhile_stays(
+    cli: Cli, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not there when `init` began, and `init` can wait long for a passphrase."""
+    home, owner = tmp_path / "home", tmp_path / "home.owner.key"
+
+    def passphrase_while(made: Path) -> Callable[..., bytes]:
+        def ask(*_: object) -> bytes:
+            made.parent.mkdir(exist_ok=True)
+            made.write_text("another's")
+            return b"a long passphrase"
+
+        return ask
+
+    init = ("init", "--home", home, "--passphrase-file", passphrase)
+    monkeypatch.setattr(setup, "new_passphrase", passphrase_while(owner))
+    assert "is never overwritten" in cli(*init).err
+    assert (owner.read_text(), home.exists()) == ("another's", False)
+    owner.unlink()
+    monkeypatch.setattr(setup, "new_passphrase", passphrase_while(home / "node.key"))
+    assert "home-exists" in cli(*init, "-o", "json").err
+    assert (home / "node.key").read_text() == "another's"
+    (home / "node.key").unlink()
+    make = paths.make_folder
+    monkeypatch.setattr(setup, "new_passphrase", lambda *_: b"a long passphrase")
+    monkeypatch.setattr(paths, "make_folder", lambda path: (make(path), make(path / "safety")))
+    assert "home-exists" in cli(*init, "-o", "json").err
+    assert (home / "safety").exists()
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -192,7 +192,13 @@ class Home:
                 code="home-exists",
             )
         make_folder(self.path)
-        for name in ("safety", "db", "audit", "log", "run"):
+        try:
+            (self.path / "safety").mkdir(mode=0o700)  # of two processes that make the home, one makes this folder
+        except FileExistsError:
+            raise HomeError(f"another process makes {self.path}: choose another --home", code="home-exists") from None
+        except OSError as error:
+            raise HomeError(f"{self.safety} can't be made ({error.strerror}): choose another place") from None
+        for name in ("db", "audit", "log", "run"):
             make_folder(self.path / name)
         write_private(self.config, render(replace(config, home=HomeSection(homeformat.FORMAT))))
         if genesis_json is not None:

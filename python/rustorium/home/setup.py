@@ -6,7 +6,7 @@ Invariants: SYNC; nothing is overwritten; the owner's key is outside the home.
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -105,29 +105,25 @@ def init_home(
         genesis_json = genesis.read_text(encoding="utf-8")
     passphrase = new_passphrase(passphrase_file, environment)
     of_owner = read_passphrase(owner_passphrase_file) if owner_passphrase_file is not None else passphrase
-    before = path.exists()
+    before, sealed = path.exists(), list[Path]()
     try:
         home.create(_config(name, role, peers, wished), genesis_json)
-        return _fill(home, name, role, keys, wished, passphrase, of_owner)
+        return _fill(home, name, role, keys, wished, passphrase, of_owner, sealed)
     except BaseException as error:
+        # A home that another process made meanwhile is that one's, and so is an owner's key.
         if not (isinstance(error, HomeError) and error.code == "home-exists"):
-            _remove(path, owner if role == "validator" else None, keep=before)
+            _remove([*sealed, *(path.iterdir() if path.is_dir() else ()), *(() if before else (path,))])
         raise
 
 
-def _remove(path: Path, owner: Path | None, *, keep: bool) -> None:
-    """Removes what was made of a home, as far as the disk allows; `keep`: the folder was there before."""
-    if owner is not None:
-        with contextlib.suppress(OSError):
-            owner.unlink()
-    for made in path.iterdir() if keep and path.is_dir() else ():
-        if made.is_dir():
-            shutil.rmtree(made, ignore_errors=True)
+def _remove(made: Iterable[Path]) -> None:
+    """Removes files and folders, as far as the disk allows."""
+    for one in made:
+        if one.is_dir():
+            shutil.rmtree(one, ignore_errors=True)
         else:
             with contextlib.suppress(OSError):
-                made.unlink()
-    if not keep:
-        shutil.rmtree(path, ignore_errors=True)
+                one.unlink()
 
 
 def _fill(
@@ -138,8 +134,9 @@ def _fill(
     wished: HomeOptions,
     passphrase: bytes,
     of_owner: bytes,
+    sealed: list[Path],
 ) -> dict[str, object]:
-    """Makes the keys of a home; returns what `init_home` does."""
+    """Makes the keys of a home, and adds their files to `sealed`; returns what `init_home` does."""
     from rustorium import _native
 
     public: dict[str, str] = {}
@@ -148,6 +145,7 @@ def _fill(
         make_folder(file.parent)
         seed = seeds[kind] = _native.generate_seed()
         _native.seal_key(str(file), seed, kind, of_owner if kind == "owner" else passphrase)
+        sealed.append(file)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
     _native.StorageKey.create(str(home.storage_key), passphrase)
     made: dict[str, object] = {"name": name, "role": role, "home": str(home.path), "genesis": str(home.genesis)}
