@@ -310,8 +310,8 @@ def install(home: Home) -> KeyReplacement:
     if (home.rekey / "validator.key").exists():
         _move(home.rekey / "validator.key", home.validator_key)
     old, new = public_part(aside / "validator.key")[1], public_part(home.validator_key)[1]
-    if home.party.is_file() and old in home.party.read_text(encoding="utf-8", errors="replace"):
-        # It is for a genesis, and names the old key.
+    if _names(home.party, old):
+        # A genesis is made of this file, and would have the old key.
         _move(home.party, aside / home.party.name)
     make_folder(home.path / "retired")
     sync_paths(home.path)
@@ -320,6 +320,14 @@ def install(home: Home) -> KeyReplacement:
     home.rekey.rmdir()
     sync_paths(home.path)
     return KeyReplacement(old, new, kept)
+
+
+def _names(file: Path, key: str) -> bool:
+    """Returns whether a file can be read and has the key's digits."""
+    try:
+        return key in file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def _move(source: Path, target: Path) -> None:
