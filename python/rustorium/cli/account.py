@@ -106,8 +106,7 @@ def holdings(
     emit(rows, output)
     if not rows:
         note(f"{address} holds no assets, on the word of the node.")
-    elif any(row["proven"] for row in rows):
-        note("That these are all assets is on the node's word.")
+    _note_word(rows, "all assets")
     _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} assets. Add --limit N to list more.")
@@ -137,8 +136,7 @@ def grants(
     emit(rows, output, ["to", "rights", "prefixes", "until", "valid", "height", "proven"])
     if not rows:
         note(f"{address} gave no grants, on the word of the node.")
-    elif any(row["proven"] for row in rows):
-        note("That these are all grants is on the node's word.")
+    _note_word(rows, "all grants")
     _note_unchecked(verify, reaching.node, reaching.genesis)
     if cursor is not None:
         note(f"There may be more than {limit} grants. Add --limit N to list more.")
@@ -195,13 +193,18 @@ def history(
         below = f" below height {asked_below}" if asked_below is not None else ""
         kept = f", which keeps heights from {page.kept_from}" if page.kept_from else ""
         note(f"{name} of {address} has no versions{below}, on the word of the node{kept}.")
-    elif any(row["proven"] for row in rows):
-        note("That these are the last values of their blocks, and all versions, is on the node's word.")
+    _note_word(rows, "the last values of their blocks, and all versions,")
     _note_unchecked(verify, node, genesis)
     if before is not None:
         note(f"There are older versions. Continue with --before {before}.")
     elif page.kept_from and rows:
         note(f"The node keeps heights from {page.kept_from}. A version of that height or below may be older.")
+
+
+def _note_word(rows: list[dict[str, object]], what: str) -> None:
+    """Says what of a list no proof shows, if any of its rows is proven."""
+    if any(row["proven"] for row in rows):
+        note(f"That these are {what} is on the node's word.")
 
 
 def _note_unchecked(verify: bool, node: list[str] | None, genesis: Path | None) -> None:

@@ -20,6 +20,7 @@ from rustorium.cli.options import (
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
+    from rustorium.home.paths import Home
     from rustorium.net.parties import Holder
 
 group = typer.Typer(help="Make, show and check the genesis of a net of several owners.", no_args_is_help=True)
@@ -137,16 +138,16 @@ def check(
     from rustorium.net.agreed import examine
     from rustorium.net.parties import read_holder, read_party
 
-    own = _own_keys(home, passphrase_file) if home is not None else None
-    made = home_of(home) if home is not None else None
-    home_chain = _native.genesis_hash(made.genesis_bytes()) if made is not None and made.genesis.exists() else None
+    found = home_of(home) if home is not None else None
+    own = _own_keys(found, passphrase_file) if found is not None else None
+    is_of_chain = found is not None and found.genesis.exists()
     checks = examine(
         read_genesis(file.expanduser()),
         [read_party(one) for one in validator or []],
         [read_holder(one) for one in operator or []],
         own,
         chain,
-        home_chain,
+        _native.genesis_hash(found.genesis_bytes()) if found is not None and is_of_chain else None,
     )
     rows = [{"check": one.name, "result": one.result, "seen": one.seen, "do": one.do or None} for one in checks]
     emit(rows, output, ["check", "result", "seen", "do"])
@@ -218,10 +219,9 @@ def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
     return found
 
 
-def _own_keys(path: Path, passphrase_file: Path | None) -> dict[str, str]:
+def _own_keys(home: "Home", passphrase_file: Path | None) -> dict[str, str]:
     """Returns the public keys of a home."""
     from rustorium.client.keys import describe
 
-    home = home_of(path)
     files = {"validator_key": home.validator_key, "node_key": home.node_key}
     return {name: str(describe(file, passphrase_file, os.environ)["public_key"]) for name, file in files.items()}

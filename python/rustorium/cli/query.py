@@ -108,6 +108,7 @@ def query(
             state = _proven(client, subjects, where, proof_out)
             items, height, signers = state.items, state.at.height, state.claim.signed_by
             proven, time_ms = state.at.proven, state.claim.time_ms
+            _note_alone(client, where)
             if not proven:
                 note(
                     "From the genesis file, signed by nobody: no block was shown. The chain may have gone on, so ask "
@@ -143,10 +144,13 @@ def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Fo
             note(f"Signed by {signers}.")
 
 
+def _note_alone(client: "Client", where: str) -> None:
+    if where == "fresh" and len(client.endpoints) == 1 and not client.light.of_one_validator():
+        note("One node alone was asked, so that this is the newest state is on its word: name another --node.")
+
+
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
     """Returns proven content, and writes a proof file for others if requested."""
-    if where == "fresh" and len(client.endpoints) == 1:
-        note("One node alone is asked, so that this is the newest state is on its word: name another --node.")
     if proof_out is None and not where.isdigit():
         return client.proven(subjects, at="fresh" if where == "fresh" else "current")
     state = client.prove(subjects, at=int(where) if where.isdigit() else "fresh" if where == "fresh" else "current")

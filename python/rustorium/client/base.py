@@ -128,8 +128,8 @@ class ClientBase:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The URLs of the nodes that the user named."""
-        return tuple(endpoint.url for endpoint in self._transport.endpoints.own)
+        """The URLs of the nodes that are asked: those that the user named, then those of the directory."""
+        return tuple(endpoint.url for endpoint in self._transport.endpoints.all)
 
     @property
     def shard(self) -> int:
@@ -182,7 +182,7 @@ class ClientBase:
 
     def __repr__(self) -> str:
         """Names the endpoints and the chain, but no secret."""
-        urls = ", ".join(one.url for one in self._transport.endpoints.all)
+        urls = ", ".join(self.endpoints)
         return f"<{type(self).__name__} of chain {self._chain[:8] if self._chain else 'unknown'} at {urls}>"
 
     @property
@@ -290,7 +290,7 @@ class ClientBase:
         """Checks a proof (canonical bytes) and asks the witnesses for its header; returns its facts. Errors:
         VerificationFailed, WitnessesSilent."""
         facts = await light.show(proof, max_age_s=max_age_s)
-        await self._witnesses.confirm(proof, facts, ", ".join(one.url for one in self._transport.endpoints.all))
+        await self._witnesses.confirm(proof, facts, ", ".join(self.endpoints))
         return facts
 
     async def catch_up(self) -> dict[str, Any]:

@@ -422,7 +422,7 @@ class Client(BlockingSigning):
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """The URLs of the nodes that the user named."""
+        """The URLs of the nodes that are asked: those that the user named, then those of the directory."""
         return self._client.endpoints
 
     @property
