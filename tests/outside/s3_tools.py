@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +120,14 @@ def s3_server(folder: Path) -> Iterator[Server]:
 
 
 class Line:
-    """A port that relays to a server until it has carried this many bytes; then the connection is cut, for good or for
-    a moment."""
+    """A port that relays to a server until it has carried this many bytes and `after` is true; then the connection is
+    cut, for good or for a moment."""
 
-    def __init__(self, server: Server, bytes_max: int, *, heals: bool) -> None:
+    def __init__(
+        self, server: Server, bytes_max: int, *, heals: bool, after: Callable[[], bool] = lambda: True
+    ) -> None:
         self._server, self._left, self._bytes_max, self._heals = server, bytes_max, bytes_max, heals
+        self._after, self._dead = after, False
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -146,7 +149,7 @@ class Line:
             except OSError:
                 return
             with self._lock:
-                dead = self._left <= 0
+                dead = self._dead
             if dead:
                 near.close()
                 continue
@@ -159,8 +162,10 @@ class Line:
             while data := near.recv(1 << 16):
                 with self._lock:
                     self._left -= len(data)
-                    if cut := self._left <= 0:
+                    # All connections wait for the answer.
+                    if cut := self._dead or (self._left <= 0 and self._after()):
                         self.cuts += 1
+                        self._dead = not self._heals
                         if self._heals:
                             self._left = 2 * self._bytes_max
                 if cut:
