@@ -36,7 +36,11 @@ def any_nonce(uses: NonceUses) -> dict[int, Any]:
     return dict.fromkeys(range(2**10), next(iter(uses._receipts.values()), None))
 
 
-SEATS = governance.seats_in_force
+async def forgets_replaced(uses: NonceUses, refused: Mapping[int, Any], results: Any, deadline: float) -> None:
+    await DECIDE(uses, {place: tries[-1:] for place, tries in refused.items()}, results, deadline)
+
+
+SEATS, DECIDE = governance.seats_in_force, NonceUses.decide
 
 CLIENT_RULES: dict[str, Broken] = {
     "V39: a change beside another hash is believed": _tests(
@@ -62,6 +66,7 @@ CLIENT_RULES: dict[str, Broken] = {
         NONCES,
         (NonceUses, "_by_nonce", any_nonce),
     ),
+    "writes: what was replaced is somebody else's": _tests(NONCES, (NonceUses, "decide", forgets_replaced)),
     "writes: what was too cheap gets a nonce of its own": _tests(
         NONCES, (transactions, "_keeps_nonce", lambda _result: False)
     ),
