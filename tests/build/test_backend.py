@@ -1,5 +1,5 @@
 """The build backend: RocksDB is compiled once, and a machine that can't build gets one sentence (ADRs 0001 and
-0048).
+0070).
 """
 
 import fcntl

@@ -2,8 +2,8 @@
 
 `RUSTORIUM_BUILD` says what is built: `node`, the default on Linux, or `client`, the default elsewhere, which needs only
 Python and Rust. RocksDB is compiled once per machine into a cache folder. Every profile, virtual environment and clone
-links it from there (docs/adr/0001-rocksdb-once.md, docs/adr/0048-install.md). Run as a script, this prints the same
-environment as shell exports (`eval "$(python tools/build/backend.py)"`) for the justfile.
+links it from there (docs/adr/0001-rocksdb-once.md). Run as a script, this prints the same environment as
+shell exports (`eval "$(python tools/build/backend.py)"`) for the justfile.
 """
 
 import hashlib

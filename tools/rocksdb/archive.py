@@ -4,7 +4,7 @@ The sources are those that the crate librocksdb-sys ships, with lz4 and zstd of 
 `Cargo.lock`. One by one, most of the compiler's time goes into the same headers again and again. So neighbouring
 sources are included into one file (a unity build). If the compiler refuses such a file, its sources are compiled one by
 one.
-Figures: docs/adr/0048-install.md.
+Reasons: docs/adr/0001-rocksdb-once.md.
 """
 
 import json
