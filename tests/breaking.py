@@ -38,13 +38,6 @@ class Broken:
     shown_by: Seeds | str
     """Seeds, or tests that fail."""
 
-    @property
-    def where(self) -> str:
-        """Returns the first place that is changed."""
-        owner, attribute, _ = self.changes[0]
-        name = owner.__name__ if "." in owner.__name__ else f"{owner.__module__}.{owner.__name__}"
-        return f"{name.removeprefix('rustorium.')}.{attribute}"
-
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Breaks the rule for as long as the context lasts."""

@@ -2,18 +2,18 @@
 
 They stand in `tools/seeded/*.diff`, and the code that is built for users knows none of them:
 
-    --- crates/txpool/src/pool.rs
+    --- crates/quorum/src/guard.rs
 
-    R49 | expiry-by-the-clock | txpool pool each_refusal the_clock_bounds
-    @@ fn check_alone
-    -let chain_ms = self.header_time_ms;
-    +let chain_ms = if seeded::bug("expiry-by-the-clock") { wall_ms } else { self.header_time_ms };
+    R27 | guard-without-a-floor | quorum it guard::forgotten_views
+    @@ fn prune_below
+    -self.floor = self.floor.max(view);
+    +self.floor = if seeded::bug("guard-without-a-floor") { self.floor } else { self.floor.max(view) };
 
 A path applies to the changes below it, which are separated by empty lines. A change has a line for each of its bugs: a
 rule of docs/spec/consensus.md or what is checked besides, the name, and what finds it. That is a target of a crate
-(`lib` or a program of its `tests`) and words of the names of tests, or a path for pytest; the tests are older than the
-bug and don't know it. A bug with several changes has its line in the first. Then come the function, the lines as they
-are, and the lines with the switch `seeded::bug`, which the copy defines.
+(`lib` or a program of its `tests`) and words of the names of tests, or a path for pytest; the tests don't know the
+bug. A bug with several changes has its line in the first. Then come the function, the lines as they are, and the lines
+with the switch `seeded::bug`, which the copy defines.
 
 Invariants: the lines of a change occur exactly once in functions of that name, whatever their white space and trailing
 commas, so that rustfmt may wrap them again; no two changes overlap: bugs on one line share a change.
@@ -98,18 +98,6 @@ class Table:
         """The changes of each file."""
         ordered = sorted(self.changes, key=lambda change: change.path)
         return {path: list(changes) for path, changes in groupby(ordered, key=lambda change: change.path)}
-
-    def places(self) -> dict[str, str]:
-        """Returns each bug's place, as `crate/file.rs:line` of its first change."""
-        found: dict[str, str] = {}
-        for path, changes in self.by_file().items():
-            text = (ROOT / path).read_text()
-            shown = path.removeprefix("crates/").replace("/src/", "/")
-            for change in changes:
-                line = text.count("\n", 0, change.span(text)[0]) + 1
-                for name in change.names:
-                    found.setdefault(name, f"{shown}:{line}")
-        return found
 
 
 def _functions(text: str, name: str) -> Iterator[tuple[int, int]]:

@@ -1,20 +1,15 @@
-"""Runs the check that should find a seeded bug: the command, its result, and what is kept for the next time.
+"""Runs the check that should find a seeded bug: the command and its result.
 
-Invariants: a run is kept under a hash of all that it depends on, so that a kept one is never about other code; a
-command that doesn't end is stopped with all that it started, and has found nothing: a test has to fail, not to hang.
+Invariants: a command that doesn't end is stopped with all that it started, and has found nothing: a test has to fail,
+not to hang.
 """
 
-import hashlib
-import json
 import os
 import re
 import signal
 import subprocess
-import time
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300
@@ -34,18 +29,11 @@ class Check:
     shown_as: str
     command: tuple[str, ...]
     folder: Path
-    programs: tuple[str, ...] = ()
-    """The program that was compiled for it."""
 
     @property
     def is_rust(self) -> bool:
         """Returns whether this is a program of Rust tests."""
         return self.folder != ROOT
-
-    def depends_on(self) -> str:
-        """A hash of the code that it runs."""
-        parts = [_digest(Path(program)) for program in self.programs]
-        return hashlib.sha256("".join([*parts, "" if self.is_rust else _python()]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,6 @@ class Bug:
 
     rules: str
     name: str
-    where: str
     check: Check
     variable: str
 
@@ -65,56 +52,17 @@ class Bug:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a command: whether it passed, whether it ended at all, its duration, and its last output."""
+    """Result of a command: whether it passed, whether it ended at all, and its last output."""
 
     passed: bool
     ended: bool
-    seconds: float
     output: str
-
-
-@cache
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@cache
-def _python() -> str:
-    """Returns a hash over all Python files: there are few, and they are read quickly."""
-    files = sorted(path for folder in ("python", "tests") for path in (ROOT / folder).rglob("*.py"))
-    return hashlib.sha256("".join(_digest(path) for path in files).encode()).hexdigest()
-
-
-class RecordedOutcomes:
-    """The outcomes so far, in a file with a line for each."""
-
-    def __init__(self, path: Path, anew: bool) -> None:
-        self._path, self._lock = path, Lock()
-        self._known: dict[str, Outcome] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if anew:
-            path.unlink(missing_ok=True)
-        for line in path.read_text().splitlines() if path.exists() else ():
-            entry = json.loads(line)
-            key = entry.pop("key")
-            self._known[key] = Outcome(**entry)
-
-    def run(self, check: Check, **bug: str) -> Outcome:
-        """Returns the result of the command, with a bug or without; runs it if the result isn't known."""
-        key = hashlib.sha256(repr((check.shown_as, check.depends_on(), bug)).encode()).hexdigest()
-        if known := self._known.get(key):
-            return known
-        outcome = run(check, **bug)
-        with self._lock, self._path.open("a") as file:
-            file.write(json.dumps({"key": key, **asdict(outcome)}) + "\n")
-        return outcome
 
 
 def run(check: Check, **bug: str) -> Outcome:
     """Runs the command, with a bug or without."""
     environment = {**os.environ, **PROPTEST, "CARGO_MANIFEST_DIR": str(check.folder), **bug}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "python"), str(ROOT / "tests")])
-    started = time.monotonic()
     with subprocess.Popen(
         check.command,
         cwd=check.folder,
@@ -132,7 +80,7 @@ def run(check: Check, **bug: str) -> Outcome:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             ended = False
-    return Outcome(process.returncode == 0, ended, round(time.monotonic() - started, 1), output[-OUTPUT_MAX:])
+    return Outcome(process.returncode == 0, ended, output[-OUTPUT_MAX:])
 
 
 def unfit(check: Check, outcome: Outcome) -> str | None:
