@@ -18,6 +18,11 @@ with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
 # The same cases in each run: `PROPTEST_RNG_SEED=7 just test` draws others.
 seed := "PROPTEST_RNG_SEED=" + env("PROPTEST_RNG_SEED", "1")
 
+# Prints the OpenAPI document. What is built for it alone runs once, so it isn't optimized.
+document := "cargo run --quiet --release --locked -p rustorium-gateway --features openapi --bin openapi " + \
+  "--config profile.release.package.rustorium-api.opt-level=0 " + \
+  "--config profile.release.package.rustorium-gateway.opt-level=0"
+
 [private]
 default:
     @{{ just_executable() }} --list --unsorted
@@ -52,7 +57,9 @@ lint: build
     config="$(compgen -G "$CARGO_TARGET_DIR/maturin/pyo3-config-*.txt" | head -n 1)"
     PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config" \
       bash -c 'cargo clippy --quiet --release --locked --workspace --all-targets -- -D warnings &&
-        cargo clippy --quiet --release --locked -p rustorium-native --no-default-features -- -D warnings' & clippy=$!
+        cargo clippy --quiet --release --locked -p rustorium-native --no-default-features -- -D warnings &&
+        cargo clippy --quiet --release --locked -p rustorium-gateway --features openapi -- -D warnings &&
+        { {{ document }} | cmp - crates/gateway/openapi.json || { echo "the code describes another HTTP API than crates/gateway/openapi.json: run just openapi" >&2; exit 1; }; }' & clippy=$!
     trap 'kill $clippy 2> /dev/null || true' EXIT
     PS4="" && set -x
     cargo fmt --all --check
@@ -316,6 +323,10 @@ regenerate-vectors: venv
 # write docs/reference and the manual page again from the code: commands, HTTP, Python, limits
 reference: build
     {{ python }} tools/reference.py
+
+# the OpenAPI document that nodes serve, anew from the code: after a change of the HTTP API; then `just reference`
+openapi: venv
+    {{ with }} {{ document }} > "$CARGO_TARGET_DIR/openapi.json" && cp "$CARGO_TARGET_DIR/openapi.json" crates/gateway/openapi.json
 
 # the light client of the explorer as a WebAssembly module, anew: after a change of what it is made of (needs Debian 12 or newer)
 wasm: venv

@@ -107,7 +107,7 @@ RUST = {
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
     "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
-    "gateway": _crate("types crypto api transport"),
+    "gateway": _crate("types crypto api noschema transport"),
     "stages": _crate("types crypto state execution api storage txpool quorum sync shard"),
     "load": _crate("types crypto api transport"),
     "node": _crate("types crypto state execution api storage txpool quorum signer transport sync gateway shard stages"),

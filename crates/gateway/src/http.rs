@@ -3,9 +3,12 @@
 mod access;
 mod answers;
 mod app;
+mod archive;
 mod bodies;
 mod caches;
 mod connection;
+#[cfg(feature = "openapi")]
+mod describe;
 pub mod events;
 pub mod feed;
 pub mod health;
@@ -22,6 +25,7 @@ pub mod problem;
 pub mod read;
 mod room;
 mod routes;
+mod schema;
 mod secured;
 pub mod server;
 mod sites;
@@ -31,6 +35,8 @@ pub mod submit;
 mod ui;
 
 pub use app::App;
+#[cfg(feature = "openapi")]
+pub use describe::openapi_document;
 pub use limits::{AnswerLimits, Http2Limits, HttpLimits};
-pub use routes::{metrics_router, openapi_document, route_paths, router};
+pub use routes::{metrics_router, route_paths, router};
 pub use server::HttpServer;

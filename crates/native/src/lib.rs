@@ -36,8 +36,6 @@ mod logging;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
-mod openapi;
-#[cfg(feature = "node")]
 mod restart;
 #[cfg(feature = "node")]
 mod sim;
@@ -103,7 +101,6 @@ fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;
     module.add_function(wrap_pyfunction!(versions::versions, module)?)?;
     module.add_function(wrap_pyfunction!(versions::store_format, module)?)?;
-    module.add_function(wrap_pyfunction!(openapi::openapi, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_write, module)?)?;

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 38] = [
+const NODE: [&str; 37] = [
     "Backups",
     "HeldKey",
     "Host",
@@ -24,7 +24,6 @@ const NODE: [&str; 38] = [
     "copy_store",
     "load_run",
     "new_backup_key",
-    "openapi",
     "read_journal",
     "replace_backup_key",
     "restart_apply",

@@ -4,6 +4,7 @@ use super::app::{App, Shared};
 use super::feed::{Event, Feed, Filter, RECONNECT, last_event_id};
 use super::params::Params;
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use crate::gate::Permission;
 use crate::metrics::OpenCount;
 use axum::Extension;
@@ -19,7 +20,6 @@ use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
-use utoipa::IntoParams;
 
 /// Approximate bytes that wait to be written to a WebSocket.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
@@ -66,7 +66,7 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
 
 /// Streams receipts and blocks as server-sent events when they become final. `Last-Event-ID` resumes without gaps or
 /// duplicates.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/events",
     params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "Id `shard.height.index` of the last event seen. After an id `height.index` of an earlier release, all ids have that form")),
     responses(
@@ -111,7 +111,7 @@ fn written(events: &[Event]) -> String {
 }
 
 /// Streams the same events over a WebSocket: text frames `{"id", "event", "data"}`.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/events/ws", params(EventParams),
     responses(
         (status = 101, description = "Text frames, each the JSON object {\"id\": \"shard.height.index\", \"event\", \"data\"}"),

@@ -4,6 +4,7 @@ use super::answers::AlreadyCounted;
 use super::app::Shared;
 use super::params::{Segments, none_match};
 use super::problem::Problem;
+use super::schema;
 use crate::backend::Backend;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,7 +18,7 @@ use rustorium_types::ShardId;
 use serde_json::json;
 
 /// Returns the node's report about itself.
-#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
+#[schema::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
 pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
     let of = |backend: &dyn Backend| {
         let chain = backend.chain();
@@ -28,7 +29,7 @@ pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
 }
 
 /// Returns the chain's name, first committee and parameters, and the parameters in force.
-#[utoipa::path(get, path = "/v1/chain", responses((status = 200, body = ChainAnswer)))]
+#[schema::path(get, path = "/v1/chain", responses((status = 200, body = ChainAnswer)))]
 pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
     let chain = app.backend.chain();
     let at = AtView::new(chain.shard, app.backend.status().executed);
@@ -36,7 +37,7 @@ pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
 }
 
 /// Returns the committee of the current epoch, and the one that operators have approved for the next epoch.
-#[utoipa::path(get, path = "/v1/validators", responses((status = 200, body = CommitteeAnswer)))]
+#[schema::path(get, path = "/v1/validators", responses((status = 200, body = CommitteeAnswer)))]
 pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Problem> {
     let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
     Ok(Json(CommitteeAnswer::new(&app.backend.committee()?, at)))
@@ -44,14 +45,14 @@ pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Pro
 
 /// Returns the operators' seats, their open proposals, the pauses, and the parameters that seats want. On a chain of version 1
 /// no seat can act yet.
-#[utoipa::path(get, path = "/v1/governance", responses((status = 200, body = GovernanceAnswer)))]
+#[schema::path(get, path = "/v1/governance", responses((status = 200, body = GovernanceAnswer)))]
 pub async fn governance(State(app): Shared) -> Result<Json<GovernanceAnswer>, Problem> {
     let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
     Ok(Json(GovernanceAnswer::new(&app.backend.governance()?, at)))
 }
 
 /// Returns the genesis' canonical bytes. Their hash, with its domain string, is the chain's id.
-#[utoipa::path(get, path = "/v1/genesis", responses(
+#[schema::path(get, path = "/v1/genesis", responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 304, description = "Not modified; the client has the current version"),
 ))]
@@ -68,7 +69,7 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
 }
 
 /// Lists the shards of the net: which accounts each has, and whether this node hosts it.
-#[utoipa::path(get, path = "/v1/shards", responses((status = 200, body = ShardsAnswer)))]
+#[schema::path(get, path = "/v1/shards", responses((status = 200, body = ShardsAnswer)))]
 pub async fn shards(State(app): Shared) -> Json<ShardsAnswer> {
     let chain = app.backend.chain();
     let at = AtView::new(chain.shard, app.backend.status().executed);
@@ -92,13 +93,13 @@ pub(super) async fn not_hosted(State(app): Shared, Segments((text, _)): Segments
 }
 
 /// Checks that the process answers.
-#[utoipa::path(get, path = "/livez", responses((status = 200, body = HealthAnswer)))]
+#[schema::path(get, path = "/livez", responses((status = 200, body = HealthAnswer)))]
 pub async fn livez() -> Json<HealthAnswer> {
     Json(HealthAnswer { status: "ok", shard: None, reasons: Vec::new() })
 }
 
 /// Checks that the node is synced and has seen a quorum.
-#[utoipa::path(get, path = "/readyz", responses(
+#[schema::path(get, path = "/readyz", responses(
     (status = 200, body = HealthAnswer),
     (status = 503, description = "Not ready, with the reason", content_type = "application/problem+json"),
 ))]
@@ -111,7 +112,7 @@ pub async fn readyz(State(app): Shared) -> Result<Json<HealthAnswer>, Problem> {
 }
 
 /// Checks that nothing is wrong; gives the reasons otherwise.
-#[utoipa::path(get, path = "/healthz", responses(
+#[schema::path(get, path = "/healthz", responses(
     (status = 200, body = HealthAnswer),
     (status = 503, description = "Degraded, with the reasons", body = HealthAnswer),
 ))]

@@ -4,6 +4,7 @@ use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::app::{App, Shared};
 use super::params::{Caller, Params, Segments, address, height, key, page_limit};
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use crate::backend::Backend;
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +12,6 @@ use rustorium_api::json::{AtView, HistoryPage, VersionView};
 use rustorium_api::{Code, History};
 use serde::Deserialize;
 use std::sync::Arc;
-use utoipa::IntoParams;
 
 /// Parameters of a key's history.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -28,7 +28,7 @@ pub struct HistoryParams {
 
 /// Lists the versions of a key, newest first: one for each block that changed it, with the transaction that wrote it. The
 /// node lists what it keeps, from `kept_from` on. The list has no proof: each transaction has one.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/history/{key}",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), ("key" = String, Path, description = "The key, written as `encoding` says"), HistoryParams),
     responses(

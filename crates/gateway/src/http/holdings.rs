@@ -5,12 +5,12 @@ use super::app::Shared;
 use super::listing::{cursor_text, list_from};
 use super::params::{Caller, Params, Segments, address, page_limit};
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use axum::extract::State;
 use axum::response::Response;
 use rustorium_api::json::{Amount, AtView, BalanceView, BalancesPage, GrantsPage, ListedGrant};
 use rustorium_api::{BalanceListing, GrantListing};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 /// Approximate bytes of JSON of one balance.
 const BALANCE_BYTES: usize = 160;
@@ -33,7 +33,7 @@ pub struct HoldingsParams {
 /// Lists the balances of all assets that an account holds, in no meaningful order. A short or empty page may still have
 /// a next one, since a node looks at a limited number of leaves for each page. The list has no proof: `POST /v1/proofs`
 /// proves the balances that it names.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/balances",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), HoldingsParams),
     responses(
@@ -65,7 +65,7 @@ pub async fn balances(
 /// Lists the grants that an account gave, in no meaningful order, with those that allow nothing any more and still take
 /// storage. A short or empty page may still have a next one, since a node looks at a limited number of leaves for each page.
 /// The list has no proof: `POST /v1/proofs` proves the grants that it names.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/grants",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), HoldingsParams),
     responses(

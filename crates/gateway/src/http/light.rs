@@ -4,12 +4,12 @@ use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::app::Shared;
 use super::params::{Caller, Params, page_limit};
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use axum::extract::State;
 use axum::response::Response;
 use rustorium_api::json::{AtView, EpochChangeView, EpochsPage};
 use rustorium_types::Epoch;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 /// Which epoch changes are asked for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -25,7 +25,7 @@ pub struct EpochsParams {
 
 /// Lists the changes that ended epochs, in order. Each has the last block of its epoch, the proof that it is final, and
 /// the next committee. A page ends after 1 MiB, or after `limit` changes.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/epochs", params(EpochsParams),
     responses(
         (status = 200, body = EpochsPage),

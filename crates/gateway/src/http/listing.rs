@@ -4,6 +4,7 @@ use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::app::Shared;
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use crate::backend::Backend;
 use axum::extract::State;
 use axum::response::Response;
@@ -12,7 +13,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustorium_api::json::{AtView, KeysPage, ListedKey};
 use rustorium_api::{Code, KeyCursor, ListFrom, Listing};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 /// Parameters of a list of keys.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -58,7 +58,7 @@ pub(super) fn cursor_text(cursor: KeyCursor) -> String {
 
 /// Lists the keys of a namespace that begin with a prefix, in no meaningful order. A page may be short or empty and
 /// still have a next one: the node reads a limited number of keys for a page, and ends it after 1 MiB of JSON.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "An account's address, `rs1…`"), ListParams),
     responses(
         (status = 200, body = KeysPage),

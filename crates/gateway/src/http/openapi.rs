@@ -1,101 +1,80 @@
-//! The OpenAPI document, made from the routes' own code, and the page that shows it.
+//! The OpenAPI document that a node serves, and the page that shows it.
+//!
+//! The document is made from the routes' own code by `just openapi`, with the feature `openapi`; `just lint` compares. So
+//! no node's build compiles what makes it. The page is Swagger UI's. Its files are in a ZIP archive in the form in which a
+//! browser takes them, so nothing here unpacks them.
+//!
+//! *Invariants:* only the files of the table below are served, each by its exact name; the page runs no inline script.
 
-use super::{events, health, history, holdings, light, listing, pools, read, sites, state, submit};
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
-use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use super::app::App;
+use super::archive::packed;
+use super::problem::unknown_route;
+use super::{schema, sites};
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::header;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use std::sync::Arc;
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Rustorium",
-        description = "The HTTP API of a Rustorium node. Errors are RFC 9457 problem details with a stable `code`. \
-                       Amounts are decimal strings, times Unix ms, ids hex digits, addresses bech32m `rs1…`. The \
-                       field `at` of an answer names the shard, height and root that it describes. A net of several \
-                       shards answers for shard N under `/v1/shards/N/…` by the same paths as under `/v1/…`, which is \
-                       shard 0.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0"),
-    ),
-    paths(
-        submit::submit,
-        read::transaction,
-        state::account,
-        state::authority,
-        state::balance,
-        holdings::balances,
-        holdings::grants,
-        history::history,
-        state::value,
-        state::prove,
-        listing::keys,
-        read::account_transactions,
-        read::block,
-        read::block_receipts,
-        light::epochs,
-        pools::records,
-        events::stream,
-        events::websocket,
-        health::status,
-        health::chain,
-        health::validators,
-        health::governance,
-        health::genesis,
-        health::shards,
-        health::livez,
-        health::readyz,
-        health::healthz,
-        document,
-    )
-)]
-struct Api;
-
-/// Name of the scheme in the document.
-const SCHEME: &str = "token";
-
-/// Paths of the routes that may require a token, in the router's notation.
-#[derive(Clone, Copy)]
-pub(super) struct GuardedPaths(pub(super) fn() -> Vec<&'static str>);
-
-/// Returns the OpenAPI document.
-pub(super) fn api(guarded: GuardedPaths) -> utoipa::openapi::OpenApi {
-    let mut document = Api::openapi();
-    let about = "A token of the node's operator, if its configuration requires one: `[gateway] submit` and `read`";
-    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
-    // A request needs nothing, or a token.
-    let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
-    for path in guarded.0() {
-        let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-            operation.security = Some(either.clone());
-        }
-    }
-    document
-}
+/// The OpenAPI document, JSON.
+const DOCUMENT: &str = include_str!("../../openapi.json");
 
 /// Returns this document.
-#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "The OpenAPI 3.1 document")))]
-pub(super) async fn document(State(guarded): State<GuardedPaths>) -> Json<utoipa::openapi::OpenApi> {
-    Json(api(guarded))
+#[schema::path(get, path = "/openapi.json", responses((status = 200, description = "The OpenAPI 3.1 document")))]
+pub(super) async fn document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
 }
 
 /// The page runs only its own scripts. The scripts make some of its styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Sets the headers that restrict what a browser does with the page.
-pub(super) async fn secure(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    sites::secure(&mut response, POLICY);
+const PAGE: &str = include_str!("../../docs/index.html");
+const STARTER: &str = include_str!("../../docs/start.js");
+/// Names and media types of Swagger UI's files that the page loads.
+const FILES: [(&str, &str); 4] = [
+    ("favicon-32x32.png", "image/png"),
+    ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+    ("swagger-ui-standalone-preset.js", "text/javascript; charset=utf-8"),
+    ("swagger-ui.css", "text/css; charset=utf-8"),
+];
+
+/// Returns the routes of the page at `/docs/`.
+pub(super) fn docs() -> Router<Arc<App>> {
+    Router::new()
+        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
+        .route("/docs/", get(page))
+        .route("/docs/{file}", get(file))
+        .layer(from_fn(secure))
+}
+
+async fn page() -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+}
+
+async fn file(Path(name): Path<String>, request: Request) -> Response {
+    if name == "start.js" {
+        return ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], STARTER).into_response();
+    }
+    let known = FILES.iter().find(|(file, _)| *file == name);
+    let Some((media, content)) =
+        known.and_then(|(file, media)| Some((*media, packed(SWAGGER_UI_VENDORED, &format!("/dist/{file}"))?)))
+    else {
+        return unknown_route(request).await.into_response();
+    };
+    let mut response = ([(header::CONTENT_TYPE, media)], content.bytes).into_response();
+    if content.gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+    }
     response
 }
 
-/// Returns the page at `/docs`.
-pub(super) fn docs() -> SwaggerUi {
-    SwaggerUi::new("/docs").config(Config::from("/openapi.json"))
+/// Sets the headers that restrict what a browser does with the page.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    sites::secure(&mut response, POLICY);
+    response
 }

@@ -1,6 +1,7 @@
 //! Parsing of paths, queries and headers into checked values; every failure is a `Problem` that names the part.
 
 use super::problem::Problem;
+use super::schema::IntoParams;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
@@ -15,7 +16,6 @@ use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
-use utoipa::IntoParams;
 
 /// Default length of a page.
 pub const PAGE_DEFAULT: usize = 30;

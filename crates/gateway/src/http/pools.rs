@@ -4,13 +4,13 @@ use super::answers::{PreparedAnswer, answer};
 use super::app::Shared;
 use super::params::{Caller, Params, Segments};
 use super::problem::Problem;
+use super::schema::{self, IntoParams};
 use axum::extract::State;
 use axum::response::Response;
 use rustorium_api::json::{AtView, PoolRecordsPage};
 use rustorium_api::{Code, ReadAt, pool_subjects};
 use rustorium_types::BoundedBytes;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 /// Default and maximum number of records of a page: 0.8 MB.
 const RECORDS_MAX: u64 = 1_000;
@@ -32,7 +32,7 @@ pub struct RecordsParams {
 
 /// Lists a pool's transfer records, in order, for wallets; at the end a page has fewer. They are the node's claim. The
 /// value `head` in the namespace of the pool's account, which can be proven, has their digest.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/pools/{pool}/records",
     params(("pool" = u32, Path, description = "The pool's number"), RecordsParams),
     responses(

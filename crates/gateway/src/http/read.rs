@@ -6,6 +6,7 @@ use super::params::{
     AfterParams, BeforeParams, Caller, Params, ProofParams, Segments, address, cursor, digest, height, page_limit,
 };
 use super::problem::Problem;
+use super::schema;
 use crate::backend::Backend;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -27,7 +28,7 @@ const BLOCK_BYTES: usize = 256 * 1024;
 const IDS_BYTES: usize = 16 * 1024;
 
 /// Returns a transaction's status and, once it is final, its receipt.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/transactions/{id}", params(("id" = String, Path, description = "The transaction's id, 64 hex digits"), ProofParams),
     responses(
         (status = 200, body = TransactionAnswer),
@@ -89,7 +90,7 @@ fn one_transaction(
 }
 
 /// Lists an account's transactions, newest first.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/transactions",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), BeforeParams),
     responses(
@@ -144,7 +145,7 @@ fn find_block(backend: &dyn Backend, which: BlockRef) -> Result<BlockView, Probl
 }
 
 /// Returns a final block.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/blocks/{block}",
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), ProofParams),
     responses(
@@ -175,7 +176,7 @@ pub async fn block(
 }
 
 /// Lists a block's receipts, in order.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/blocks/{block}/receipts",
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), AfterParams),
     responses(

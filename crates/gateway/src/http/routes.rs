@@ -5,13 +5,12 @@
 
 use super::access::{self, RequiredAccess};
 use super::app::{App, Shared};
-use super::openapi::GuardedPaths;
 use super::problem::{Problem, unknown_route};
 use super::{answers, events, health, history, holdings, light, listing, openapi, pools, read, state, submit, ui};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use rustorium_api::Code;
@@ -52,7 +51,7 @@ fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
         ("/livez", RequiredAccess::Nothing, get(health::livez)),
         ("/readyz", RequiredAccess::Nothing, get(health::readyz)),
         ("/healthz", RequiredAccess::Nothing, get(health::healthz)),
-        ("/openapi.json", RequiredAccess::Nothing, get(openapi::document).with_state(GUARDED)),
+        ("/openapi.json", RequiredAccess::Nothing, get(openapi::document)),
     ]
 }
 
@@ -62,20 +61,13 @@ pub fn route_paths() -> Vec<&'static str> {
 }
 
 /// Returns the paths of the routes that may require a token, in the router's notation.
-fn guarded_paths() -> Vec<&'static str> {
+#[cfg(feature = "openapi")]
+pub(super) fn guarded_paths() -> Vec<&'static str> {
     routes().into_iter().filter(|(_, need, _)| *need != RequiredAccess::Nothing).map(|(path, ..)| path).collect()
-}
-
-const GUARDED: GuardedPaths = GuardedPaths(guarded_paths);
-
-/// Returns the OpenAPI document.
-pub fn openapi_document() -> utoipa::openapi::OpenApi {
-    openapi::api(GUARDED)
 }
 
 /// Returns the API's router.
 pub fn router(app: Arc<App>) -> Router {
-    let docs: Router<Arc<App>> = Router::from(openapi::docs()).layer(from_fn(openapi::secure));
     // A wildcard never matches an empty segment, and an empty key is a key.
     let empty_keys = [
         ("/v1/accounts/{address}/keys/", RequiredAccess::Read, get(state::empty_key)),
@@ -100,7 +92,7 @@ pub fn router(app: Arc<App>) -> Router {
         RequiredAccess::Read,
         get(health::not_hosted).post(health::not_hosted),
     );
-    let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));
+    let router = router.merge(openapi::docs()).layer(from_fn_with_state(app.clone(), answers::count_bytes));
     // The explorer's files are part of the program, and need no counted memory.
     finish(router.merge(ui::routes()), app, true)
 }

@@ -5,6 +5,7 @@ use super::app::{App, Shared};
 use super::bodies::{Media, read_body, reserve};
 use super::params::{Caller, Params, Segments, StateParams, StateQuestion, address, digest, height, key};
 use super::problem::Problem;
+use super::schema::{self, ToSchema};
 use crate::backend::Backend;
 use axum::body::Body;
 use axum::extract::State;
@@ -20,7 +21,6 @@ use rustorium_types::{AssetId, Height, LeafValue, Subject, encode};
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 /// Bytes of a request's body: the maximum number of subjects with their longest keys, and the overhead of JSON.
 const PROOFS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -110,7 +110,7 @@ fn absent(code: Code, detail: &str, at: AtView, proof_hex: Option<String>) -> Pr
 }
 
 /// Returns an account's record.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}", params(("address" = String, Path, description = "An account's address, `rs1…`"), StateParams),
     responses(
         (status = 200, body = AccountAnswer),
@@ -138,7 +138,7 @@ pub async fn account(
 }
 
 /// Returns an account's balance of one asset.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/balances/{asset}",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), ("asset" = String, Path, description = "The asset, 64 hex digits"), StateParams),
     responses(
@@ -164,7 +164,7 @@ pub async fn balance(
 
 /// Returns an account's settings: its keys, and how they can change. Without a delay, a recovery account or a waiting change
 /// there are none: the account's record names its keys.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/authority", params(("address" = String, Path, description = "An account's address, `rs1…`"), StateParams),
     responses(
         (status = 200, body = AuthorityAnswer),
@@ -192,7 +192,7 @@ fn other_kind() -> Problem {
 }
 
 /// Returns a key's value. The key may contain slashes; `encoding` names its encoding.
-#[utoipa::path(
+#[schema::path(
     get, path = "/v1/accounts/{address}/keys/{key}",
     params(("address" = String, Path, description = "An account's address, `rs1…`"), ("key" = String, Path, description = "The key, written as `encoding` says"), StateParams),
     responses(
@@ -286,7 +286,7 @@ impl ProofQuestion {
 }
 
 /// Proves the content or absence of many accounts, balances and keys, with one proof of them all.
-#[utoipa::path(
+#[schema::path(
     post, path = "/v1/proofs", request_body = ProofQuestion,
     responses(
         (status = 200, body = ProofAnswer),

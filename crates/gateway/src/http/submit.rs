@@ -5,6 +5,7 @@ use super::app::{App, Shared};
 use super::bodies::{Media, read_body, reserve, too_large};
 use super::params::{Caller, Params};
 use super::problem::Problem;
+use super::schema::{self, IntoParams, ToSchema};
 use crate::metrics::HTTP;
 use crate::screen::{ScreenedItems, Senders, decode_transaction, merge, screen};
 use axum::Json;
@@ -22,7 +23,6 @@ use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
 use tokio::time::Instant;
-use utoipa::{IntoParams, ToSchema};
 
 /// The milestone until which a submission waits.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -60,7 +60,7 @@ pub struct Submission<'a> {
 }
 
 /// Submits transactions.
-#[utoipa::path(
+#[schema::path(
     post, path = "/v1/transactions", params(SubmitParams),
     request_body(content((Submission<'_> = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use rustorium_crypto::{hash::domain, hash_value, transaction_id, value_hash};
 use rustorium_gateway::Backend;
-use rustorium_gateway::http::{HttpLimits, openapi_document, route_paths};
+use rustorium_gateway::http::{HttpLimits, route_paths};
 use rustorium_types::limits::*;
 use rustorium_types::*;
 use serde_json::{Value, json};
@@ -433,7 +433,6 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
     let documented: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
     let routed: BTreeSet<String> = route_paths().into_iter().map(normal).collect();
     assert_eq!(documented, routed);
-    assert_eq!(serde_json::to_value(openapi_document()).unwrap(), document);
     // Each documented method is there.
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
@@ -454,6 +453,4 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name}");
     }
-    let docs = get(&router, "/docs/").await;
-    assert!(docs.status == 200 && docs.body.windows(7).any(|w| w.eq_ignore_ascii_case(b"swagger")));
 }

@@ -193,7 +193,7 @@ async fn a_websocket_is_for_pages_of_the_node_and_for_programs() {
 #[tokio::test]
 async fn no_site_shows_the_page_of_the_api_in_a_frame_and_it_runs_its_own_scripts_alone() {
     let router = router();
-    for uri in ["/docs/", "/docs/index.html", "/docs/swagger-initializer.js", "/docs/none"] {
+    for uri in ["/docs/", "/docs/start.js", "/docs/swagger-ui.css", "/docs/none"] {
         let headers = get(&router, uri).await.headers;
         let policy = headers.get(header::CONTENT_SECURITY_POLICY).map_or("", |value| value.to_str().unwrap());
         for needed in ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'"] {
@@ -203,4 +203,28 @@ async fn no_site_shows_the_page_of_the_api_in_a_frame_and_it_runs_its_own_script
     }
     let page = String::from_utf8(get(&router, "/docs/").await.body.to_vec()).unwrap();
     assert!(!page.contains("<style") && !page.contains(" onload=") && !page.contains("<script>"), "{page}");
+}
+
+#[tokio::test]
+async fn each_file_that_the_page_of_the_api_names_is_served_in_the_form_that_its_headers_say() {
+    let router = router();
+    let page = String::from_utf8(get(&router, "/docs/").await.body.to_vec()).unwrap();
+    let quoted =
+        page.split('"').filter(|part| part.ends_with(".js") || part.ends_with(".css") || part.ends_with(".png"));
+    let named: Vec<&str> = quoted.collect();
+    assert_eq!(named.len(), 5, "{page}");
+    for name in named {
+        let answer = get(&router, &format!("/docs/{name}")).await;
+        assert!(answer.status == 200 && answer.body.len() > 100, "{name}: {}", answer.status);
+        let media = if name.ends_with(".js") { "text/javascript" } else { &format!("/{}", &name[name.len() - 3..]) };
+        assert!(answer.headers[header::CONTENT_TYPE].to_str().unwrap().contains(media), "{name}");
+        // The first bytes of a gzip frame, RFC 1952, and of a PNG.
+        let packed = answer.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+        assert_eq!(packed, answer.body.starts_with(&[0x1f, 0x8b, 8]), "{name}");
+        assert_eq!(name.ends_with(".png"), answer.body.starts_with(b"\x89PNG"), "{name}");
+    }
+    assert_eq!(get(&router, "/docs").await.headers[header::LOCATION], "/docs/");
+    for name in ["none", "oauth2-redirect.html", "..%2fCargo.toml", "swagger-ui.css.map"] {
+        assert_eq!(get(&router, &format!("/docs/{name}")).await.problem()["code"], "unknown-route", "{name}");
+    }
 }
