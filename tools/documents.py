@@ -46,8 +46,6 @@ SPECS = (
         {
             "docs/adr/0063-model-of-shards.md": ".md",
             "docs/adr/0064-flaws-found-by-the-model.md": ".md",
-            "docs/adr/0089-restores-respect-ends.md": ".md",
-            "docs/adr/0090-lineage-ends.md": ".md",
             "docs/spec/shards.md": ".md",
             "python/rustorium/sharding": ".py",
             "tests/sharding": ".py",
