@@ -153,7 +153,6 @@ def test_the_client_compiles_no_crate_of_the_node() -> None:
         "rustorium-storage",
         "rustorium-txpool",
         "tokio",
-        "utoipa",
     }
     assert node <= crates["node"]
     assert not node & crates["client"]
