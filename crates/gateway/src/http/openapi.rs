@@ -7,16 +7,15 @@
 //! *Invariants:* only the files of the table below are served, each by its exact name; the page runs no inline script.
 
 use super::app::App;
-use super::archive::packed;
+use super::archive::{Packed, packed};
 use super::problem::unknown_route;
 use super::{schema, sites};
 use axum::Router;
 use axum::extract::{Path, Request};
 use axum::http::header;
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 
 /// The OpenAPI document, JSON.
@@ -34,21 +33,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 const PAGE: &str = include_str!("../../docs/index.html");
 const STARTER: &str = include_str!("../../docs/start.js");
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Names and media types of Swagger UI's files that the page loads.
 const FILES: [(&str, &str); 4] = [
     ("favicon-32x32.png", "image/png"),
-    ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
-    ("swagger-ui-standalone-preset.js", "text/javascript; charset=utf-8"),
+    ("swagger-ui-bundle.js", SCRIPT),
+    ("swagger-ui-standalone-preset.js", SCRIPT),
     ("swagger-ui.css", "text/css; charset=utf-8"),
 ];
 
 /// Returns the routes of the page at `/docs/`.
 pub(super) fn docs() -> Router<Arc<App>> {
-    Router::new()
+    let routes = Router::new()
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(page))
-        .route("/docs/{file}", get(file))
-        .layer(from_fn(secure))
+        .route("/docs/index.html", get(page))
+        .route("/docs/{file}", get(file));
+    sites::secured(routes, POLICY)
 }
 
 async fn page() -> Response {
@@ -57,24 +58,22 @@ async fn page() -> Response {
 
 async fn file(Path(name): Path<String>, request: Request) -> Response {
     if name == "start.js" {
-        return ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], STARTER).into_response();
+        return ([(header::CONTENT_TYPE, SCRIPT)], STARTER).into_response();
     }
-    let known = FILES.iter().find(|(file, _)| *file == name);
-    let Some((media, content)) =
-        known.and_then(|(file, media)| Some((*media, packed(SWAGGER_UI_VENDORED, &format!("/dist/{file}"))?)))
-    else {
+    let Some((_, media, content)) = files().iter().find(|(file, ..)| *file == name) else {
         return unknown_route(request).await.into_response();
     };
-    let mut response = ([(header::CONTENT_TYPE, media)], content.bytes).into_response();
+    let typed = [(header::CONTENT_TYPE, *media)];
     if content.gzip {
-        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        (typed, [(header::CONTENT_ENCODING, "gzip")], &*content.bytes).into_response()
+    } else {
+        (typed, &*content.bytes).into_response()
     }
-    response
 }
 
-/// Sets the headers that restrict what a browser does with the page.
-async fn secure(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    sites::secure(&mut response, POLICY);
-    response
+/// Returns Swagger UI's files with their names and media types. They are framed once, so a request copies nothing.
+fn files() -> &'static [(&'static str, &'static str, Packed<'static>)] {
+    static FRAMED: OnceLock<Vec<(&str, &str, Packed<'_>)>> = OnceLock::new();
+    let framed = |(name, media)| Some((name, media, packed(SWAGGER_UI_VENDORED, &format!("/dist/{name}"))?));
+    FRAMED.get_or_init(|| FILES.into_iter().filter_map(framed).collect())
 }

@@ -6,9 +6,11 @@
 
 use super::problem::Problem;
 use crate::gate::Rules;
+use axum::Router;
 use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use rustorium_api::Code;
 use std::collections::BTreeSet;
@@ -119,9 +121,17 @@ fn authority_of(value: &HeaderValue) -> Option<Authority> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Sets the headers that restrict what a browser does with a page, whatever it contains. No other site may show it in a
-/// frame.
-pub(super) fn secure(response: &mut Response, policy: &'static str) {
+/// Sets the headers that restrict what a browser does with the pages of these routes, whatever they contain. No other site
+/// may show them in a frame.
+pub(super) fn secured<S: Clone + Send + Sync + 'static>(routes: Router<S>, policy: &'static str) -> Router<S> {
+    routes.layer(from_fn(move |request: Request, next: Next| async move {
+        let mut response = next.run(request).await;
+        secure(&mut response, policy);
+        response
+    }))
+}
+
+fn secure(response: &mut Response, policy: &'static str) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer"),

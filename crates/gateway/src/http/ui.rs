@@ -15,7 +15,6 @@ use super::sites;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use std::sync::{Arc, OnceLock};
@@ -103,11 +102,11 @@ fn explorer() -> &'static Explorer {
 
 /// Returns the routes of the explorer.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
+    let routes = Router::new()
         .route("/ui", get(|| async { Redirect::permanent("/ui/") }))
         .route("/ui/", get(page))
-        .route("/ui/{folder}/{file}", get(one))
-        .layer(from_fn(secure))
+        .route("/ui/{folder}/{file}", get(one));
+    sites::secured(routes, POLICY)
 }
 
 async fn page(headers: HeaderMap) -> Response {
@@ -133,11 +132,4 @@ async fn one(request: Request) -> Result<Response, Problem> {
         return Ok((StatusCode::NOT_MODIFIED, cache).into_response());
     }
     Ok((cache, [(header::CONTENT_TYPE, file.media)], file.bytes).into_response())
-}
-
-/// Sets the headers that restrict what a browser does with the page, whatever it contains.
-async fn secure(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    sites::secure(&mut response, POLICY);
-    response
 }

@@ -453,4 +453,6 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name}");
     }
+    let docs = get(&router, "/docs/").await;
+    assert!(docs.status == 200 && docs.body.windows(7).any(|w| w.eq_ignore_ascii_case(b"swagger")));
 }

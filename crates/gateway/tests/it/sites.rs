@@ -193,7 +193,14 @@ async fn a_websocket_is_for_pages_of_the_node_and_for_programs() {
 #[tokio::test]
 async fn no_site_shows_the_page_of_the_api_in_a_frame_and_it_runs_its_own_scripts_alone() {
     let router = router();
-    for uri in ["/docs/", "/docs/start.js", "/docs/swagger-ui.css", "/docs/none"] {
+    for uri in [
+        "/docs/",
+        "/docs/index.html",
+        "/docs/swagger-initializer.js",
+        "/docs/start.js",
+        "/docs/swagger-ui.css",
+        "/docs/none",
+    ] {
         let headers = get(&router, uri).await.headers;
         let policy = headers.get(header::CONTENT_SECURITY_POLICY).map_or("", |value| value.to_str().unwrap());
         for needed in ["default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'"] {
@@ -224,6 +231,7 @@ async fn each_file_that_the_page_of_the_api_names_is_served_in_the_form_that_its
         assert_eq!(name.ends_with(".png"), answer.body.starts_with(b"\x89PNG"), "{name}");
     }
     assert_eq!(get(&router, "/docs").await.headers[header::LOCATION], "/docs/");
+    assert_eq!(get(&router, "/docs/index.html").await.body, page.as_bytes());
     for name in ["none", "oauth2-redirect.html", "..%2fCargo.toml", "swagger-ui.css.map"] {
         assert_eq!(get(&router, &format!("/docs/{name}")).await.problem()["code"], "unknown-route", "{name}");
     }
