@@ -116,6 +116,13 @@ def every(programs: dict[str, str]) -> list[Bug]:
     return sorted(found, key=lambda bug: (int(re.findall(r"\d+", f"{bug.rules} 99")[0]), bug.rules, bug.name))
 
 
+def named_beside(bugs: Sequence[Bug]) -> list[str]:
+    """Returns the places in Rust code that name a bug: neither a test nor the code under test may know about bugs."""
+    names = [f'"{bug.name}"' for bug in bugs if bug.variable == "SEEDED_BUG"]
+    texts = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "crates").rglob("*.rs"))}
+    return [f"{place} names {name}" for place, text in texts.items() for name in names if name in text]
+
+
 def fail_without(bugs: Sequence[Bug], jobs: int) -> list[str]:
     """Returns what is wrong with the commands while no bug is switched on."""
     checks = list(dict.fromkeys(bug.check for bug in bugs if bug.check.command[-1] != SEEDS))
@@ -161,7 +168,7 @@ def page(rows: Sequence[tuple[str, str, str]], day: str) -> str:
 
 These {len(rows)} bugs are put into the code on purpose, one at a time, and a test must find each
 ([why](reliability.md#the-tests-tested)). Each would fork the chain, forge something, lose money or data, or leak a key.
-`just seeded-bugs --write` found all of them, last on {day}. Names of rules are those of
+`just seeded-bugs --write` found each of them, the newest on {day}. Names of rules are those of
 [the specification](spec/consensus.md).
 
 {table(rows)}"""
@@ -187,6 +194,8 @@ def asked_for() -> argparse.Namespace:
 def chosen(wanted: set[str]) -> list[Bug]:
     """The bugs with these names, or of these rules; ends with one sentence where the table isn't sound."""
     bugs = every({})
+    if named := named_beside(bugs):
+        sys.exit(f"{'; '.join(named)}: code and tests must not know of a bug")
     known = {word for bug in bugs for word in (bug.name, bug.rules, *bug.rules.split())}
     if unknown := sorted(wanted - known):
         sys.exit(f"there is no bug or rule called {', '.join(unknown)}: --list names them")

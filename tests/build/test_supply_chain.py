@@ -154,5 +154,6 @@ def test_the_client_compiles_no_crate_of_the_node() -> None:
         "rustorium-txpool",
         "tokio",
     }
+    assert "utoipa" not in crates["node"] | crates["client"], "it describes the HTTP API when developing"
     assert node <= crates["node"]
     assert not node & crates["client"]
