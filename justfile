@@ -169,7 +169,7 @@ model-shards *WORDS: build
     PYTHONPATH=tests/sharding {{ python }} tests/sharding/scenarios.py {{ WORDS }}
     RUSTORIUM_SHARDS_MODEL=long {{ python }} -m pytest -q tests/sharding/test_random.py
 
-# the tables of flaws in docs/spec/shards.md, by switching off each mend of the model of shards
+# the table of flaws in docs/spec/shards.md, by switching off each named rule of the model of shards
 model-flaws: build
     PYTHONPATH=tests/sharding {{ python }} tests/sharding/flaw_table.py --write
 

@@ -41,7 +41,7 @@ SPECS = (
     ),
     Rules(
         "docs/spec/shards.md",
-        r"S\d+",
+        r"[ST]\d+a?",
         "sharding",
         {
             "docs/adr/0063-model-of-shards.md": ".md",
@@ -50,6 +50,7 @@ SPECS = (
             "python/rustorium/sharding": ".py",
             "tests/sharding": ".py",
         },
+        frozenset({"S30", "S72", "S95", "S97", "S98"}),
     ),
     Rules(
         "docs/spec/transactions.md",

@@ -1,27 +1,26 @@
-"""The tables of flaws in docs/spec/shards.md: found ones, with figures of the explorer, and those that no model shows.
+"""The table of flaws in docs/spec/shards.md, with figures of the explorer.
 
-Invariants: the page has exactly these tables; `test_taken_out.py` compares them line by line. Run as a program with
-`--write` (`just model-flaws`) this explores each flaw and writes them.
+Invariants: the page has exactly this table; `test_taken_out.py` compares it line by line. Run as a program with
+`--write` (`just model-flaws`) this explores each flaw and writes it.
 """
 
 import sys
 from pathlib import Path
 from typing import Any
 
-from mends import without
-from taken_out import TABLE, UNSEEN, TakenOut
+from mends import TakenOut, without
+from taken_out import TABLE
 
 from rustorium.sharding.explore import Report, explore
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "spec" / "shards.md"
 FOUND_HEAD = (
-    "| flaw | the mend that is switched off | without it | breaks | states | steps |\n|---|---|---|---|--:|--:|\n"
+    "| flaw | the rule that is switched off | without it | breaks | states | steps |\n|---|---|---|---|--:|--:|\n"
 )
-UNSEEN_HEAD = "| flaw | why the model doesn't show it |\n|---|---|\n"
 
 
 def play(row: TakenOut) -> Report:
-    """Explores a flaw's scenario with its mends switched off."""
+    """Explores a flaw's scenario with its rules switched off."""
     with without(row.mends):
         return explore(row.scenario())
 
@@ -39,11 +38,6 @@ def line(row: TakenOut, report: Report) -> str:
         str(len(report.trace)),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def unseen_lines() -> list[str]:
-    """Returns the lines of findings that no model shows."""
-    return [f"| {finding} | {reason} |" for finding, reason in UNSEEN.items()]
 
 
 def lines_below(text: str, head: str) -> list[str]:
@@ -70,8 +64,7 @@ def main(arguments: list[str]) -> int:
     lines = [line(row, play(row)) for row in TABLE]
     print("\n".join(lines))
     if "--write" in arguments:
-        text = _with_table(PAGE.read_text(), FOUND_HEAD, lines)
-        PAGE.write_text(_with_table(text, UNSEEN_HEAD, unseen_lines()))
+        PAGE.write_text(_with_table(PAGE.read_text(), FOUND_HEAD, lines))
     return 0
 
 

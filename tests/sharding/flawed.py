@@ -1,10 +1,8 @@
-"""Flawed forms of functions of the model of shards: what the rule beside each in `taken_out.py` replaces."""
+"""Flawed forms of functions of the model of shards: what the rule beside each in `mends.py` replaces."""
 
 from typing import Any
 
-from rustorium.sharding import atomic, channels, groups, happenings, terms
-from rustorium.sharding.chains import State
-from rustorium.sharding.vocabulary import HOPS_MAX, Entry, Op
+from rustorium.sharding import channels, terms, transfers
 
 
 def never(*_: Any) -> bool:
@@ -19,27 +17,78 @@ def nothing(*_: Any, **__: Any) -> None:
     return None
 
 
-def younger_heads_only(channel: Any, head: Any, expired: bool) -> bool:
-    return bool(head.epoch == channel.epoch and not expired and head.height >= channel.height)
+def unchanged(value: Any) -> Any:
+    return value
 
 
-ACKNOWLEDGED = channels.acknowledge
+# ---- transfers -------------------------------------------------------------------------------------------------------
 
 
-def acknowledge_with_height(channel: Any, head: Any) -> Any:
-    return ACKNOWLEDGED(channel, head)._replace(height=max(channel.height, head.height))
+def keeps_entries(block: Any, before: Any) -> None:
+    block.shard = before[0]
 
 
-def numbers_alone(channel: Any, head: Any) -> bool:
-    return bool(head.in_next <= channel.out_next)
+def full_for_answers(block: Any, channel: Any) -> bool:
+    return not transfers.is_full(block, channel)
 
 
-def whoever_sat_once(channel: Any, head: Any, _expired: bool) -> bool:
-    return bool(head.epoch == channel.epoch)
+def own_next(channel: Any, _left: Any) -> int:
+    return int(channel.in_next)
 
 
-def ordered_epoch(_shard: Any, channel: Any) -> int:
-    return happenings.REFUSED if channel.peer == 1 else int(channel.epoch)
+def in_own_version(own: int, _peer: int) -> int:
+    return own
+
+
+def older_epochs_too(channel: Any, head: Any) -> bool:
+    return bool(head.epoch <= channel.term.epoch)
+
+
+def stays(channel: Any, _chunk: Any) -> Any:
+    return channel
+
+
+def right_numbers(channel: Any, delivery: Any) -> bool:
+    numbers = [chunk.number for chunk in (*delivery.chunks, *delivery.rest)]
+    return numbers == list(range(channel.in_next, channel.in_next + len(numbers)))
+
+
+def by_what_leaders_add(channel: Any, delivery: Any) -> bool:
+    wrong = bool(delivery.chunks) and not channels.leads(channel, delivery)
+    return wrong or channels.contradicts(channel, delivery.head)
+
+
+def as_named(credit: Any) -> int:
+    return int(credit.to)
+
+
+def all_storage(credit: Any, _result: Any) -> int:
+    return int(credit.storage)
+
+
+def issues_too(_credit: Any) -> int:
+    return 1
+
+
+def consumed_unread(block: Any, peer: int, chunk: Any) -> None:
+    if chunk.version <= block.shard.version:
+        TAKE_CHUNK(block, peer, chunk)
+    else:
+        block.shard = block.shard.with_channel(channels.take(block.shard.channel(peer), chunk))
+
+
+TAKE_CHUNK = transfers.take_chunk
+
+
+def while_keys_are_current(world: Any, channel: Any) -> bool:
+    return channels.is_current(channel, world.expired)
+
+
+def cursors_alone(a: Any, b: Any) -> bool:
+    return channels.agree(a.channel(b.id), b.channel(a.id))
+
+
+# ---- terms and orders ------------------------------------------------------------------------------------------------
 
 
 def recall_without_limit(block: Any, made: Any) -> None:
@@ -56,74 +105,15 @@ def keep_channel(shard: Any, _peer: int) -> Any:
     return shard
 
 
-def in_own_version(own: int, _peer: int) -> int:
-    return own
+def leaf_in_both(accounts: Any, _moved: Any) -> Any:
+    return accounts
 
 
-def consumed_unread(channel: Any, entry: Any) -> Any:
-    return channels.take(channel, entry)
-
-
-def full_by_chunks(_block: Any, channel: Any, _sender: int) -> bool:
-    return channels.requests(channel) >= 2
-
-
-def issues_too(tx: Any) -> list[int]:
-    return [index for index, group in enumerate(tx.groups) if group.op in (Op.CREDIT, Op.ISSUE)]
-
-
-def any_group_again(_block: Any, request: Any) -> bool:
-    return bool(request.hops < HOPS_MAX)
-
-
-def credits_at_once(block: Any, number: int, here: Any) -> None:
-    for index in here:
-        groups.apply(block, number, index)
-
-
-def none_waits(_tx: Any, _request: Any) -> list[int]:
-    return []
-
-
-def leaf_in_both(leaves: Any, _moved: Any) -> Any:
-    return leaves
-
-
-def silent_if_unknown(block: Any, peer: int, entry: Entry) -> None:
-    if atomic.intent_of(block.shard, entry.tx) is not None:
-        DECIDE(block, peer, entry)
-
-
-DECIDE = atomic.take_decide
-
-
-def claim_of_what_is(shard: Any) -> bool:
-    return bool(shard.wish is not None and shard.due is None and terms.is_ready(shard))
-
-
-def until_the_boundary(shard: Any) -> bool:
-    return bool(shard.state <= State.CLOSING)
-
-
-def dropped_refund(block: Any, entry: Entry) -> None:
-    if block.shard.has(entry.account):
-        groups.give(block, entry.account, entry)
-
-
-def by_the_map_alone(shard: Any, account: int) -> int:
-    return int(shard.id if shard.has(account) else shard.owners[account])
-
-
-def above_the_limit(leaf: Any) -> Any:
-    return leaf._replace(balance=leaf.balance + 1)
+# ---- single nodes ----------------------------------------------------------------------------------------------------
 
 
 def place_in_the_pool(pool_is_full: bool) -> bool:
     return not pool_is_full
-
-
-def by_lineage_forever(shard: Any, peer: int, sender: int, _past: Any) -> bool:
-    return peer in (shard.owners[sender], shard.former[sender])
 
 
 def newest_height(_before: int, after: int) -> frozenset[int]:

@@ -3,31 +3,52 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rustorium.sharding.conservation import Conserved
+from rustorium.sharding.crossings import Crossing
 from rustorium.sharding.explore import Model
 from rustorium.sharding.invariants import Checked
+from rustorium.sharding.ledgers import Act, Operation, Transaction
 from rustorium.sharding.network import Happening, Network
-from rustorium.sharding.vocabulary import Group, Op, Transaction
+
+Watched = str | tuple[str, ...]
+
+
+def act(sender: int, nonce: int, *operations: tuple[Act, int]) -> Transaction:
+    """Returns a transaction of any operations."""
+    return Transaction(sender, nonce, tuple(Operation(kind, to) for kind, to in operations))
 
 
 def pay(sender: int, nonce: int, *accounts: int) -> Transaction:
     """Returns a payment of one unit to each account."""
-    return Transaction(sender, nonce, tuple(Group(Op.CREDIT, account) for account in accounts))
+    return act(sender, nonce, *((Act.PAY, account) for account in accounts))
 
 
-def act(sender: int, nonce: int, *groups: tuple[Op, int]) -> Transaction:
-    """Returns a transaction of any groups."""
-    return Transaction(sender, nonce, tuple(Group(op, account) for op, account in groups))
+def issue(sender: int, nonce: int, *accounts: int) -> Transaction:
+    """Returns an issue of one unit to each account."""
+    return act(sender, nonce, *((Act.ISSUE, account) for account in accounts))
+
+
+def opens(sender: int, nonce: int, account: int) -> Transaction:
+    """Returns a transaction that makes an account."""
+    return act(sender, nonce, (Act.OPEN, account))
 
 
 def net(
-    ranges: Sequence[tuple[int, int]],
+    ranges: Sequence[tuple[int, int]], events: Sequence[Happening] = (), watched: Watched = "", **options: Any
+) -> Callable[[], Model[Any]]:
+    """Returns a maker of a scenario of terms and orders."""
+    return lambda: Checked(Network(ranges, events, **options), watched)
+
+
+def cross(
+    places: tuple[int, ...],
     plan: Sequence[Transaction] = (),
-    events: Sequence[Happening] = (),
-    watched: str | tuple[str, ...] = "",
+    events: Sequence[Any] = (),
+    watched: Watched = "",
     **options: Any,
 ) -> Callable[[], Model[Any]]:
-    """Returns a maker of a scenario."""
-    return lambda: Checked(Network(ranges, plan, events, **options), watched)
+    """Returns a maker of a scenario of transfers: the shard of each account, transactions and events."""
+    return lambda: Conserved(Crossing(places, plan, events, **options), watched)
 
 
 UNBORN = (0, 0)

@@ -1,16 +1,13 @@
-"""Events of the model's world: orders of operators, ends of epochs, halts, leaked keys, lies.
+"""Events of the network of terms and orders: orders of operators, ends of epochs, halts, lies.
 
 Invariants: an event happens at most once. It needs nobody's consent except what the rules ask for.
 """
 
 from rustorium.sharding import channels, terms
 from rustorium.sharding.chains import State
-from rustorium.sharding.channels import Head, Waiting
+from rustorium.sharding.channels import Channel, Delivery, Head
 from rustorium.sharding.network import Happening, Network, World
-from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind
-
-REFUSED = 100
-"""The epoch of a committee that never sat."""
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry
 
 
 def split(shard: int, cut: int, child: int) -> Happening:
@@ -73,18 +70,6 @@ def epoch(shard: int) -> Happening:
     return Happening(f"shard {shard}'s epoch ends by time", happen)
 
 
-def upgrade(shard: int) -> Happening:
-    """A shard's next epoch has the next protocol version."""
-
-    def happen(_network: Network, world: World) -> World | None:
-        ends = world.shards[shard]
-        if ends is None or ends.halted or ends.state > State.CLOSING:
-            return None
-        return world.with_shard(ends._replace(epoch=ends.epoch + 1, version=ends.version + 1))
-
-    return Happening(f"shard {shard}'s next epoch has version 2", happen)
-
-
 def replace_keys() -> Happening:
     """An operator replaces a key of the registry, which all shards but root use."""
 
@@ -121,74 +106,19 @@ def _head(world: World, source: int, destination: int) -> Head | None:
     channel = None if shard is None else shard.channel(destination)
     if shard is None or channel is None:
         return None
-    return channels.head_of(source, shard.epoch, channel, shard.height)
+    return channels.head_of(source, shard.epoch, 0, channel)
 
 
-def leak(shard: int, old: int) -> Happening:
-    """So much time passes after an epoch that anybody may have its keys: root's clock told the map again by then."""
+def captured(shard: int, destination: int, entry: Entry) -> Happening:
+    """A shard of which more than f members are traitors stamps whatever it likes."""
 
     def happen(network: Network, world: World) -> World | None:
-        root = world.shard(ROOT)
-        known = root.channel(shard)
-        if known is None or known.epoch <= old:
+        target, source = world.shards[destination], world.shard(shard)
+        theirs = None if target is None else target.channel(shard)
+        if target is None or theirs is None:
             return None
-        block = network.block(root)
-        terms.name_anew(block)
-        return network.after(world._replace(leaked=(*world.leaked, (shard, old))), block)
-
-    return Happening(f"long after epoch {old} of shard {shard}, its keys leak", happen)
-
-
-def lie(shard: int, old: int, destination: int, entry: Entry) -> Happening:
-    """Whoever has leaked keys of an epoch stamps a chunk that its shard never sent."""
-
-    def happen(network: Network, world: World) -> World | None:
-        return _lie(network, world, shard, old, destination, entry) if (shard, old) in world.leaked else None
-
-    return Happening(f"keys of shard {shard}'s epoch {old} stamp a chunk that it never sent", happen)
-
-
-def grow_old(parent: int) -> Happening:
-    """So much time passes after a birth that its parent speaks no more for the accounts that it gave away (S70)."""
-
-    def happen(_network: Network, world: World) -> World | None:
-        shard = world.shards[parent]
-        return world._replace(past=world.past | {parent}) if shard is not None and shard.generation > 0 else None
-
-    return Happening(f"the last birth of shard {parent} is long ago", happen)
-
-
-def captured(shard: int, destination: int, entry: Entry, late: bool = False) -> Happening:
-    """A shard of which more than f members are traitors stamps whatever it likes; `late`: long after a birth."""
-
-    def happen(network: Network, world: World) -> World | None:
-        if late and shard not in world.past:
-            return None
-        return _lie(network, world, shard, world.shard(shard).epoch, destination, entry)
+        told = Channel(destination, theirs.in_next, theirs.in_tip, 0, 0, theirs.acked, theirs.acked_tip)
+        told = channels.append(told, (entry,), 0)
+        return network.deliver(world, target, Delivery(channels.head_of(shard, source.epoch, 0, told), told.chunks))
 
     return Happening(f"captured shard {shard} stamps a chunk that no rule made", happen)
-
-
-def _lie(network: Network, world: World, shard: int, old: int, destination: int, entry: Entry) -> World | None:
-    target = world.shards[destination]
-    channel = None if target is None else target.channel(shard)
-    if target is None or channel is None:
-        return None
-    tip = channels.tip_after(channel.in_tip, entry)
-    chunk = Waiting(channel.in_next, entry, tip)
-    head = Head(shard, old, channel.in_next + 1, tip, channel.peer_in, 0, (chunk,))
-    return network.deliver(world, target, head)
-
-
-def refused(shard: int, destination: int, entry: Entry) -> Happening:
-    """A committee that root ordered and that its shard refused stamps what it likes: it never sat there (S15)."""
-
-    def happen(network: Network, world: World) -> World | None:
-        return _lie(network, world, shard, REFUSED, destination, entry)
-
-    return Happening(f"a committee that shard {shard} refused stamps a chunk", happen)
-
-
-def forged(account: int, tx: int) -> Entry:
-    """Returns a group in the name of an account, which no client signed."""
-    return Entry(Kind.DO, tx, detail=(0,), account=account)

@@ -1,4 +1,4 @@
-"""What rules ask of single nodes: stamps, slots of deliveries, the disk at births and absorptions, reports of load.
+"""What rules ask of single nodes: stamps, deliveries on offer, the disk at births and absorptions, reports of load.
 
 Invariants: each machine is small enough to be read at once, and is explored by itself. What a committee agrees on is
 in `network`; here is what could make its members differ, or stop them.
@@ -20,7 +20,7 @@ class Move(Generic[S]):
     fair: bool = True
 
 
-# ---- stamps (S25) ----------------------------------------------------------------------------------------------------
+# ---- stamps (T7) ----------------------------------------------------------------------------------------------------
 
 
 class Stamps(NamedTuple):
@@ -31,7 +31,7 @@ class Stamps(NamedTuple):
 
 
 def heights_to_sign(before: int, after: int) -> frozenset[int]:
-    """Returns the heights whose heads a member signs after a turn: each that it executed (S25)."""
+    """Returns the heights whose heads a member signs after a turn: each that it executed (T7)."""
     return frozenset(range(before + 1, after + 1))
 
 
@@ -68,24 +68,24 @@ class Stamping:
         return None
 
 
-# ---- slots (S27, S28) ------------------------------------------------------------------------------------------------
+# ---- couriers (T17, T21) ---------------------------------------------------------------------------------------------
 
 
 class Slot(NamedTuple):
-    """One host's slot for a channel, beside a pool that clients keep full."""
+    """The one delivery that a courier keeps for a channel, beside a pool that clients keep full."""
 
     cursor: int = 0
     held: str = ""
     """`chunk`: the next one, verified; `wrong`: a wrong chunk under a true stamp."""
 
 
-def takes_forwarded() -> bool:
-    """Checks whether a delivery is taken from another node: never (S28)."""
+def takes_unverified() -> bool:
+    """Checks whether a courier keeps a delivery that it hasn't verified: never (T21)."""
     return False
 
 
 def has_room(_pool_is_full: bool) -> bool:
-    """Checks whether a delivery finds a place: slots stand outside the pool (S27)."""
+    """Checks whether a delivery finds a place: they have room of their own in each block (T17)."""
     return True
 
 
@@ -93,18 +93,18 @@ class Slots:
     """An honest courier delivers two chunks, while a traitor forwards what it likes."""
 
     def start(self) -> Slot:
-        """Returns an empty slot."""
+        """Returns a courier that has nothing."""
         return Slot()
 
     def steps(self, world: Slot) -> Iterator[Move[Slot]]:
-        """Yields the courier's, the traitor's and the batch's steps."""
+        """Yields the courier's, the traitor's and the leader's steps."""
         if not world.held and world.cursor < 2:
             if has_room(True):
-                yield Move("the courier puts the next chunk into its slot", world._replace(held="chunk"))
-            if takes_forwarded():
-                yield Move("a traitor forwards a wrong chunk for this number", world._replace(held="wrong"), fair=False)
+                yield Move("the courier keeps the next chunk", world._replace(held="chunk"))
+            if takes_unverified():
+                yield Move("a traitor sends a wrong chunk for this number", world._replace(held="wrong"), fair=False)
         if world.held == "chunk":
-            yield Move("a batch takes the delivery", Slot(world.cursor + 1))
+            yield Move("a block lists the delivery", Slot(world.cursor + 1))
 
     def broken(self, _world: Slot) -> str | None:
         """Nothing can break here."""

@@ -4,13 +4,13 @@ Invariants: a shard's range changes at its own boundaries alone, one thing at ea
 wish is sealed, no block that the shard still executes can make it void.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
-from rustorium.sharding import channels
-from rustorium.sharding.chains import Block, Leaf, Order, Root, Shard, State, Wish
+from rustorium.sharding.chains import Block, Order, Root, Shard, State, Wish
 from rustorium.sharding.chains import Change as Ends
-from rustorium.sharding.channels import Channel
-from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Event, Kind, Map, Outcome
+from rustorium.sharding.channels import Channel, Chunk, Peer
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
 
 # ---- root: orders and the map ----------------------------------------------------------------------------------------
 
@@ -42,12 +42,12 @@ def order(block: Block, change: Change, shard: int, other: int = NOBODY, cut: in
     made = Order(root.changes, change, shard, other, cut)
     block.shard = block.shard._replace(root=root._replace(orders=(*root.orders, made), changes=root.changes + 1))
     generation = root.generations[shard]
-    _send_order(block, shard, Entry(Kind.ORDER, made.number, detail=(change, generation, other, cut)))
+    _send_order(block, shard, Entry(Kind.ORDER, made.number, (change, generation, other, cut)))
 
 
 def _send_order(block: Block, shard: int, entry: Entry) -> None:
     if shard == ROOT:
-        take_order(block, NOBODY, entry)  # S2: to itself root calls a function
+        take_order(block, entry)  # S2: to itself root calls a function
     else:
         block.send(shard, entry)
 
@@ -57,22 +57,20 @@ def recall(block: Block, made: Order) -> None:
     root = root_of(block.shard)
     marked = tuple(o._replace(recalled=True, overdue=True) if o.number == made.number else o for o in root.orders)
     block.shard = block.shard._replace(root=root._replace(orders=marked))
-    _send_order(block, made.shard, Entry(Kind.ORDER, made.number, detail=(Change.KEEP,)))
+    _send_order(block, made.shard, Entry(Kind.ORDER, made.number, (Change.KEEP,)))
 
 
 def take_answer(block: Block, peer: int, entry: Entry) -> None:
     """Ends an order: from now on the map has the change, and others are told (S6)."""
     outcome, *told = entry.detail
-    if entry.ref >= 0:
-        block.answer(peer, entry.ref)
     root = root_of(block.shard)
-    if outcome == Outcome.DONE and entry.tx in root.answers:
+    if outcome == Outcome.DONE and entry.number in root.answers:
         return  # its term said so before (S96)
-    made = next((o for o in root.orders if o.number == entry.tx), None)
+    made = next((o for o in root.orders if o.number == entry.number), None)
     if not may_answer(made, peer, outcome):
         return
-    orders = tuple(o for o in root.orders if o.number != entry.tx)
-    root = root._replace(orders=orders, answers=(*root.answers, entry.tx))
+    orders = tuple(o for o in root.orders if o.number != entry.number)
+    root = root._replace(orders=orders, answers=(*root.answers, entry.number))
     block.shard = block.shard._replace(root=root)
     if made is not None and outcome == Outcome.DONE:
         if made.change == Change.SPLIT:
@@ -91,19 +89,18 @@ def hear_term(block: Block, source: Shard, epoch: int) -> None:
     """Takes a term that has a birth or an absorption as the answer: its shard may halt before it sends one (S96)."""
     for announced, entry in source.announced:
         if announced == epoch:
-            take_answer(block, source.id, entry._replace(ref=NOBODY))
+            take_answer(block, source.id, entry)
 
 
 def _note_birth(block: Block, made: Order, parent_keys: int, child_epoch: int, child_keys: int) -> None:
     shard, root = block.shard, root_of(block.shard)
     moved = [account for account, owner in enumerate(shard.owners) if owner == made.shard and account >= made.cut]
-    shard = shard._replace(owners=_set(shard.owners, moved, made.other), former=_set(shard.former, moved, made.shard))
+    shard = shard._replace(owners=_set(shard.owners, moved, made.other))
     if shard.channel(made.other) is None or made.shard != ROOT:
-        channel = shard.channel(made.other) or Channel(made.other, NOBODY)
-        shard = shard.with_channel(channel._replace(epoch=max(channel.epoch, child_epoch)))
+        shard = shard.with_channel(named(shard.channel(made.other) or unnamed(made.other), child_epoch))
     generations = _set(root.generations, [made.shard], root.generations[made.shard] + 1)
     root = root._replace(generations=_set(generations, [made.other], 0), version=root.version + 1)
-    block.shard = shard._replace(root=root, map_version=root.version, gave=(NOBODY,) * len(shard.gave))
+    block.shard = shard._replace(root=root, map_version=root.version)
     compare_keys(block, {made.shard: parent_keys, made.other: child_keys})
 
 
@@ -114,9 +111,8 @@ def _note_end(block: Block, made: Order) -> None:
     generations = _set(generations, [made.other], generations[made.other] + 1)
     orders = tuple(o for o in root.orders if o.shard != made.shard)
     root = root._replace(generations=generations, version=root.version + 1, orders=orders)
-    former = _set(shard.former, moved, NOBODY)
     owners = _set(shard.owners, moved, made.other)
-    block.shard = shard._replace(owners=owners, former=former, root=root, map_version=root.version)
+    block.shard = shard._replace(owners=owners, root=root, map_version=root.version)
 
 
 def compare_keys(block: Block, found: dict[int, int]) -> None:
@@ -140,30 +136,21 @@ def replace_keys(block: Block) -> None:
 
 
 def tell_map(block: Block) -> None:
-    """Sends the newest map to each peer that has none unanswered (S37)."""
+    """Sends the newest map to each peer that has taken the one before (S37)."""
     for peer, generation in enumerate(root_of(block.shard).generations):
         root = root_of(block.shard)
         if peer == ROOT or generation < 0 or root.told[peer] == root.version:
             continue
         channel = block.shard.channel(peer)
-        if channel is not None and not any(w.entry.kind == Kind.MAP for w in channel.out):
+        if channel is not None and not any(has_map(chunk) for chunk in channel.chunks):
             block.send(peer, Entry(Kind.MAP, map=map_of(block.shard)))
             told = _set(root.told, [peer], root.version)
             block.shard = block.shard._replace(root=root._replace(told=told))
 
 
-def name_anew(block: Block) -> None:
-    """Makes a next version of the map by root's clock, so that quiet peers learn the committees of today (S97)."""
-    root = root_of(block.shard)
-    block.shard = block.shard._replace(root=root._replace(version=root.version + 1), map_version=root.version + 1)
-
-
-def make_void(block: Block, shard: int, epoch: int) -> None:
-    """Declares an epoch void, which owners are about to end (S53): no stamp of it counts any more."""
-    root = root_of(block.shard)
-    root = root._replace(version=root.version + 1, void=_set(root.void, [shard], epoch))
-    known = block.channel(shard)
-    block.shard = block.shard._replace(root=root, map_version=root.version).with_channel(known._replace(void=epoch))
+def has_map(chunk: Chunk) -> bool:
+    """Checks whether a chunk carries a map."""
+    return any(isinstance(entry, Entry) and entry.kind == Kind.MAP for entry in chunk.entries)
 
 
 def map_of(shard: Shard) -> Map:
@@ -171,66 +158,58 @@ def map_of(shard: Shard) -> Map:
     root = root_of(shard)
     epochs = [shard.epoch if peer == ROOT else NOBODY for peer in range(len(root.generations))]
     for channel in shard.channels:
-        epochs[channel.peer] = named_epoch(shard, channel)
-    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs), root.void)
-
-
-def named_epoch(_shard: Shard, channel: Channel) -> int:
-    """Returns the epoch of a peer that the map names: root's own record of its terms (S15)."""
-    return channel.epoch
+        epochs[channel.peer] = channel.term.epoch
+    return Map(root.version, shard.owners, root.generations, tuple(epochs))
 
 
 # ---- any shard -------------------------------------------------------------------------------------------------------
 
 
-def take_map(block: Block, number: int, entry: Entry) -> None:
+def take_map(block: Block, entry: Entry) -> None:
     """Takes a newer map, and believes the shards that it names (S37)."""
     shard, new = block.shard, entry.map
     assert isinstance(new, Map), "a Map entry has one"
     if new.version > shard.map_version:
-        shard = shard._replace(owners=new.owners, former=new.former, map_version=new.version)
-        if new.generations[shard.id] >= shard.generation:
-            shard = shard._replace(gave=(NOBODY,) * len(shard.gave))  # it knows this shard's last boundary
+        shard = shard._replace(owners=new.owners, map_version=new.version)
         for peer, epoch in enumerate(new.epochs):
-            channel = shard.channel(peer)
-            if peer == shard.id or epoch == NOBODY or new.generations[peer] < 0:
-                continue
-            believed = named(channel or Channel(peer, NOBODY), epoch)
-            shard = shard.with_channel(believed._replace(void=new.void[peer]))
+            if peer != shard.id and epoch != NOBODY and new.generations[peer] >= 0:
+                shard = shard.with_channel(named(shard.channel(peer) or unnamed(peer), epoch))
     block.shard = shard
-    block.send(ROOT, Entry(Kind.ACK, ref=number))
+
+
+def unnamed(peer: int) -> Channel:
+    """Returns the channel with a peer that nobody has named yet."""
+    return Channel(peer, term=Peer(NOBODY))
 
 
 def named(channel: Channel, epoch: int) -> Channel:
-    """Believes a committee that root's map names, where it is newer than the own record (S29, S37)."""
-    return channel._replace(epoch=max(channel.epoch, epoch))
+    """Believes a committee that root's map names, where it is newer than the own record (S37)."""
+    return channel._replace(term=channel.term._replace(epoch=max(channel.term.epoch, epoch)))
 
 
-def take_order(block: Block, number: int, entry: Entry) -> None:
+def take_order(block: Block, entry: Entry) -> None:
     """Executes an order: it becomes a wish, or is refused (S6)."""
     change, shard = entry.detail[0], block.shard
     if change == Change.KEEP:
-        _take_keep(block, number, entry)
+        _take_keep(block, entry)
     elif change == Change.KEYS:
-        block.shard = shard._replace(new_keys=(number, entry.tx, entry.detail[3]))
+        block.shard = shard._replace(new_keys=(entry.number, entry.detail[3]))
     else:
         _, generation, other, cut = entry.detail
         fits = change == Change.CLOSE or shard.low < cut < shard.high
         if shard.state != State.OPEN or shard.wish is not None or generation != shard.generation or not fits:
-            tell_root(block, Entry(Kind.ANSWER, entry.tx, number, detail=(Outcome.REFUSED,)))
+            tell_root(block, Entry(Kind.ANSWER, entry.number, (Outcome.REFUSED,)))
             return
         ends = Ends.CLOSE if change == Change.CLOSE else Ends.BIRTH
         state = State.CLOSING if change == Change.CLOSE else State.OPEN
-        block.shard = shard._replace(wish=Wish(ends, entry.tx, number, other, cut), state=state)
+        block.shard = shard._replace(wish=Wish(ends, entry.number, other, cut), state=state)
 
 
-def _take_keep(block: Block, number: int, entry: Entry) -> None:
+def _take_keep(block: Block, entry: Entry) -> None:
     wish = block.shard.wish
-    if wish is not None and wish.number == entry.tx and may_keep(wish):
+    if wish is not None and wish.number == entry.number and may_keep(wish):
         block.shard = block.shard._replace(wish=None, state=State.OPEN)
-        tell_root(block, Entry(Kind.ANSWER, entry.tx, wish.ref, detail=(Outcome.KEPT,)))
-    if block.shard.id != ROOT:
-        block.send(ROOT, Entry(Kind.ACK, ref=number))
+        tell_root(block, Entry(Kind.ANSWER, entry.number, (Outcome.KEPT,)))
 
 
 def may_keep(wish: Wish) -> bool:
@@ -241,7 +220,7 @@ def may_keep(wish: Wish) -> bool:
 def tell_root(block: Block, entry: Entry) -> None:
     """Answers root; root itself by a function call (S2)."""
     if entry.kind == Kind.ANSWER:
-        block.note(Event.ANSWERED, entry.tx)
+        block.answers(entry.number)
     if block.shard.id == ROOT:
         take_answer(block, ROOT, entry)
     else:
@@ -250,14 +229,14 @@ def tell_root(block: Block, entry: Entry) -> None:
 
 def is_ready(shard: Shard) -> bool:
     """Checks that a wish waits for nothing but its boundary (S41, S55)."""
-    if shard.wish is None or shard.intents:
+    if shard.wish is None:
         return False
     return shard.wish.change != Ends.CLOSE or is_drained(shard)
 
 
 def is_drained(shard: Shard) -> bool:
-    """Checks that all own requests are answered, all own responses taken, and nothing is left to write (S57)."""
-    return shard.writes is None and not any(channel.out for channel in shard.channels)
+    """Checks that all own chunks are acknowledged, and nothing is left to write (S57)."""
+    return shard.writes is None and not any(channel.chunks for channel in shard.channels)
 
 
 def seal(block: Block) -> None:
@@ -297,11 +276,6 @@ def frozen_end_is_due(_shard: Shard) -> bool:
     return True
 
 
-def head_alone_is_due(shard: Shard, channel: Channel, peer_closes: bool) -> bool:
-    """Checks that a delivery without a chunk is listed, for its acknowledgements alone (S95)."""
-    return channels.responses(channel) > 0 and (shard.state == State.CLOSING or peer_closes)
-
-
 # ---- boundaries ------------------------------------------------------------------------------------------------------
 
 
@@ -318,8 +292,8 @@ def rotate(shard: Shard) -> Shard:
     """Returns the shard in its next epoch, with the keys that root ordered, if it did (S4)."""
     if shard.new_keys is None:
         return shard._replace(epoch=shard.epoch + 1)
-    ref, number, keys = shard.new_keys
-    answer = Entry(Kind.ANSWER, number, ref, detail=(Outcome.DONE,))
+    number, keys = shard.new_keys
+    answer = Entry(Kind.ANSWER, number, (Outcome.DONE,))
     writes = (*(shard.writes or ()), answer)
     return shard._replace(epoch=shard.epoch + 1, keys=keys, new_keys=None, writes=writes)
 
@@ -328,30 +302,25 @@ def give_birth(parent: Shard) -> tuple[Shard, Shard]:
     """Returns parent and child after b*: one cut, both in the next epoch (S42, S43, S50)."""
     wish = parent.due
     assert wish is not None, "a birth is due"
-    accounts = range(len(parent.leaves))
-    moved = [account for account in accounts if wish.cut <= account < parent.high]
-    nobody, epoch = (NOBODY,) * len(parent.leaves), parent.epoch + 1
+    moved = frozenset(account for account in parent.accounts if wish.cut <= account < parent.high)
+    epoch = parent.epoch + 1
     child = Shard(
         id=wish.other,
         low=wish.cut,
         high=parent.high,
-        leaves=tuple(leaf if account in moved else None for account, leaf in enumerate(parent.leaves)),
-        owners=_set(_set(nobody, range(parent.low, wish.cut), parent.id), moved, wish.other),
-        former=_set(nobody, moved, parent.id),
-        gave=nobody,
+        accounts=moved,
+        owners=_set(_set((NOBODY,) * len(parent.owners), range(parent.low, wish.cut), parent.id), moved, wish.other),
         epoch=epoch,
         keys=parent.keys,
-        version=parent.version,
         writes=(),
         channels=born_channels(parent, epoch),
     )
-    answer = Entry(Kind.ANSWER, wish.number, wish.ref, detail=(Outcome.DONE, parent.keys, epoch, parent.keys))
-    known = parent.channel(wish.other) or Channel(wish.other, epoch)
-    parent = parent.with_channel(known._replace(epoch=epoch, version=parent.version))
+    answer = Entry(Kind.ANSWER, wish.number, (Outcome.DONE, parent.keys, epoch, parent.keys))
+    known = parent.channel(wish.other) or unnamed(wish.other)
+    parent = parent.with_channel(known._replace(term=Peer(epoch)))
     parent = parent._replace(
         high=wish.cut,
-        leaves=left_with_parent(parent.leaves, moved),
-        gave=_set(parent.gave, moved, wish.other),
+        accounts=left_with_parent(parent.accounts, moved),
         generation=parent.generation + 1,
         epoch=epoch,
         wish=None,
@@ -362,17 +331,17 @@ def give_birth(parent: Shard) -> tuple[Shard, Shard]:
     return parent, child
 
 
-def left_with_parent(leaves: tuple[Leaf | None, ...], moved: list[int]) -> tuple[Leaf | None, ...]:
+def left_with_parent(accounts: frozenset[int], moved: frozenset[int]) -> frozenset[int]:
     """Returns the parent's accounts after the cut: each leaf is in one charter (S20)."""
-    return tuple(None if account in moved else leaf for account, leaf in enumerate(leaves))
+    return accounts - moved
 
 
 def born_channels(parent: Shard, epoch: int) -> tuple[Channel, ...]:
     """Returns the child's channels: root and parent alone are known to it, and all begin at chunk 0 (S42, S50)."""
-    found = [Channel(parent.id, epoch, version=parent.version)]
+    found = [Channel(parent.id, term=Peer(epoch))]
     root = parent.channel(ROOT)
     if root is not None:
-        found.append(Channel(ROOT, root.epoch, version=root.version))
+        found.append(Channel(ROOT, term=Peer(root.term.epoch)))
     return tuple(sorted(found))
 
 
@@ -380,13 +349,11 @@ def absorb(heir: Shard, closed: Shard) -> Shard:
     """Returns the heir after the absorbing boundary (S56). The closed shard's store stays as it is (S58)."""
     wish = heir.due
     assert wish is not None, "an absorption is due"
-    leaves = tuple(mine if theirs is None else theirs for mine, theirs in zip(heir.leaves, closed.leaves, strict=True))
-    answer = Entry(Kind.ANSWER, wish.number, detail=(Outcome.DONE,))
+    answer = Entry(Kind.ANSWER, wish.number, (Outcome.DONE,))
     return heir._replace(
         low=min(heir.low, closed.low),
         high=max(heir.high, closed.high),
-        leaves=leaves,
-        gave=(NOBODY,) * len(heir.gave),
+        accounts=heir.accounts | closed.accounts,
         absorbed=(*heir.absorbed, closed.id),
         generation=heir.generation + 1,
         epoch=heir.epoch + 1,
@@ -397,12 +364,7 @@ def absorb(heir: Shard, closed: Shard) -> Shard:
     )
 
 
-def untaken(channel: Channel, taken: int) -> list[Entry]:
-    """Returns the entries that a closed peer never took: they are their sender's again (S57)."""
-    return [w.entry for w in channel.out if w.number >= taken]
-
-
-def _set(values: tuple[int, ...], places: "list[int] | range", value: int) -> tuple[int, ...]:
+def _set(values: tuple[int, ...], places: Iterable[int], value: int) -> tuple[int, ...]:
     changed = list(values)
     for place in places:
         changed[place] = value
