@@ -50,7 +50,6 @@ SPECS = (
             "python/rustorium/sharding": ".py",
             "tests/sharding": ".py",
         },
-        frozenset({"S30", "S72", "S95", "S97", "S98"}),
     ),
     Rules(
         "docs/spec/transactions.md",
