@@ -1,4 +1,4 @@
-//! Backups of a node's home: sealed objects that are uploaded once, a manifest for each backup, and restoring as far as certificates vouch.
+//! Backups of a node's home: sealed objects that are uploaded once, a manifest for each backup, and restoring up to the certified height.
 //!
 //! *Invariants:* the objects at the destination show only sizes and times; a manifest is written after all pieces that
 //! it names, so that an interrupted backup is none; a destination belongs to one home; nothing that already exists is

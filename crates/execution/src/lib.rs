@@ -1,4 +1,4 @@
-//! Ordered transactions in, state changes, receipts and result root out: the ledger's rules, the same on every machine.
+//! The ledger's rules, the same on every machine: from ordered transactions to state changes, receipts and the result root.
 //!
 //! *Invariants:* knows no clock, network or disk; reads only the header, the chain parameters and the state it is
 //! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are

@@ -1,4 +1,4 @@
-//! The only PyO3 crate: wraps the Rust rooms for Python, converts, detaches from the interpreter while they work.
+//! The only PyO3 crate: wraps the other crates for Python, converts values, and detaches from the interpreter while Rust works.
 //!
 //! *Invariants:* decides nothing; every call that may take longer than a conversion detaches in `detached`, which also
 //! contains panics; Rust threads never take the interpreter's lock; without the feature `node` it links no C++.

@@ -1,4 +1,4 @@
-//! Votes become certificates here: tallies with lazy verification, evidence against liars, the vote-once guard, reports.
+//! Turns votes into certificates: tallies with lazy verification, evidence against liars, the vote-once guard, reports.
 //!
 //! *Invariants:* sans-IO and single-threaded, knows no clock; decides nothing about what to vote; a certificate or
 //! evidence leaves only with every signature in it verified; memory is bounded by the windows and the committee, except

@@ -1,4 +1,4 @@
-//! A signer process: holds keys apart from the node, and signs nothing that contradicts what its own record says it signed.
+//! A signer process: holds keys apart from the node, and signs nothing that contradicts its record of earlier signatures.
 //!
 //! *Invariants:* everything is parsed before it is signed, and is of a kind and a chain that the signer was started
 //! for; a vote or batch is on the signer's disk before its signature leaves; a record that can't be written ends all

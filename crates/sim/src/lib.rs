@@ -1,4 +1,4 @@
-//! One node's release stages without threads, over a clock, links and a disk that a simulation moves.
+//! One node's release stages without threads, over a clock, links and a disk that a simulation controls.
 //!
 //! *Invariants:* only time, links and disk are modelled: shard, checks, execution, roots and keeping are the data
 //! plane's own code; everything that takes time in a node is a stage that ends when the simulation says so; the same

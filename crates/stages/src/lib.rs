@@ -1,4 +1,4 @@
-//! The work beside a shard's replica, one turn per call: signatures checked, blocks executed, state rooted, commits kept, questions answered, proofs made.
+//! The work beside a shard's replica, one turn per call: checks signatures, executes blocks, roots the state, keeps commits, answers questions, makes proofs.
 //!
 //! *Invariants:* a stage starts no thread and decides nothing that validators agree on; whoever feeds the queues in
 //! front of the stages closes them; nothing here knows a link between nodes.

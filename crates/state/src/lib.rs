@@ -1,4 +1,4 @@
-//! The Verkle tree over the state: diff in, root out; proofs made and checked.
+//! The Verkle tree over the state: computes the root after a diff, and makes and checks proofs.
 //!
 //! *Invariants:* knows no clock, thread, network or disk (except with the feature `host`: the table file, and pools of
 //! threads that a caller brings); a decoded group element or scalar is canonical and in the group, so no later code

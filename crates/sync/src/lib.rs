@@ -1,4 +1,4 @@
-//! Serves and fetches blocks, batches, certificates and the state; an answer that is not what was asked for never gets through.
+//! Serves and fetches blocks, batches, certificates and the state, and refuses every answer that doesn't fit the request.
 //!
 //! *Invariants:* sans-IO, time is an argument; decides nothing about what to fetch; wants, requests in flight and
 //! answers are bounded; every want is requested from one peer at a time, and from the next when that one fails.

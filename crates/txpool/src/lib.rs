@@ -1,4 +1,4 @@
-//! Admission, the bounded pool of transactions, and lanes: batches, what of them is held, what a block can list.
+//! Admission, the bounded pool of transactions, and lanes: batches, which of them this node holds, and which a block can list.
 //!
 //! *Invariants:* no clock and no I/O: time is an argument; everything is bounded, and the first to be refused is a new
 //! transaction, with a typed reason; no cut holds nonce k of a sender unless k − 1 is executed or was cut before it;
