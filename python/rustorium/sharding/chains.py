@@ -1,4 +1,4 @@
-"""Chains: the state of one shard as its committee agrees on it, and one block of it.
+"""Chains: the state of one shard, on which its committee agrees, and one block of it.
 
 Invariants: a shard's state changes only in a block of that shard (S4). What it must remember is in its state, so a
 crash of its nodes changes nothing here. Its range changes only at a boundary. An idle chain makes a block only for a
@@ -14,18 +14,18 @@ from rustorium.sharding.vocabulary import NOBODY, Entry
 
 
 class State(IntEnum):
-    """How far a shard is on its way to its end."""
+    """The phases in which a shard ends."""
 
     OPEN = 0
     CLOSING = 1
-    """`Close` was executed: it drains (S57)."""
+    """`Close` was executed, and the shard drains (S57)."""
     FROZEN = 2
-    """Its last blocks list nothing and claim what is left to claim (S55)."""
+    """The last blocks list nothing and make the last claims (S55)."""
     CLOSED = 3
 
 
 class Change(IntEnum):
-    """What a boundary changes besides the committee, in the order in which wishes are served (S4)."""
+    """Kinds of changes that a boundary makes besides the committee, in the order in which wishes are served (S4)."""
 
     CLOSE = 0
     ABSORB = 1
@@ -42,7 +42,7 @@ class Wish(NamedTuple):
     """The child, the heir, or the shard that is absorbed."""
     cut: int = -1
     sealed: bool = False
-    """Nothing that is executed from now on can undo it (S94)."""
+    """`True` once no later block can undo the change (S94)."""
 
 
 class Order(NamedTuple):
@@ -58,11 +58,11 @@ class Order(NamedTuple):
 
 
 class Root(NamedTuple):
-    """What shard 0 keeps for all."""
+    """The part of shard 0's state that concerns all shards."""
 
     version: int
     generations: tuple[int, ...]
-    """The generation of each shard's charter, as answers told it; -1 for shards that aren't open."""
+    """The generation of each shard's charter, by the newest answer; -1 for shards that aren't open."""
     orders: tuple[Order, ...] = ()
     answers: tuple[int, ...] = ()
     """Numbers of the changes that were answered."""
@@ -93,18 +93,18 @@ class Shard(NamedTuple):
     state: State = State.OPEN
     wish: Wish | None = None
     due: Wish | None = None
-    """The wish as a header claims it: the end is due (S41), and what was executed since doesn't count."""
+    """The wish in the state that a header claims: the end is due (S41), and later executions don't count."""
     new_keys: tuple[int, int] | None = None
-    """A wish for other keys: root's number of the order, and the keys."""
+    """A wish for other keys: the number of root's order, and the keys."""
     writes: tuple[Entry, ...] | None = None
-    """What the term's first payload block writes: entries for root; `None` if that is done (S47)."""
+    """Entries for root that the term's first payload block writes; `None` once they are written (S47)."""
     announced: tuple[tuple[int, Entry], ...] = ()
-    """Epochs of this shard whose term has a birth or an absorption, and what that says to root (S96)."""
+    """Epochs of this shard whose term has a birth or an absorption, and the answer that this gives root (S96)."""
     absorbed: tuple[int, ...] = ()
     """Shards that this one absorbed (S56)."""
     channels: tuple[Channel, ...] = ()
     answered: tuple[int, ...] = ()
-    """The witness: numbers of the orders that it answered, sorted. No rule reads it."""
+    """The witness: numbers of the orders that this shard answered, sorted. No rule reads it."""
     halted: bool = False
     root: Root | None = None
 
@@ -116,7 +116,7 @@ class Shard(NamedTuple):
         return None
 
     def with_channel(self, channel: Channel) -> "Shard":
-        """Returns the shard with this channel in place of the one that it had."""
+        """Returns the shard with this channel in place of its old one."""
         for place, other in enumerate(self.channels):
             if other.peer == channel.peer:
                 return self._replace(channels=(*self.channels[:place], channel, *self.channels[place + 1 :]))

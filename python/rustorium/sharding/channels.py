@@ -1,7 +1,7 @@
 """Channels (T5, T6, T9, T14, T15): the ordered streams of chunks between two shards, from one side's leaf.
 
-Invariants: a channel knows nothing of what its entries mean. A chunk is taken once and in order. A chunk that isn't
-acknowledged is a leaf. A head of the past changes nothing.
+Invariants: a channel doesn't know the meaning of its entries. A chunk is taken once and in order. A chunk that isn't
+acknowledged is a leaf. An old head changes nothing.
 """
 
 from collections.abc import Hashable
@@ -20,7 +20,7 @@ class Chunk(NamedTuple):
     version: int = 1
     """The protocol version that the entries are written in (T29)."""
     open: bool = True
-    """No answer has settled it. The leaf of a settled chunk has only its hash; the model keeps the entries."""
+    """`True` until an answer settles the chunk. A settled chunk's leaf has only its hash; the model keeps entries."""
 
 
 class Peer(NamedTuple):
@@ -28,7 +28,7 @@ class Peer(NamedTuple):
 
     epoch: int = 0
     fork: int = 0
-    """The time line of the committee: owners who restore a shard begin another one (T26)."""
+    """The time line of the committee: each restore of a shard by its owners begins a new one (T26)."""
     version: int = 1
     stopped: int = -1
     """The epoch that the peer's owners ended by a `Stop` (T26)."""
@@ -50,12 +50,12 @@ class Channel(NamedTuple):
     chunks: tuple[Chunk, ...] = ()
     """Chunks that aren't acknowledged."""
     broken: bool = False
-    """One side contradicted the other (T14). Only people can reconcile them."""
+    """`True` once one side contradicted the other (T14). Only people can reconcile them."""
     term: Peer = Peer()
 
 
 class Head(NamedTuple):
-    """A stamped head: what a quorum of the committee of one epoch says of its shard's channel to one peer (T7)."""
+    """A stamped head: the state of a shard's channel to one peer, signed by a quorum of one epoch's committee (T7)."""
 
     own: int
     peer: int
@@ -68,7 +68,7 @@ class Head(NamedTuple):
     acked: int
     broken: bool
     chunks: tuple[Chunk, ...] = ()
-    """The open chunks of the source at this time: what a courier can fetch. They are not stamped."""
+    """The open chunks of the source at this time, which a courier can fetch. They are not stamped."""
 
 
 class Delivery(NamedTuple):
@@ -77,7 +77,7 @@ class Delivery(NamedTuple):
     head: Head
     chunks: tuple[Chunk, ...] = ()
     rest: tuple[Chunk, ...] = ()
-    """The chunks behind them, of which a delivery has only the hashes."""
+    """The chunks after them, of which a delivery has only the hashes."""
 
 
 def tip_after(tip: int, took: int, entries: tuple[Hashable, ...], version: int) -> int:
@@ -102,7 +102,7 @@ def head_of(own: int, epoch: int, fork: int, channel: Channel) -> Head:
 
 
 def is_current(channel: Channel, expired: frozenset[tuple[int, int]]) -> bool:
-    """Checks that the time of the peer's keys isn't over (T9.1)."""
+    """Checks that the peer's keys haven't expired (T9.1)."""
     return (channel.peer, channel.term.epoch) not in expired
 
 
@@ -165,7 +165,7 @@ def take(channel: Channel, chunk: Chunk) -> Channel:
 
 
 def acknowledge(channel: Channel, number: int) -> Channel:
-    """Deletes the leaves of the chunks below a number, which the peer took. Numbers count only where they are new."""
+    """Deletes the leaves of the chunks below a number, which the peer took. Only numbers above the known one count."""
     gone = [chunk for chunk in channel.chunks if chunk.number < number]
     if not gone:
         return channel
@@ -188,7 +188,7 @@ def may_come_alone(channel: Channel, head: Head) -> bool:
 
 
 def follows(term: Peer, line: tuple[int, ...]) -> bool:
-    """Checks that a shard's line of committees goes on after the term that is known: one epoch after the other."""
+    """Checks that a term is the next one in a shard's line of committees after the known term."""
     known = term.epoch < len(line) and line[term.epoch] == term.fork
     return known and term.epoch + 1 < len(line) and is_by_owners_if_stopped(term, line)
 

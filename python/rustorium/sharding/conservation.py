@@ -20,14 +20,14 @@ class Conserved:
 
     network: Crossing
     watched: str | tuple[str, ...] = ""
-    """How the faults begin that count: a captured shard breaks other invariants rightly."""
+    """Beginnings of the faults that count. A captured shard may break other invariants."""
 
     def start(self) -> World:
         """Returns the first state."""
         return self.network.start()
 
     def steps(self, world: World) -> Iterator[Step]:
-        """Yields all that may happen next."""
+        """Yields all possible next steps."""
         return self.network.steps(world)
 
     def broken(self, world: World) -> str | None:
@@ -35,7 +35,7 @@ class Conserved:
         return next((fault for fault in _broken(self.network, world) if fault.startswith(self.watched)), None)
 
     def unfinished(self, world: World) -> str | None:
-        """Returns what is open in a state in which an honest, calm network does nothing more; `None` if all ended."""
+        """Returns what is still open where an honest, calm network does nothing more; `None` if everything ended."""
         return next((fault for fault in _unfinished(world) if fault.startswith(self.watched)), None)
 
 
@@ -53,7 +53,7 @@ def _broken(network: Crossing, world: World) -> Iterator[str]:
 
 
 def _order(network: Crossing, world: World, shard: Shard, channel: Channel) -> Iterator[str]:
-    """I3: each chunk is taken once, in order; what was not taken is a leaf of its source."""
+    """I3: each chunk is taken once, in order; each chunk that wasn't taken is a leaf of its source."""
     waiting = sum(isinstance(entry, Credit) for chunk in channel.chunks if chunk.open for entry in chunk.entries)
     if waiting > network.limits.open_max:
         yield f"T8: {waiting} credits wait in the channel of shard {shard.id} to shard {channel.peer}"
@@ -125,7 +125,7 @@ def _sums(network: Crossing, world: World, made: int) -> Iterator[str]:
 
 
 def _under_way(channel: Channel, theirs: Channel) -> tuple[int, int]:
-    """Returns value and storage in open chunks: of credits that aren't taken, and of what comes back."""
+    """Returns value and storage in open chunks: of credits that aren't taken, and of returns."""
     answers: dict[int, dict[int, Result]] = {}
     for chunk in theirs.chunks:
         for entry in chunk.entries:

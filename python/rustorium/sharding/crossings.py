@@ -1,8 +1,8 @@
-"""The network of transfers: shards whose ranges stay, what may happen next, and what may happen to them.
+"""The network of transfers: shards whose ranges stay, their possible next steps, and events.
 
 Invariants: a step is one block of one shard, or one event of the world. Steps that an honest, calm network makes by
 itself are *fair*; events aren't, and happen at most once each. A delivery has the head of its source's newest executed
-height, or one of the past that somebody keeps: so duplicated, late and reordered deliveries are covered.
+height, or an old one that somebody keeps. So duplicated, late and reordered deliveries are covered.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ LIMITS = Limits()
 
 
 class Kept(NamedTuple):
-    """What somebody keeps of a shard: a head with its chunks, and the terms up to it. Shown whenever they like."""
+    """Old data of a shard that somebody may show at any time: a head with its chunks, and the terms up to it."""
 
     shown_to: int
     head: Head
@@ -26,20 +26,20 @@ class Kept(NamedTuple):
 
 
 class World(NamedTuple):
-    """Everything that is, at one cut of the network's history."""
+    """The state of the whole network at one moment."""
 
     shards: tuple[Shard, ...]
     used: int = 0
-    """Bits of the events that happened."""
+    """Bit set of the events that happened."""
     kept: tuple[Kept, ...] = ()
     copies: tuple[Shard, ...] = ()
     """Backups of shards."""
     expired: frozenset[tuple[int, int]] = frozenset()
-    """Shards and epochs whose time is over: anybody may have their keys."""
+    """Shards and epochs whose keys have expired: anybody may have these keys."""
     stops: tuple[tuple[int, int], ...] = ()
     """Shards and epochs that owners ended (T26)."""
     forks: int = 0
-    """Time lines that restores began."""
+    """Number of time lines that restores began."""
 
     def with_shard(self, shard: Shard) -> "World":
         """Returns the world with this shard."""
@@ -47,7 +47,7 @@ class World(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One thing that may happen."""
+    """A possible step."""
 
     label: str
     world: World
@@ -60,9 +60,9 @@ class Happening:
 
     label: str
     happen: Callable[["Crossing", World], World | None]
-    """Returns the world after it; `None` while it can't happen."""
+    """Returns the world after the event; `None` while it can't happen."""
     fair: bool = False
-    """Happens for certain once it can."""
+    """`True` if the event happens for certain once it can."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class Crossing:
     """A scenario: shards and their accounts, clients' transactions, and events."""
 
     places: tuple[int, ...]
-    """For each account id its shard."""
+    """The shard of each account id."""
     plan: Sequence[Transaction] = ()
     happenings: Sequence[Happening] = ()
     balance: int = 1
-    """Of each account that is there at the start; -1: none has a balance leaf."""
+    """Balance of each account at the start; -1 if none has a balance leaf."""
     storage: int = 4
     missing: frozenset[int] = field(default_factory=frozenset)
     """Account ids that nobody has opened yet."""
@@ -84,10 +84,10 @@ class Crossing:
     dead: frozenset[int] = field(default_factory=frozenset)
     """Shards that may halt and never come back."""
     disturbed: bool = False
-    """A committee lies, or owners restore shards without asking: channels may break."""
+    """`True` if a committee lies, or owners restore shards without asking peers, so that channels may break."""
 
     def start(self) -> World:
-        """Returns the world before anything happened."""
+        """Returns the first world."""
         return World(tuple(self._first(shard) for shard in range(max(self.places) + 1)))
 
     def _first(self, number: int) -> Shard:
@@ -107,7 +107,7 @@ class Crossing:
         return Block(shard, self.plan, self.places, self.limits)
 
     def steps(self, world: World) -> Iterator[Step]:
-        """Yields all that may happen next."""
+        """Yields all possible next steps."""
         for shard in world.shards:
             if not shard.halted and not shard.lost:
                 yield from self._submissions(world, shard)
@@ -136,7 +136,7 @@ class Crossing:
                 yield Step(f"shard {shard.id} executes transaction {number}", after, False)
 
     def _peer(self, world: World, shard: Shard, channel: Channel) -> Iterator[Step]:
-        """What couriers bring from a peer: its next term, its head with chunks, its owners' word (T16, T18, T26)."""
+        """Yields couriers' deliveries from a peer: next term, head with chunks, and owners' `Stop` (T16, T18, T26)."""
         source = world.shards[channel.peer]
         head = channels.head_of(source.id, source.epoch, source.terms[-1], source.channel(shard.id))
         yield from self._deliveries(world, shard, head, "takes from", True)
@@ -156,7 +156,7 @@ class Crossing:
             yield Step(f"shard {shard.id} gives back what waits too long", after, False)
 
     def _shown(self, world: World, shard: Shard, kept: Kept) -> Iterator[Step]:
-        """What somebody who keeps old heads and terms shows."""
+        """Yields deliveries of old heads and terms that somebody kept."""
         yield from self._deliveries(world, shard, kept.head, "is shown an old head of", False)
         whole = Delivery(kept.head, kept.head.chunks)
         yield from self._delivery(world, shard, whole, "is shown an old delivery of", False)
@@ -186,7 +186,7 @@ class Crossing:
             yield Step(f"shard {shard.id} {verb} shard {delivery.head.own}{chunks}", after, fair)
 
     def deliver(self, world: World, shard: Shard, delivery: Delivery) -> World | None:
-        """Executes a delivery in a block of its own; `None` if it is skipped."""
+        """Executes a delivery in a separate block; `None` if the delivery is skipped."""
         block = self.block(shard)
         if not transfers.deliver(block, delivery, world.expired):
             return None
@@ -194,5 +194,5 @@ class Crossing:
 
 
 def may_follow(_world: World, _channel: Channel) -> bool:
-    """Checks that a peer's next term is taken: whatever its age (T16)."""
+    """Checks whether a peer's next term is taken: always, whatever its age (T16)."""
     return True

@@ -1,6 +1,6 @@
 """Events of the network of transfers: epochs, halts, pauses, old heads, leaked keys, lies, backups and restores.
 
-Invariants: an event happens at most once. It needs nobody's consent except what the rules ask for.
+Invariants: an event happens at most once. It needs no consent, except where the rules ask for it.
 """
 
 from collections.abc import Hashable
@@ -75,7 +75,7 @@ def keep(source: int, destination: int, shown_to: int | None = None) -> Happenin
 
 
 def leak(shard: int, old: int) -> Happening:
-    """So much time passes after an epoch that its keys count no more, and anybody may have them (T9)."""
+    """Keys of a past epoch expire, and anybody may have them (T9)."""
 
     def happen(_network: Crossing, world: World) -> World | None:
         if world.shards[shard].epoch <= old:
@@ -86,7 +86,7 @@ def leak(shard: int, old: int) -> Happening:
 
 
 def lie(shard: int, old: int, destination: int, *entries: Hashable) -> Happening:
-    """Whoever has leaked keys of an epoch stamps a chunk that its shard never sent."""
+    """Somebody with leaked keys of an epoch stamps a chunk that the shard never sent."""
 
     def happen(network: Crossing, world: World) -> World | None:
         return _lie(network, world, shard, old, destination, entries) if (shard, old) in world.expired else None
@@ -172,7 +172,7 @@ def stop(shard: int, newest: bool = False) -> Happening:
 
 
 def recover(shard: int) -> Happening:
-    """Owners restore a lost shard to its backup if that fits its peers, else to where its nodes were."""
+    """Owners restore a lost shard to its backup if that fits its peers, else to the newest state of its nodes."""
 
     def happen(_network: Crossing, world: World) -> World | None:
         lost, ended = world.shards[shard], dict(world.stops).get(shard, -1)
@@ -260,6 +260,6 @@ def fit(a: Shard, b: Shard) -> bool:
 
 
 def knows_terms(a: Shard, b: Shard) -> bool:
-    """Checks that the term that one shard knows of the other is one of its line (T26)."""
+    """Checks that the term that one shard knows of the other is in the other's line of terms (T26)."""
     term = a.channel(b.id).term
     return term.epoch < len(b.terms) and b.terms[term.epoch] == term.fork

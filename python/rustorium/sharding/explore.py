@@ -1,8 +1,8 @@
 """Exhaustive exploration: each reachable state once, breadth first, so that the first trace found is a shortest one.
 
 Invariants: the explorer knows nothing of shards. A model gives its start, its steps and its invariants. Liveness is
-this: fair steps alone always come to an end, and where they end nothing is open. So from each reachable state,
-whatever happened before and in whatever order honest steps are made, all that was begun ends.
+this: fair steps alone always come to an end, and in the last state nothing is open. So from each reachable state,
+whatever happened before and in whatever order honest steps are made, everything that was begun ends.
 """
 
 from array import array
@@ -19,29 +19,29 @@ class Taken(Protocol[State]):
 
     @property
     def label(self) -> str:
-        """Says who does what."""
+        """A sentence that names the actor and the act."""
         ...
 
     @property
     def world(self) -> State:
-        """The state after it."""
+        """The state after the step."""
         ...
 
     @property
     def fair(self) -> bool:
-        """Honest nodes make it sooner or later."""
+        """`True` if honest nodes make the step sooner or later."""
         ...
 
 
 class Model(Protocol[S]):
-    """What is explored."""
+    """A model that can be explored."""
 
     def start(self) -> S:
         """Returns the first state."""
         ...
 
     def steps(self, world: S, /) -> Iterable[Taken[S]]:
-        """Yields all that may happen next."""
+        """Yields all possible next steps."""
         ...
 
     def broken(self, world: S, /) -> str | None:
@@ -49,24 +49,24 @@ class Model(Protocol[S]):
         ...
 
     def unfinished(self, world: S, /) -> str | None:
-        """Returns what is open in a state without a fair step."""
+        """Returns something that is still open in a state without a fair step; `None` if nothing is."""
         ...
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an exploration found."""
+    """The result of an exploration."""
 
     states: int
     steps: int
     depth: int
-    """Steps to the farthest state."""
+    """Number of steps to the farthest state."""
     ends: int
-    """States in which an honest network has nothing more to do."""
+    """Number of states in which an honest network has nothing more to do."""
     fault: str | None = None
     trace: tuple[str, ...] = ()
     complete: bool = True
-    """Each reachable state was seen."""
+    """`True` if each reachable state was seen."""
 
     def __str__(self) -> str:
         """Returns the figures, and the fault with its trace if there is one."""

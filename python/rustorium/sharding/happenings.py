@@ -1,6 +1,6 @@
 """Events of the network of terms and orders: orders of operators, ends of epochs, halts, lies.
 
-Invariants: an event happens at most once. It needs nobody's consent except what the rules ask for.
+Invariants: an event happens at most once. It needs no consent, except where the rules ask for it.
 """
 
 from rustorium.sharding import channels, terms
@@ -92,7 +92,7 @@ def halt(shard: int) -> Happening:
 
 
 def remember(source: int, destination: int) -> Happening:
-    """Somebody keeps a head with its chunks, and shows it again whenever it likes: duplicates, delays, reordering."""
+    """Somebody keeps a head with its chunks and may show it again at any time: duplicates, delays, reordering."""
 
     def happen(_network: Network, world: World) -> World | None:
         head = _head(world, source, destination)

@@ -20,14 +20,14 @@ class Checked:
 
     network: Network
     watched: str | tuple[str, ...] = ""
-    """How the faults begin that count: a shard that was set back behind its peers breaks other invariants rightly."""
+    """Beginnings of the faults that count. A shard that was restored to before its peers may break other invariants."""
 
     def start(self) -> World:
         """Returns the first state."""
         return self.network.start()
 
     def steps(self, world: World) -> Iterator[Step]:
-        """Yields all that may happen next."""
+        """Yields all possible next steps."""
         return self.network.steps(world)
 
     def broken(self, world: World) -> str | None:
@@ -35,7 +35,7 @@ class Checked:
         return next((fault for fault in _broken(self.network, world) if fault.startswith(self.watched)), None)
 
     def unfinished(self, world: World) -> str | None:
-        """Returns what is open in a state in which an honest, calm network does nothing more; `None` if all ended."""
+        """Returns what is still open where an honest, calm network does nothing more; `None` if everything ended."""
         return next((fault for fault in _unfinished(self.network, world) if fault.startswith(self.watched)), None)
 
 
@@ -63,7 +63,7 @@ def _coverage(world: World, shards: list[Shard]) -> Iterator[str]:
 
 
 def counts(world: World, shard: Shard) -> bool:
-    """Checks that a shard's leaves are the network's: those of a closed one until its heir has absorbed them (S58)."""
+    """Checks whether a shard's leaves count: those of a closed shard count until its heir has absorbed them (S58)."""
     return not any(other is not None and shard.id in other.absorbed for other in world.shards)
 
 

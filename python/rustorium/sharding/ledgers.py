@@ -34,7 +34,7 @@ class Credit(NamedTuple):
 
     tx: int
     place: int
-    """Of its operation in the transaction."""
+    """Place of the operation in the transaction."""
     act: Act
     to: int
     storage: int
@@ -43,7 +43,7 @@ class Credit(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An entry: what became of the credits of one chunk of the peer, where they have results (T13)."""
+    """An entry: the results of credits in one chunk of the peer. Credits without a result succeeded (T13)."""
 
     chunk: int
     results: tuple[tuple[int, Result], ...]
@@ -65,13 +65,13 @@ class Transaction(NamedTuple):
 
 
 class Event(IntEnum):
-    """What a shard did with a credit. The log of these is the model's witness: no rule reads it."""
+    """An act of a shard on a credit. The log of these is the model's witness: no rule reads it."""
 
     FAILED = 0
     """The transaction failed at its source and changed nothing."""
     SENT = 1
     DONE = 2
-    """A receiver in the own shard has it."""
+    """A receiver in the same shard got the value."""
     DELIVERED = 3
     REFUSED = 4
     RETURNED = 5
@@ -90,12 +90,12 @@ class Note(NamedTuple):
 
 
 class Account(NamedTuple):
-    """An account: what the state has under its id."""
+    """An account in the state."""
 
     keys: int
     storage: int = 0
     balance: int = -1
-    """-1: there is no balance leaf."""
+    """-1 if there is no balance leaf."""
     nonce: int = 0
     paused: bool = False
 
@@ -115,13 +115,13 @@ class Shard(NamedTuple):
     accounts: tuple[Account | None, ...]
     channels: tuple[Channel, ...]
     terms: tuple[int, ...] = (0,)
-    """For each epoch the time line of its committee: a restore begins another one."""
+    """The time line of each epoch's committee; a restore begins a new one."""
     version: int = 1
     paused: bool = False
-    """All accounts are paused."""
+    """`True` if all accounts are paused."""
     halted: bool = False
     lost: bool = False
-    """Its owners ended its epoch and restore it (T26)."""
+    """`True` while owners, who have ended its epoch, restore the shard (T26)."""
     log: tuple[Note, ...] = ()
     """The witness, sorted."""
 
@@ -135,7 +135,7 @@ class Shard(NamedTuple):
         return next(channel for channel in self.channels if channel.peer == peer)
 
     def with_channel(self, channel: Channel) -> "Shard":
-        """Returns the shard with this channel in place of the one that it had."""
+        """Returns the shard with this channel in place of its old one."""
         return self._replace(channels=tuple(channel if c.peer == channel.peer else c for c in self.channels))
 
     def with_account(self, number: int, account: Account | None) -> "Shard":
@@ -144,7 +144,7 @@ class Shard(NamedTuple):
 
 
 STORAGE = {Act.PAY: 1, Act.ISSUE: 1, Act.OPEN: 2}
-"""What comes along with a credit: for a new balance leaf, and for a new account with something to begin with (T3)."""
+"""Storage that comes along with a credit: for a new balance leaf, or for a new account and its first storage (T3)."""
 RECORD = 1
 """The storage that an account's record takes."""
 
@@ -163,7 +163,7 @@ class Block:
         self.shard = shard
         self.plan = plan
         self.places = places
-        """For each account id its shard, by the charters (T2)."""
+        """The shard of each account id, by the charters (T2)."""
         self.limits = limits
         self.pending: dict[int, tuple[Credit | Answer, ...]] = {}
         """The entries of this block for each peer."""

@@ -1,9 +1,9 @@
-"""The network of terms and orders: shards that split and end, what may happen next, and what may happen to them.
+"""The network of terms and orders: shards that split and end, their possible next steps, and events.
 
 Invariants: a step is one block of one shard, or one event of the world. Steps that an honest, calm network makes by
 itself are *fair*; events aren't, and happen at most once each. All interleavings of steps are possible. A head is
-always that of its shard's newest executed height, or one of the past that somebody remembered: so duplicated, late
-and reordered deliveries are covered. No payment is under way here: `crossings` has those.
+always that of its shard's newest executed height, or an old one that somebody kept. So duplicated, late and reordered
+deliveries are covered. No payment is under way here: `crossings` has those.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +17,16 @@ from rustorium.sharding.vocabulary import NOBODY, ROOT, Entry, Kind
 
 
 class World(NamedTuple):
-    """Everything that is, at one cut of the network's history."""
+    """The state of the whole network at one moment."""
 
     shards: tuple[Shard | None, ...]
-    """By id; `None` for one that isn't born."""
+    """The shards by id; `None` for a shard that isn't born."""
     used: int = 0
-    """Bits of the events that happened."""
+    """Bit set of the events that happened."""
     remembered: tuple[tuple[int, Head], ...] = ()
-    """A head of the past, and the shard that it is shown to."""
+    """An old head, and the shard to which it is shown."""
     copies: tuple[Shard, ...] = ()
-    """Kept states of shards, which a restore may go back to."""
+    """Backups of shards, to which a restore may go back."""
 
     def shard(self, number: int) -> Shard:
         """Returns a shard that exists."""
@@ -46,7 +46,7 @@ class World(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One thing that may happen."""
+    """A possible step."""
 
     label: str
     world: World
@@ -59,11 +59,11 @@ class Happening:
 
     label: str
     happen: Callable[["Network", World], World | None]
-    """Returns the world after it; `None` while it can't happen."""
+    """Returns the world after the event; `None` while it can't happen."""
     fair: bool = False
-    """Happens for certain once it can: policy, or a clock."""
+    """`True` if policy or a clock makes the event happen for certain once it can."""
     wanted: bool = False
-    """Must be possible at last."""
+    """`True` if the event must become possible in the end."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class Network:
     changes_max: int = 4
     """Changes of ranges that may be open at once (S6)."""
     disturbed: bool = False
-    """Owners restore shards, or a committee lies: channels may break."""
+    """`True` if owners restore shards or a committee lies, so that channels may break."""
 
     def start(self) -> World:
-        """Returns the world before anything happened."""
+        """Returns the first world."""
         return World(
             tuple(_first(self, shard) if low < high else None for shard, (low, high) in enumerate(self.ranges))
         )
 
     def steps(self, world: World) -> Iterator[Step]:
-        """Yields all that may happen next."""
+        """Yields all possible next steps."""
         for shard in world.alive():
             yield from self._peers(world, shard)
             yield from self._own_blocks(world, shard)
@@ -152,7 +152,7 @@ class Network:
         return self.after(world, block)
 
     def _terms(self, world: World, shard: Shard, channel: Channel, source: Shard) -> Iterator[Step]:
-        """A peer's next term, its end, and the channel's end (T16, S37, S57)."""
+        """Yields steps with a peer's next term, its end, and the channel's end (T16, S37, S57)."""
         known = channel.term.epoch
         if 0 <= known < source.epoch:
             block = self.block(shard)

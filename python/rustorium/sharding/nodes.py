@@ -1,7 +1,7 @@
-"""What rules ask of single nodes: stamps, deliveries on offer, the disk at births and absorptions, reports of load.
+"""Rules for a single node: stamps, deliveries on offer, the disk at births and absorptions, reports of load.
 
-Invariants: each machine is small enough to be read at once, and is explored by itself. What a committee agrees on is
-in `network`; here is what could make its members differ, or stop them.
+Invariants: each machine is small enough to be read at once, and is explored by itself. `network` has what a committee
+agrees on. The machines here have what could make its members differ, or stop them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Move(Generic[S]):
-    """One thing that may happen."""
+    """A possible step."""
 
     label: str
     world: S
@@ -24,7 +24,7 @@ class Move(Generic[S]):
 
 
 class Stamps(NamedTuple):
-    """Members of one committee: what each executed, and which heights it signed."""
+    """Members of one committee: the newest executed height and the signed heights of each."""
 
     executed: tuple[int, ...]
     signed: tuple[frozenset[int], ...]
@@ -64,7 +64,7 @@ class Stamping:
         return None
 
     def unfinished(self, _world: Stamps) -> str | None:
-        """Nothing else has to end."""
+        """Returns `None`: nothing else has to end."""
         return None
 
 
@@ -90,7 +90,7 @@ def has_room(_pool_is_full: bool) -> bool:
 
 
 class Slots:
-    """An honest courier delivers two chunks, while a traitor forwards what it likes."""
+    """An honest courier delivers two chunks, while a traitor forwards arbitrary deliveries."""
 
     def start(self) -> Slot:
         """Returns a courier that has nothing."""
@@ -126,20 +126,20 @@ class Home(NamedTuple):
     copy: str = ""
     """`shards/B.new`: empty, `short` (the log's tail is missing), `whole`, `checked`, `journal`."""
     born: bool = False
-    """`shards/B` is there."""
+    """`True` if `shards/B` exists."""
     short: bool = False
-    """B's store is below b*."""
+    """`True` if B's store is below b*."""
     journal: str = ""
     """B's journal: empty, `fresh`, `votes`."""
     named: bool = False
-    """`safety/hosted` names B."""
+    """`True` if `safety/hosted` names B."""
     told: bool = False
-    """The parent's next epoch began here."""
+    """`True` once this node began the parent's next epoch."""
     voted: bool = False
-    """This key has voted in B, whatever its disk knows."""
+    """`True` once this key has voted in B, whatever is on its disk."""
     retired: bool = False
     losses: int = 0
-    """What recovery took away so far: A's store, or B's folder."""
+    """Parts that recovery removed so far: A's store, or B's folder."""
 
 
 def is_whole(home: Home) -> bool:
@@ -232,11 +232,11 @@ class Copying(NamedTuple):
     """One host of A, which gave an account away once and gets it back with another value."""
 
     cached: bool = False
-    """The cache has the value from before the earlier split."""
+    """`True` if the cache has the value from before the earlier split."""
     copied: bool = False
     synced: bool = False
     told: bool = False
-    """It said *filled*."""
+    """`True` once the host reported *filled*."""
     executed: str = ""
     """The value that the absorbing boundary's successor reads: `old`, `new` or `none`."""
 
@@ -295,7 +295,7 @@ class Absorbing:
 
 
 class Load(NamedTuple):
-    """What root believes of a shard's load."""
+    """Root's record of a shard's load."""
 
     minute: int = 0
     reported: int = 0

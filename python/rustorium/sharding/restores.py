@@ -1,4 +1,4 @@
-"""Backups and restores of shards that split and end (S52, S58): what owners may undo, and what not.
+"""Backups and restores of shards that split and end (S52, S58), and the limits of what owners may undo.
 
 Invariants: a restore takes a shard back to a state that it had, in a next epoch. It changes no other shard. Cursors
 of channels are compared as T26 says; recoveries in steps are in `disturbances`.

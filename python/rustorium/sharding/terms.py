@@ -65,7 +65,7 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
     outcome, *told = entry.detail
     root = root_of(block.shard)
     if outcome == Outcome.DONE and entry.number in root.answers:
-        return  # its term said so before (S96)
+        return  # The shard's term said so before (S96).
     made = next((o for o in root.orders if o.number == entry.number), None)
     if not may_answer(made, peer, outcome):
         return
@@ -80,7 +80,7 @@ def take_answer(block: Block, peer: int, entry: Entry) -> None:
 
 
 def may_answer(made: Order | None, peer: int, outcome: int) -> bool:
-    """Checks that a shard answers its own open order; that an end is done is the heir's to say (S36)."""
+    """Checks that a shard answers its own open order. Only the heir reports that an end is done (S36)."""
     heir = made is not None and made.change == Change.CLOSE and outcome == Outcome.DONE
     return made is not None and peer == (made.other if heir else made.shard)
 
@@ -116,7 +116,7 @@ def _note_end(block: Block, made: Order) -> None:
 
 
 def compare_keys(block: Block, found: dict[int, int]) -> None:
-    """Compares what a birth tells with the registry, and orders what differs (S42)."""
+    """Compares the keys of a birth with the registry, and orders changes where they differ (S42)."""
     for shard, keys in found.items():
         if keys != root_of(block.shard).keys and not _keys_ordered(block.shard, shard):
             order(block, Change.KEYS, shard, cut=root_of(block.shard).keys)
@@ -183,7 +183,7 @@ def unnamed(peer: int) -> Channel:
 
 
 def named(channel: Channel, epoch: int) -> Channel:
-    """Believes a committee that root's map names, where it is newer than the own record (S37)."""
+    """Believes a committee that root's map names, if it is newer than the shard's own record (S37)."""
     return channel._replace(term=channel.term._replace(epoch=max(channel.term.epoch, epoch)))
 
 
@@ -263,7 +263,7 @@ def clock_is_due(shard: Shard) -> bool:
 
 
 def write_term(block: Block) -> None:
-    """Writes what follows from the term, before the transactions of its first payload block (S47)."""
+    """Writes the entries that follow from the term, before the transactions of its first payload block (S47)."""
     writes = block.shard.writes
     if writes is not None:
         block.shard = block.shard._replace(writes=None)

@@ -130,7 +130,7 @@ def may_answer(_block: Block, _channel: Channel) -> bool:
 
 
 def deliver(block: Block, delivery: Delivery, expired: frozenset[tuple[int, int]] = frozenset()) -> bool:
-    """Executes a delivery; a false point skips it as a whole (T9)."""
+    """Executes a delivery; if a check fails, the whole delivery is skipped (T9)."""
     head = delivery.head
     peer = next((c.peer for c in block.shard.channels if c.peer == head.own), block.shard.channels[0].peer)
     channel = block.shard.channel(peer)
@@ -260,7 +260,7 @@ def settle(block: Block, credit: Credit, result: Result | None) -> None:
 
 
 def storage_back(credit: Credit, result: Result | None) -> int:
-    """Returns the storage that comes back: what the receiver didn't use (T13)."""
+    """Returns the storage that comes back, which the receiver didn't use (T13)."""
     return 0 if result == Result.STORAGE_USED else credit.storage
 
 
@@ -270,7 +270,7 @@ def value_back(credit: Credit) -> int:
 
 
 def acknowledge(block: Block, peer: int, head: Head) -> None:
-    """Settles what the peer took: if all its answers are here, or if no credit waits for one (T15)."""
+    """Settles the chunks that the peer took, if all its answers are here, or if no credit waits for one (T15)."""
     channel = block.shard.channel(peer)
     channel = channel._replace(peer_acked=max(channel.peer_acked, head.acked))
     block.shard = block.shard.with_channel(channel)
@@ -298,7 +298,7 @@ def may_return_by_time() -> bool:
 
 
 def return_by_time(block: Block, peer: int) -> None:
-    """Gives back the oldest open chunk, as no rule allows (T27)."""
+    """Gives back the oldest open chunk, which no rule allows (T27)."""
     chunk = next(c for c in block.shard.channel(peer).chunks if c.open)
     places = [place for place, entry in enumerate(chunk.entries) if isinstance(entry, Credit)]
     settle_by_answer(block, peer, Answer(chunk.number, tuple((place, Result.REFUSED) for place in places)))

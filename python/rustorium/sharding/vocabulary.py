@@ -20,26 +20,26 @@ class Map(NamedTuple):
 
     version: int
     owners: tuple[int, ...]
-    """For each account its shard."""
+    """The shard of each account."""
     generations: tuple[int, ...]
-    """For each shard its charter's generation as answers told it; -1 for shards that aren't open."""
+    """The generation of each shard's charter, by the newest answer; -1 for shards that aren't open."""
     epochs: tuple[int, ...]
     """For each shard the epoch of root's own record of its terms: what was in force (S15)."""
 
 
 class Entry(NamedTuple):
-    """What one shard says to another. In this network each chunk has one entry."""
+    """A message of one shard to another. In this network each chunk has one entry."""
 
     kind: Kind
     number: int = -1
-    """Root's number of the change."""
+    """The number that root gave the change."""
     detail: tuple[int, ...] = ()
-    """What else the kind needs: an order, or an outcome."""
+    """Further data of the kind: an order, or an outcome."""
     map: Map | tuple[()] = ()
 
 
 class Change(IntEnum):
-    """What an order of root asks for."""
+    """The contents of an order of root."""
 
     SPLIT = 0
     CLOSE = 1
@@ -48,7 +48,7 @@ class Change(IntEnum):
 
 
 class Outcome(IntEnum):
-    """How a shard answered an order."""
+    """The answer of a shard to an order."""
 
     DONE = 0
     REFUSED = 1
