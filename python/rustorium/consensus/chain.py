@@ -72,7 +72,7 @@ class Chain:
             return
         block = self.blocks.setdefault(block.digest, block)
         if block.view > self.final_view:
-            if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING doesn't undo READY
+            if self._status.get(block.digest) is not PayloadStatus.READY:  # A late PENDING doesn't undo READY.
                 self._status[block.digest] = status
             first = self.proposals.setdefault(block.view, block.digest)
             if self._status[first] is PayloadStatus.INVALID:
@@ -128,7 +128,7 @@ class Chain:
         certified = self.certified(block.parent_view)
         if certified is not None and certified != block.parent:
             return Verdict.REJECT
-        # The first and the last view between that isn't nullified, if any.
+        # The first and the last view between them that isn't nullified, if any.
         first = self.nullified.run_end(block.parent_view + 1) + 1
         last = self.nullified.run_start(block.view - 1) - 1
         if certified is None:
@@ -145,8 +145,8 @@ class Chain:
         return self.blocks.get(self.notarized.newest_digest or self.final_digest)
 
     def has_content(self, view: int) -> bool:
-        """Checks whether the notarized block of `view` has content that must become final (R11). Unknown counts as
-        yes."""
+        """Checks whether the notarized block of `view` has content that must become final (R11). Unknown content counts
+        as content."""
         digest = self.notarized.get(view)
         block = None if digest is None else self.blocks.get(digest)
         if block is None or block.has_payload:
@@ -205,7 +205,7 @@ class Chain:
             if block.has_payload:
                 self.payload_height = max(self.payload_height, block.height)
             if block.has_payload or block.height <= self._floor_height + 1:
-                self.walk = None  # below the floor `payload_height` was right from the start
+                self.walk = None  # Below the floor, `payload_height` has been right since the start.
             else:
                 self.walk = Parent(block.parent_view, block.parent)
             if block.digest != self.final_digest and block.view <= self.final_view:

@@ -46,7 +46,7 @@ class Work:
         self._maybe_content: deque[tuple[int, int]] = deque()
         self._distrusted: dict[int, int] = {}
 
-    # ---- what the data plane reports
+    # ---- reports of the data plane
 
     def listable(self, now: int, listable: bool) -> None:
         if not listable:
@@ -94,11 +94,11 @@ class Work:
             self._maybe_content = deque([(v, at) for v, at in self._maybe_content if v > view])
 
     def lane_costly(self, lane: int, view: int) -> None:
-        """Distrusts a lane whose batches only their leader had: for D views it ends at the seq that a quorum holds
-        (R20). That covers this node's own next turn, whatever the committee's size."""
+        """Distrusts a lane whose batches only the leader had: for D views this node lists it only up to the seq that a
+        quorum holds (R20). D covers this node's own next turn, whatever the committee's size."""
         self._distrusted[lane] = max(view + self._distrust_views, self._distrusted.get(lane, 0))
 
-    # ---- what follows from it
+    # ---- conclusions from the reports
 
     def distrusted(self, view: int) -> tuple[int, ...]:
         return tuple(sorted(lane for lane, last_view in self._distrusted.items() if view <= last_view))
@@ -135,12 +135,12 @@ class Work:
             view, at = self._maybe_content[0]
             if chain.has_content(view):
                 return at + self.grace_ns
-            self._maybe_content.popleft()  # unknown counts as content, so a "no" is permanent
+            self._maybe_content.popleft()  # Unknown content counts as content, so a "no" is permanent.
         return None
 
     def _owed_claim_since(self, chain: Chain, entered_at: int) -> int | None:
-        """Returns the time from which an owed claim that could be made now is work (R13). That is after a delay in
-        which another block could carry it. A result that a client waits for is work at once, by itself."""
+        """Returns the time from which an owed claim that could be made now is work (R13): after a delay in which
+        another block may carry it. A result that a client waits for is work at once."""
         final, tip = chain.blocks.get(chain.final_digest), chain.tip()
         if final is None or tip is None or chain.walk is not None:
             return None
@@ -152,8 +152,8 @@ class Work:
         return max(self._ready_since, entered_at) + self.claim_delay_ns if result else None
 
     def _owed_root_since(self, payload_height: int, final: BlockFacts, tip: BlockFacts, entered_at: int) -> int | None:
-        """Returns the time from which owed claims are work on a chain with state roots (R13). One block brings all that
-        is owed, once it can. A header claims no root above its result (R5), so a root is never claimed without its
+        """Returns the time from which owed claims are work on a chain with state roots (R13). One block brings all owed
+        claims, once it can. A header claims no root above its result (R5), so a root is never claimed without its
         result."""
         if max(final.rooted_height, tip.rooted_height) >= payload_height:
             return None

@@ -121,7 +121,7 @@ class Machine:
     # ---- inputs
 
     def _take(self, now: int, event: Input) -> None:
-        # The frequent ones first, and by their classes: a pattern takes several times as long.
+        # Frequent inputs come first and are compared by class: a `match` pattern takes several times as long.
         if type(event) is Certificate:
             self._absorb(now, event)
         elif type(event) is BlockSeen:
@@ -145,7 +145,7 @@ class Machine:
                 self._held_by_nobody = runs
             case Proposed(view):
                 self._turns.proposed(now, view, 2 * self._pace.doubled_ns)
-                self._pace.set_timer(self._turns.late(self._pace.view))  # for a leader that is back in its own view
+                self._pace.set_timer(self._turns.late(self._pace.view))  # The leader may lead the current view.
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
                 self._reach.without(self._silent)
@@ -209,7 +209,7 @@ class Machine:
         chain, view = self._chain, certificate.view
         if view <= chain.final_view:
             return
-        told = self._pace.backoff or self._turns.told_of_any  # otherwise no duration matters
+        told = self._pace.backoff or self._turns.told_of_any  # Otherwise no duration matters.
         since = self._timer_since(self._work_since()) if told else None
         match certificate.kind:
             case VoteKind.NOTARIZE:
@@ -331,7 +331,7 @@ class Machine:
             return
         self._proposed_view = view
         if self._proposal_at is None:
-            self._proposal_at = now  # The block itself wakes nobody, and may be seen much later.
+            self._proposal_at = now  # The own block wakes nobody, so its `BlockSeen` may come much later.
         claim, root = self._work.claim_height(facts), self._work.root_height(facts)
         self._emit(Propose(view, parent.view, parent.digest, claim, root, self._work.distrusted(view)))
         self._pace.sent_a_frame(now)
@@ -343,8 +343,8 @@ class Machine:
         return self._work.since(self._chain, self._pace.view, self._pace.entered_at)
 
     def _timer_since(self, work_since: int | None) -> int | None:
-        """Returns the start of the view's timer (R15). A proposal starts it too: it must get somewhere even if this
-        node has seen no work."""
+        """Returns the start of the view's timer (R15). A proposal starts it, too: the view must end even if this node
+        has seen no work."""
         return earliest((work_since, self._proposal_at))
 
     def _run_timers(self, now: int) -> None:
@@ -418,7 +418,7 @@ class Machine:
             self._vote(now, VoteKind.NULLIFY, self._pace.view, None, None)
         if tell:
             self._emit(SendWork(None))
-        if self._held_by_nobody:  # R35: the views may pass too fast for a heartbeat
+        if self._held_by_nobody:  # R35: views may pass faster than heartbeats.
             self._emit(ResendVotes(self._pace.view))
 
     def _resend(self, now: int, working: bool) -> None:

@@ -12,7 +12,7 @@ from rustorium.consensus.vocabulary import Certificate
 NS_PER_US, NS_PER_MS = 1_000, 1_000_000
 VIEWS_KEPT = 64
 DOUBLINGS_MAX = 40
-"""More than any configuration needs."""
+"""The most doublings of a timer: more than any configuration needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,5 +175,5 @@ class Pacemaker:
         self._began = {v: at for v, at in self._began.items() if v > view} if self.backoff else {}
 
     def sent_a_frame(self, now: int) -> None:
-        """Postpones the heartbeat: a vote or proposal tells peers as much (R19)."""
+        """Postpones the heartbeat, because a vote or proposal also shows that the core is alive (R19)."""
         self.heartbeat_at = now + self._heartbeat_ns

@@ -1,7 +1,7 @@
 """The times that follow from measured round trips to the other members (R53).
 
-Invariants: what `ConsensusConfig` says is the least of each time, and what holds while fewer peers are measured than a
-quorum needs. No peer can make another's views longer than its own, or any time longer than these bounds.
+Invariants: each time is at least that of `ConsensusConfig`, and equal to it while fewer peers are measured than a
+quorum needs. No peer can make another leader's views longer than its own, or any time longer than these bounds.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from rustorium.consensus.pacemaker import NS_PER_MS, NS_PER_US, ConsensusConfig
 
 FLOOR_NS_MAX = 500 * NS_PER_MS
-"""The most that a round trip raises the lower bound of Δ to."""
+"""The highest lower bound of Δ that a round trip can set."""
 DELAY_NS_MAX = 400 * NS_PER_MS
-"""The most that round trips raise a grace or a delay to."""
+"""The longest grace or delay that round trips can set."""
 SITE_NS, WIDE_NS = 10 * NS_PER_MS, 20 * NS_PER_MS
-"""A quorum that is nearer than this is in one site; one that is farther than this isn't. Between, nothing changes."""
+"""A quorum nearer than the first is in one site; one farther than the second isn't. In between the answer stays."""
 
 
 class Reach:

@@ -9,7 +9,7 @@ from rustorium.consensus.schedule import Schedule
 
 TERM_DOUBLINGS_MAX = 6
 TERM_TURNS = 4
-"""A term of 2^j cycles lasts at least 2^j times this many of the lost turn that began it."""
+"""A term of 2^j cycles lasts at least 2^j times this factor times the length of the lost turn that began it."""
 TERM_NS_MAX = 120_000_000_000
 VIEWS_KEPT = 64
 """The number of views of listed leaders whose start time is remembered."""
@@ -40,7 +40,7 @@ class Turns:
         self.listed: tuple[int, ...] = ()
         """The leaders on the list."""
         self.told_of_any = False
-        """`False` if no leader has lost a turn lately, so that there is nothing to take back."""
+        """`False` if no leader has lost a turn lately, so that there is nothing to forget."""
 
     # ---- effects
 
@@ -60,7 +60,7 @@ class Turns:
         """Checks whether at least two cycles' worth of views have passed without a final block (R16)."""
         return view - final_view >= self._span
 
-    # ---- what happens
+    # ---- events
 
     def entered(self, now: int, view: int, final_view: int) -> None:
         """Notes the start of a view. Forgets everything about all leaders, in the same view at all members (R17b

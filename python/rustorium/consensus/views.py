@@ -2,7 +2,7 @@
 decide it (R3, R5, R25).
 
 Invariants: every question costs a few searches, however many views have passed without a final block. Nullified views
-are kept as runs, so that a bad hour is one entry.
+are kept as runs, so thousands of views in a row are one entry.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def forget_through(known: dict[int, T], view: int) -> None:
-    """Removes the views up to this one, which are keys."""
+    """Removes the entries whose keys are views up to this one."""
     for gone in list(known):
         if gone <= view:
             del known[gone]
@@ -87,7 +87,7 @@ class Notarized:
         return view in self._blocks
 
     def add(self, view: int, digest: bytes) -> bool:
-        """Returns `False` if the view was in it."""
+        """Adds a notarized view. Returns `False` if the set had it already."""
         if view in self._blocks:
             return False
         self._blocks[view] = digest
