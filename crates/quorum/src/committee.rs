@@ -1,4 +1,4 @@
-//! The committee of one shard and epoch, as the counting of votes needs it.
+//! The committee of one shard and epoch: the facts that counting votes needs.
 
 use rustorium_types::{
     BlockDigest, ChainId, Epoch, PublicKey, ShardId, ValidatorIndex, VoteBody, VoteKind, faults_tolerated, quorum,

@@ -73,8 +73,8 @@ impl Evidence {
         })
     }
 
-    /// Tells if votes as evidence convince somebody who trusts only the committee's keys. Always false for batches,
-    /// which would need their bodies for that.
+    /// Tells if this evidence convinces somebody who trusts only the committee's keys. Always false for batches, which
+    /// would need their bodies for that.
     pub fn convicts(&self, committee: &Committee) -> bool {
         let (Self::TwoNotarizes(a, b) | Self::TwoFinalizes(a, b) | Self::NullifyAndFinalize(a, b)) = self else {
             return false;

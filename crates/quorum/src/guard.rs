@@ -1,7 +1,7 @@
 //! The vote-once guard, the last check before the validator key signs: two votes that exclude each other never pass.
 //!
-//! *Invariants:* per view at most one block notarized, at most one finalized, and never a nullify beside a finalize, in
-//! either order; the same vote may pass again; no vote of a forgotten view passes.
+//! *Invariants:* per view at most one block is notarized, at most one finalized; a nullify and a finalize never both
+//! pass, in either order; the same vote may pass again; no vote of a forgotten view passes.
 
 use crate::committee::well_formed;
 use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind};
@@ -62,7 +62,7 @@ struct Cast {
     finalize: Option<BlockDigest>,
 }
 
-/// The votes of one validator in one chain, shard and epoch: those of the first vote recorded.
+/// The votes of one validator. The first recorded vote determines chain, shard and epoch.
 #[derive(Clone, Default)]
 pub struct VoteGuard {
     scope: Option<(ChainId, ShardId, Epoch)>,
@@ -113,7 +113,7 @@ impl VoteGuard {
         recorded || body.view < self.floor
     }
 
-    /// Remembers a vote that is about to be signed, or that the journal has. The vote recorded first stays.
+    /// Remembers a vote that is about to be signed, or that the journal has. A vote that was recorded earlier stays.
     pub fn record(&mut self, body: &VoteBody) {
         let scope = *self.scope.get_or_insert(scope_of(body));
         if scope != scope_of(body) || body.view < self.floor {

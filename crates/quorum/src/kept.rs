@@ -88,8 +88,8 @@ impl KeptCertificates {
         }
     }
 
-    /// Notes the certificate's position in the journal, when it is written or after it was copied there. Drops the
-    /// certificates that are too many for memory.
+    /// Notes the certificate's position in the journal, after it was written or copied there. Drops from memory the
+    /// certificates that exceed the bound.
     pub(crate) fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
         let Some(places) = self.views.get_mut(&view) else { return };
         let place = &mut places[kind as usize];

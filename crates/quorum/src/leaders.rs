@@ -1,4 +1,4 @@
-//! The schedule of leaders (R1): cycles over the leaders, and one of 32 over the whole committee.
+//! The schedule of leaders (R1): cycles over the leaders; one cycle in 32 is over the whole committee.
 //!
 //! *Invariants:* a pure function of data that all members share; equal to the core's, since the vectors in
 //! `tests/vectors/leaders.json` check both.

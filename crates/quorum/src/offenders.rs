@@ -47,11 +47,11 @@ pub enum Sentence {
     Noted,
     /// The member is cut off until then.
     CutUntil(u64),
-    /// The member would be cut off, but f others already are, or none may be.
+    /// The member would be cut off, but f others already are, or the committee tolerates no faulty member.
     TooMany,
 }
 
-/// A member that is cut off, for people.
+/// A member that is cut off, as reported to people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CutOffMember {
     /// The member's node key.
@@ -98,7 +98,7 @@ impl Offenders {
         (record.last_ms, record.last) = (now_ms, charge);
         record.count += 1;
         if record.until_ms > now_ms {
-            // Frames that were on their way when the member was cut off are no second offence.
+            // Frames that were on their way when the member was cut off don't count as a second offence.
             return Sentence::Noted;
         }
         record.recent_ms.retain(|at| now_ms.saturating_sub(*at) < WINDOW_MS);
@@ -142,7 +142,7 @@ impl Offenders {
         self.records.iter().filter(|(_, record)| record.until_ms > now_ms).map(cut).collect()
     }
 
-    /// Tells if more members than f were found out within the last ten minutes.
+    /// Tells if more than f members deserved to be cut off within the last ten minutes.
     pub fn too_many(&self, now_ms: u64) -> bool {
         self.many_ms.is_some_and(|at| now_ms.saturating_sub(at) < WINDOW_MS)
     }

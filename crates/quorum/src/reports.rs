@@ -1,4 +1,4 @@
-//! Peers' reports beside their votes: the heights that they executed and rooted, and the batches that they hold.
+//! Peers' reports beside their votes: heights that they executed and rooted, and batches that they hold.
 //!
 //! *Invariants:* result roots form a chain and state roots certify the whole state, so a peer that has our root at a
 //! height agrees on all lower heights; only a peer's newest report counts, and reports about heights that we have not
@@ -7,9 +7,9 @@
 use rustorium_types::{Hash, Height, ResultClaim, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Own executed heights whose roots are remembered.
+/// Number of this node's executed heights whose roots are remembered.
 const OWN_HEIGHTS_MAX: usize = 4096;
-/// Reports of one peer that wait for our own execution.
+/// Maximum number of reports of one peer that wait for our own execution.
 const WAITING_MAX: usize = 64;
 
 #[derive(Clone, Default)]
@@ -78,8 +78,8 @@ impl ReportTally {
         agreed.get(self.quorum.checked_sub(1)?).copied()
     }
 
-    /// Returns a height by which a quorum of others has another root than this node: this node computed wrongly and
-    /// must stop voting.
+    /// Returns a height at or below which a quorum of others has another root than this node. Then this node computed
+    /// wrongly and must stop voting.
     pub fn diverged(&self) -> Option<Height> {
         let mut disputed: Vec<Height> = self.peers.iter().filter_map(|peer| peer.disputed).collect();
         disputed.sort_unstable();

@@ -17,15 +17,15 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// A result of counting.
-// Evidence is the largest and the rarest; a vector of events holds one or two.
+// Evidence is the largest variant and the rarest; a vector of events holds one or two.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TallyEvent {
     /// A certificate that is new here: made of votes, or received from a peer.
     Formed(Verified<Certificate>),
-    /// A report that f + 1 members nullified the view, so at least one honest member did. Once per view.
+    /// At least f + 1 members nullified the view, so at least one honest member did. Reported once per view.
     NullifiesSeen(View),
-    /// A proof that a member signed two things that exclude each other. Once per member, view and offence.
+    /// A proof that a member signed two things that exclude each other. Reported once per member, view and offence.
     Evidence(Evidence),
     /// A vote in this member's name has a bad signature and is dropped. Votes are accepted only on their signer's link,
     /// so the member itself sent it.
@@ -67,7 +67,7 @@ pub enum CertificateRefused {
     Signature,
 }
 
-/// The use of a peer's certificate, as far as it can be judged without its signatures.
+/// A judgement whether a peer's certificate is useful, made without checking its signatures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CertificateUse {
     /// The certificate is known, or no longer useful: drop it unchecked.
@@ -110,7 +110,7 @@ impl Tally {
         }
     }
 
-    /// Creates an empty tally above a view that is final: that of the chain before the epoch, or before a restart.
+    /// Creates an empty tally above a final view: the last one before the epoch, or before a restart.
     pub fn above(committee: Arc<Committee>, window_views: u64, last_final: View) -> Self {
         Self { floor: last_final, head: last_final, ..Self::new(committee, window_views) }
     }
@@ -377,7 +377,7 @@ impl Tally {
         pinned.into_iter().chain(older.filter(|certificate| certificate.body.kind == VoteKind::Notarize))
     }
 
-    /// Tells if this member's vote for this is stored, verified or not.
+    /// Tells if this vote of the member is stored, verified or not.
     pub fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
         self.votes.get(&body.view).is_some_and(|votes| votes.has_vote(body.kind, &body.block, signer))
     }

@@ -18,7 +18,7 @@ pub(crate) struct Inline {
     pub(crate) suspects: BTreeSet<ValidatorIndex>,
 }
 
-/// A vote as it came, or with its signature verified.
+/// A vote with an unchecked or a verified signature.
 #[derive(Clone)]
 pub(crate) enum Ballot {
     Unchecked(SignedVote),
@@ -55,11 +55,11 @@ enum Offence {
     NullifyAndFinalize,
 }
 
-/// Votes and findings of one view. Memory: at most one ballot per kind and member.
+/// The votes of one view, and offences found. Memory: at most one ballot per kind and member.
 #[derive(Default)]
 pub(crate) struct ViewVotes {
     ballots: [Vec<Ballot>; 3],
-    /// True for the kinds of which votes were handed out for a check.
+    /// True for the kinds whose votes were handed out for a check.
     under_check: [bool; 3],
     nullifies_seen: bool,
     reported: Vec<(ValidatorIndex, Offence)>,
@@ -154,8 +154,8 @@ impl ViewVotes {
         }
     }
 
-    /// Verifies the votes that a threshold now needs, and returns the certificate that they make. For kinds without
-    /// one. Votes beyond the limit of `inline` are handed out and come back by `take_checked`.
+    /// Verifies the votes that a threshold now needs, and returns the certificate that they make. Called for kinds
+    /// without a certificate. Votes beyond the limit of `inline` are handed out and come back by `take_checked`.
     pub(crate) fn settle(
         &mut self,
         (committee, inline): (&Committee, &mut Inline),
