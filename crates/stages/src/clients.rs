@@ -1,6 +1,6 @@
 //! Answers to clients about their transactions: taken, known or refused by the pool, or the same bytes sent again.
 //!
-//! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
+//! *Invariants:* the same bytes get the same receipt, whatever the pool's answer is.
 
 use crate::block_proofs::receipt_proof;
 use crate::executor::{ParametersInForce, StoredState};
@@ -17,7 +17,7 @@ use rustorium_txpool::AccountView;
 use rustorium_types::{AccountId, Height, LeafWrite, PauseScope, Signer, StateKey, SystemSender, TxId};
 use std::sync::Arc;
 
-/// The side of a node's shard that clients wait for.
+/// Parts of a node's shard that answer clients.
 pub struct Clients {
     /// The store.
     pub store: Arc<dyn Store>,
@@ -100,7 +100,7 @@ pub fn account_view(store: &dyn Store, parameters: &ParametersInForce, account: 
     if SystemSender::of(account).is_some() {
         return Some(view);
     }
-    // A record that isn't written pauses nobody.
+    // Without a governance record nobody is paused.
     let stored = store.state(&governance_key()).ok().flatten();
     let record = stored.and_then(|bytes| GovernanceRecord::from_bytes(&bytes).ok());
     let paused_until_ms = record.and_then(|record| record.paused_until(PauseScope::All, 0));

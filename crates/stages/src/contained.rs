@@ -1,4 +1,5 @@
-//! Panics in a stage: they end the waits of whoever depends on that stage (docs/adr/0040-overflow-checks.md).
+//! Panics in a stage: a panic ends the waits of everything that depends on that stage
+//! (docs/adr/0040-overflow-checks.md).
 //!
 //! *Invariants:* a panic in the answer to a question from outside ends only that question.
 

@@ -16,10 +16,10 @@ use rustorium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an operation of a seat did.
+/// The effect of a seat's operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SeatAct {
-    /// It proposed a change.
+    /// The seat proposed a change.
     Proposed {
         /// The proposal's number.
         number: u64,
@@ -28,28 +28,28 @@ pub enum SeatAct {
         /// Header time from which the proposal is void, Unix ms.
         until_ms: u64,
     },
-    /// It approved a proposal.
+    /// The seat approved a proposal.
     Approved {
         /// The proposal's number.
         number: u64,
         /// Hash of the change.
         hash: Hash,
     },
-    /// It took its approval back.
+    /// The seat withdrew its approval.
     Withdrew {
         /// The proposal's number.
         number: u64,
-        /// True if the proposal ended by that without being made.
+        /// True if the withdrawal ended the proposal.
         ended: bool,
     },
-    /// Its proposal or approval made the change.
+    /// The seat's proposal or approval made the change.
     Made {
         /// The proposal's number.
         number: u64,
         /// The change.
         change: Box<GovernanceChange>,
     },
-    /// It gave the seat another authority.
+    /// The seat got another authority.
     Rekeyed {
         /// The authority.
         signer: Signer,
@@ -67,7 +67,7 @@ pub struct Decision {
     pub act: SeatAct,
 }
 
-/// What a block decided.
+/// The decisions of one block.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decisions {
     /// The block's height.
@@ -82,7 +82,7 @@ pub struct Decisions {
     pub term: Option<Term>,
 }
 
-/// Takes a block's decisions before the block is stored. It may get those of a block again after a crash.
+/// Takes a block's decisions before the block is stored. After a crash it may get the decisions of a block again.
 pub type DecisionSink = dyn Fn(&Decisions) + Send + Sync;
 
 /// The results of an executed block that isn't stored yet.
@@ -97,8 +97,8 @@ pub(crate) struct ExecutedBlock<'a> {
 }
 
 impl ExecutedBlock<'_> {
-    /// Returns what the block decided; `None` if that is nothing. `below` is the state before it, in which these parameters
-    /// are in force.
+    /// Returns the block's decisions; `None` if there are none. `below` is the state before the block, and these
+    /// parameters are in force there.
     pub(crate) fn decisions(
         &self,
         below: &impl StateRead,
@@ -118,7 +118,7 @@ impl ExecutedBlock<'_> {
         self.written(&governance_key()).is_some()
     }
 
-    /// Returns what the block writes in a leaf: its bytes, or none if the leaf goes. `None`: it stays.
+    /// Returns what the block writes in a leaf: bytes, or no bytes if it removes the leaf. `None` if the leaf stays.
     pub(crate) fn written(&self, key: &StateKey) -> Option<Option<&[u8]>> {
         let place = self.diff.binary_search_by_key(key, |write| write.key).ok()?;
         Some(self.diff[place].value.as_deref())
@@ -184,7 +184,7 @@ struct Ballots {
     /// The record below the block.
     record: GovernanceRecord,
     open: BTreeMap<u64, Ballot>,
-    /// The seats that changed their authority in the block. What they approved before counts no more (V40).
+    /// The seats that changed their authority in the block. Their earlier approvals no longer count (V40).
     rekeyed: BTreeSet<u32>,
 }
 
@@ -193,7 +193,7 @@ impl Ballots {
         Self { record, open: BTreeMap::new(), rekeyed: BTreeSet::new() }
     }
 
-    /// Counts an act, and completes what it says of itself. Returns the change that it made, if it made one. A change is made
+    /// Counts an act and fills in its details. Returns the change that the act made, if any. A change is made
     /// when a quorum approves it; new operators may wait from then on (V46).
     fn count(
         &mut self,
@@ -259,7 +259,7 @@ fn new_term(change: &EpochTransition) -> Option<Term> {
     (term.change != Change::None).then_some(term)
 }
 
-/// Returns the hash of a change that was proposed or made, for whoever shows it.
+/// Returns the hash of a proposed or made change, for displays.
 pub fn hash_of(act: &SeatAct) -> Option<Hash> {
     match act {
         SeatAct::Proposed { change, .. } | SeatAct::Made { change, .. } => Some(change_hash(change)),

@@ -1,5 +1,5 @@
 //! The thread that regularly makes commits durable so that the journal can forget, prunes heights older than the node
-//! keeps, and ends waits that are over time.
+//! keeps, and ends waits whose time is over.
 
 use crate::executor::{Progress, store_code};
 use crate::inbox::Inbox;
@@ -70,7 +70,7 @@ impl DurabilityThread {
             self.mark.end();
             std::thread::park_timeout(STORE_SYNC);
             self.mark.begin();
-            // This runs also while no block comes, when no transaction expires by the chain's time.
+            // This also runs while no block comes and so no transaction expires by the chain's time.
             self.keeping.waiters.sweep(Instant::now());
             if self.keeping.is_due()
                 && let Err(error) = self.keeping.keep()

@@ -1,7 +1,7 @@
 //! The end of an epoch as its boundary names it: the next committee, term and parameters.
 //!
-//! *Invariants:* the boundary's hash, which a quorum certified, chooses among what this node's state says that operators
-//! want; what the state doesn't say is never taken.
+//! *Invariants:* the boundary's hash, which a quorum certified, chooses among the wishes in this node's state; nothing
+//! that isn't in the state is ever taken.
 
 use crate::activating::Activating;
 use crate::executor::{Basis, store_code};
@@ -40,8 +40,8 @@ struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Returns the next epoch if a committee and parameters that somebody wants lead to what the boundary names: by the
-    /// first thing that differs, or, where members' owners ended the epoch (R33), by the committee alone.
+    /// Returns the next epoch if a wanted committee and wanted parameters lead to the hash that the boundary names: by
+    /// the first difference, or, where members' owners ended the epoch (R33), by the committee alone.
     fn certified(
         &self,
         committee: &ValidatorSet,
@@ -56,7 +56,7 @@ impl Ending<'_> {
         let wanted = Wanted { committee: set, version, parameters };
         let ways = [next_term_of(&now, self.in_force, wanted), (alone, None)];
         let (term, parameters) = ways.into_iter().find(|(term, _)| term_hash(term) == named)?;
-        // The committee stays where something else changes.
+        // The committee stays if something else changes.
         let validators = if term.validators == set { committee.clone() } else { self.own.clone() };
         Some(Next { validators, term, parameters })
     }
@@ -65,7 +65,7 @@ impl Ending<'_> {
     ///
     /// A store that was filled with a snapshot has no committee record from below it. If the boundary claims such a height,
     /// the next epoch is looked for in the records from the snapshot on and in the committee of the epoch itself, which
-    /// operators want until they ask for another. The certified hash tells which one it is.
+    /// operators want until they ask for another. The certified hash decides which one it is.
     fn next(&self, store: &dyn Store) -> Result<Next, Failed> {
         let (height, claimed) = (self.boundary.height, self.boundary.result.height);
         let mut unknown = false;
@@ -115,7 +115,7 @@ fn newer_version(term: &Term) -> String {
 /// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
 ///
 /// # Errors
-/// The store's, or this node's state says something else than the boundary.
+/// The store's, or this node's state contradicts the boundary.
 pub(crate) fn end_of_epoch(
     store: &dyn Store,
     &Basis { parameters, activating, first, .. }: &Basis<'_>,

@@ -111,7 +111,7 @@ pub struct Executor {
     pub provers: Scoped,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
-    /// Takes what operators' seats decide. `None` if nobody notes it.
+    /// Takes the decisions of operators' seats. `None` if nobody records them.
     pub decided: Option<Arc<DecisionSink>>,
 }
 
@@ -225,10 +225,10 @@ pub struct Basis<'a> {
     /// The decision whether a boundary ends version 1, and the store that the evidence is read from. `None` if nothing
     /// can end it.
     pub activating: Option<(&'a Activating, &'a Arc<dyn Store>)>,
-    /// The committee of the epoch in which this process began. In epoch 0 that is the genesis', of which the store has no
-    /// row.
+    /// The committee of the epoch in which this process began. In epoch 0 it is the committee of the genesis, of which
+    /// the store has no row.
     pub first: &'a ValidatorSet,
-    /// Takes what operators' seats decide, before the block is stored.
+    /// Takes the decisions of operators' seats before the block is stored.
     pub decided: Option<&'a DecisionSink>,
 }
 
@@ -236,7 +236,7 @@ pub struct Basis<'a> {
 pub struct StoredBlock {
     /// Stored commit.
     pub commit: HeightCommit,
-    /// How the epoch ended, if the block is its boundary.
+    /// The end of the epoch, if the block is its boundary.
     pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,

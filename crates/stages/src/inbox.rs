@@ -19,7 +19,7 @@ struct WaitingInputs {
     silence: BTreeMap<ValidatorIndex, bool>,
     fatal: Option<(String, String)>,
     signalled: bool,
-    /// Time since which inputs wait that the core has not fetched.
+    /// Arrival of the oldest input that the core has not fetched.
     since: Option<Instant>,
     /// True once the core is to end.
     stopped: bool,
@@ -27,7 +27,7 @@ struct WaitingInputs {
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-/// Returns the time of the monotonic clock, which the core goes by too, in nanoseconds.
+/// Returns the time of the monotonic clock, which the core also uses, in nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     u64::try_from(tv_sec).unwrap_or(0) * NS_PER_S + u64::try_from(tv_nsec).unwrap_or(0)
@@ -47,7 +47,7 @@ pub struct Inbox {
 impl Inbox {
     /// Adds inputs and wakes the core. The next drain sees all of them or none.
     ///
-    /// Two inputs don't wake the core on their own: work that went away, and an epoch's end that is no longer due.
+    /// Two inputs don't wake the core by themselves: the end of work, and an epoch's end that is no longer due.
     pub fn push(&self, inputs: impl IntoIterator<Item = Input>) {
         self.tell(inputs, true);
     }
@@ -108,7 +108,7 @@ impl Inbox {
         self.waiting.lock().signalled
     }
 
-    /// Returns why the data plane cannot go on. `None` if it can.
+    /// Returns the reason why the data plane cannot go on. `None` if it can.
     pub fn failure(&self) -> Option<String> {
         self.waiting.lock().fatal.as_ref().map(|(_, sentence)| sentence.clone())
     }

@@ -13,7 +13,7 @@ use rustorium_types::{
 };
 use std::collections::HashSet;
 
-/// Number of result roots that a restarted node reads back: as many heights as a claim may lag, and some more.
+/// Number of result roots that a restarted node reads back: more than the heights by which a claim may lag.
 const ROOTS_READ: u64 = 512;
 
 /// Commits the shard's genesis block if the store has no tip. Returns the tip. Errors: the store's, also that its blocks
@@ -119,8 +119,8 @@ pub fn decode_journal(
     Ok(journaled)
 }
 
-/// Returns the records, each with true if it is the newest of its copies. R36 appends a record again that is needed for
-/// long.
+/// Returns the records, each with true if it is the newest of its copies. R36 appends a record again if it is needed
+/// for a long time.
 fn mark_copied(journal: Vec<JournalRecord>) -> Vec<(JournalRecord, bool)> {
     let mut seen: HashSet<(RecordKind, Bytes)> = HashSet::new();
     let newest: Vec<bool> = journal.iter().rev().map(|r| seen.insert((r.kind, r.payload.clone()))).collect();

@@ -1,7 +1,8 @@
-//! The bytes of each lane that execution skipped, which name validators that list what can't be executed (V62).
+//! The bytes of each lane that execution skipped. They show which validators list transactions that can't be executed
+//! (V62).
 //!
-//! *Invariants:* a lane costs nothing to watch before it has a skipped transaction; lanes are those of one epoch; what
-//! another lane listed in the same block, and was executed, counts for no lane.
+//! *Invariants:* a lane costs nothing to watch before it has a skipped transaction; lanes are those of one epoch; a
+//! copy of a transaction that another lane listed in the same block, where it was executed, counts for no lane.
 
 use parking_lot::Mutex;
 use rustorium_crypto::CheckedBatch;
@@ -10,11 +11,11 @@ use rustorium_types::{Epoch, TxId, ValidatorIndex};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Header time for which a lane's bytes count at least. Those of up to twice the time are seen together.
+/// Least header time for which a lane's bytes count. At most the bytes of twice this time are counted together.
 const SPAN_MS: u64 = 600_000;
-/// Skipped bytes for which no lane is named: a few transactions of a slow client are no junk.
+/// Most skipped bytes for which no lane is named, since a slow client may cause a few skipped transactions.
 const BYTES_MIN: u64 = 64 * 1024;
-/// A lane is named if more than one byte in so many was skipped.
+/// A lane is named if more than one byte in this many was skipped.
 const ONE_IN: u64 = 100;
 
 /// A lane's bytes.

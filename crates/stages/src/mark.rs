@@ -1,9 +1,9 @@
-//! A mark of how long a thread has been at its work, for the watch.
+//! A mark that tells the watch how long a thread has been at its work.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// Time since which a thread has been at a piece of work. `None` while it waits for one. A thread that panics stays at
+/// Start of the piece of work that a thread is doing. `None` while the thread waits. A thread that panicked stays at
 /// its last piece.
 #[derive(Default)]
 pub struct Mark(Mutex<Option<Instant>>);

@@ -51,7 +51,7 @@ const STAGES: [(&str, &str); 6] = [
     ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
 ];
 
-/// The figures of who governs, each with its help.
+/// The figures of governance, each with its help.
 const GOVERNANCE: [(&str, &str); 4] = [
     ("rustorium_governance_seats", "Operators' seats; 0 under version 1"),
     ("rustorium_governance_quorum", "Number of seats that must approve a change; 0 under version 1"),
@@ -337,13 +337,13 @@ impl NodeMetrics {
         }
     }
 
-    /// Observes how long it took to answer all who waited for a block.
+    /// Observes how long it took to answer all clients that waited for a block.
     pub fn notified(&self, took: Duration) {
         self.notify.observe(took.as_secs_f64());
     }
 
     /// Shows the watch's findings: the codes of problems, and each peer's phi. A code that was shown once stays, with
-    /// 0.
+    /// the value 0.
     pub fn health<'a>(&self, codes: impl Iterator<Item = &'a str>, suspicion: &BTreeMap<String, f64>) {
         let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
         self.findings_total.set(codes.len() as i64);
@@ -359,7 +359,7 @@ impl NodeMetrics {
         }
     }
 
-    /// Shows who governs: the numbers of seats, of seats that must approve, of open proposals and of pauses.
+    /// Shows governance: the numbers of seats, of seats that must approve, of open proposals and of pauses.
     pub fn governed(&self, counts: [usize; GOVERNANCE.len()]) {
         for (gauge, count) in self.governance.iter().zip(counts) {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -426,7 +426,7 @@ mod tests {
         let mut seen = BTreeSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let area = line.split('_').nth(1).unwrap();
-            // Here the gateway's are all about what happens to clients' transactions.
+            // All figures of the gateway in this registry are about outcomes of clients' transactions.
             let of_shard =
                 ["consensus", "txpool", "execution", "storage", "state", "python", "gateway"].contains(&area);
             assert_eq!(line.contains("shard=\"3\""), of_shard, "{line}");

@@ -34,7 +34,7 @@ impl ExecutedBlock<'_> {
             return Vec::new();
         }
         let mut wishes = self.wished();
-        // A wish for what is wanted already fails, so the last one of what is wanted now decided it.
+        // A wish for operators that are wanted already fails. So the last wish for those wanted now decided it.
         if let Some((wanted, from_ms)) = self.recovered(parameters)
             && let Some(last) = wishes.iter_mut().rev().find(|wish| wish.is_for(&wanted))
         {

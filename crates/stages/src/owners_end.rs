@@ -25,8 +25,8 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// What the owners of a committee sign: two blocks above the newest final one. The first changes the committee; the
-/// second ends the epoch.
+/// The plan that the owners of a committee sign: two blocks above the newest final one. The first changes the
+/// committee; the second ends the epoch.
 pub struct Plan {
     /// Context of the epoch that the plan ends.
     pub context: Context,
@@ -94,8 +94,8 @@ impl Plan {
         };
         let next = record.target;
         let place = |key: PublicKey| next.iter().any(|validator| validator.validator_key == key);
-        // Proposer that the blocks name: a member that signs nothing more, whose node takes no offence at blocks that
-        // it didn't make.
+        // The proposer that the blocks name is a member that signs nothing more. Its node doesn't treat blocks that it
+        // didn't make as a fault.
         let gone = context.committee.keys.iter().position(|key| !place(*key));
         let gone = gone
             .ok_or_else(|| refused("the plan removes no member's key: a committee that can sign needs no restart"))?;
@@ -179,7 +179,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
         let more = || refused(format!("the transaction {id} does more than change the committee: leave that out"));
         let first = match transaction {
             Transaction::V1(first) => first,
-            // V49: an owner acts as a sender of its own.
+            // V49: an owner acts as a sender without an account.
             Transaction::V2(second) => {
                 let body = second.body();
                 if !matches!(SystemSender::of(&body.sender), Some(SystemSender::Owner(_))) {

@@ -1,11 +1,11 @@
-//! Threads that verify a block's proofs: the executing thread, and one more for each core to spare.
+//! Threads that verify a block's proofs: the executing thread, and one more for each spare core.
 //!
 //! *Invariants:* the result doesn't depend on the number of threads; no thread outlives the call that started it.
 
 use rustorium_state::workers::Workers;
 
-/// Number of threads that are started for a block's proofs and end with them. Starting them pays only for work that
-/// takes far longer.
+/// Number of threads that are started for a block's proofs and end with them. Starting them is worthwhile only for work
+/// that takes far longer.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoped(pub usize);
 
@@ -22,7 +22,7 @@ impl Workers for Scoped {
             let others: Vec<_> = inputs.map(|input| scope.spawn(move || work(input))).collect();
             let mut results = vec![work(first)];
             for other in others {
-                // A panic there is passed on here: the work is lost either way.
+                // A panic in a thread is passed on here, because its work is lost anyway.
                 results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
             results

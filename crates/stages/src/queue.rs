@@ -1,5 +1,5 @@
-//! A queue between threads whose consumer parks at once instead of spinning. On two busy cores a spin takes the very
-//! time that the other side needs.
+//! A queue between threads whose consumer parks at once instead of spinning. On two busy cores a spinning consumer
+//! takes the time that the producer needs.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ struct State<T> {
     items: VecDeque<T>,
     waiting: bool,
     closed: bool,
-    /// Time since which there has been work, waiting or taken, without the consumer coming for more.
+    /// Start of the time in which there has been work, waiting or taken, and the consumer hasn't come for more.
     busy_since: Option<Instant>,
 }
 

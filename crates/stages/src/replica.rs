@@ -1,5 +1,5 @@
-//! One construction of a shard's replica and its stages: a node gives each stage a thread, a simulation runs them in
-//! turn.
+//! The only construction of a shard's replica and its stages. A node gives each stage a thread; a simulation runs the
+//! stages in turn.
 //!
 //! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above the tip, the journal's
 //! records, the stages, then the shard.

@@ -1,6 +1,6 @@
 //! Room for clients' transactions that wait for their check or their outcome, and how clients share it.
 //!
-//! *Invariants:* a site below its share of the room is let in, whoever else fills it; dropping a place frees it. The
+//! *Invariants:* a site below its share of the room is let in, whichever others fill it; dropping a place frees it. The
 //! n-th site that comes to a full room takes at most an n-th of the capacity. So k sites take at most the capacity
 //! times 1 + 1/2 + … + 1/k, which is below 1 + ln k, and one submission.
 

@@ -116,8 +116,8 @@ impl Rooter {
 
     /// Roots the heights that come until the queue closes or something fails.
     pub fn run(mut self, jobs: &Queue<RootJob>) {
-        // Nothing waits for a root, so on busy cores consensus comes first. On Linux the nice value is the thread's
-        // own.
+        // Nothing waits for a root, so on busy cores consensus comes first. On Linux each thread has its own nice
+        // value.
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
@@ -135,8 +135,8 @@ impl Rooter {
         Ok(())
     }
 
-    /// Returns how long no height may come before the newest state is rooted ahead. `None` if it isn't to be rooted
-    /// ahead.
+    /// Returns how long the thread waits for the next height before it roots the newest state ahead. `None` if it
+    /// doesn't root ahead.
     ///
     /// If the clock is behind the chain (R48), the time is at most an idle period. Otherwise the wait would be as long
     /// as the clock is behind.

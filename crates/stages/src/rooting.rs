@@ -49,7 +49,7 @@ pub struct Rooting<S, W> {
     parameters: Arc<Parameters>,
     /// The tree as of the last claimed root.
     base: S,
-    /// Periods that are rooted and not in the base, each with its layer in `layers`.
+    /// Rooted periods that aren't in the base yet, each with its layer in `layers`.
     rooted: Vec<Period>,
     layers: Vec<Layer>,
     periods: Periods,
@@ -120,12 +120,12 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         self.periods.idle_end_ms(&self.parameters).filter(|_| self.ahead.is_none())
     }
 
-    /// Returns the time after which an unfinished root period with a payload ends if no block follows.
+    /// Returns the time at which an unfinished root period with a payload ends if no block follows.
     pub fn idle(&self) -> Duration {
         Duration::from_millis(self.parameters.root_period_idle_ms)
     }
 
-    /// Returns how long no height may follow the newest one before rooting ahead is worthwhile.
+    /// Returns how long to wait for a height after the newest one before rooting ahead is worthwhile.
     pub fn quiet(&self) -> Duration {
         QUIET.max(QUIET_A_WRITE.saturating_mul(u32::try_from(self.pending.len()).unwrap_or(u32::MAX)))
     }

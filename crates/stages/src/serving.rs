@@ -57,7 +57,7 @@ fn pushed(store: &dyn Store, height: Height) -> Option<Vec<Response>> {
     Some(std::iter::once(Response::Block(Box::new(pushed))).chain(batches).filter(fits).collect())
 }
 
-/// Takes all that is due to those who follow: each answer with its receiver and the number of its request.
+/// Takes all answers that are due to followers, each with its receiver and the number of its request.
 pub fn due_pushes(store: &dyn Store, pushes: &mut Pushes) -> Vec<(PublicKey, u64, Response)> {
     let Some(stored) = store.tip().map(|tip| tip.height) else { return Vec::new() };
     let peers: Vec<PublicKey> = pushes.due(stored).collect();
@@ -71,7 +71,7 @@ pub fn due_pushes(store: &dyn Store, pushes: &mut Pushes) -> Vec<(PublicKey, u64
     due
 }
 
-/// Source of answers: first memory, then the store.
+/// Sources of answers: first memory, then the store.
 pub struct Serving<'a> {
     /// Blocks, batches and certificates that are not final yet. `None` if they belong to another thread.
     pub memory: Option<&'a dyn Source>,

@@ -42,7 +42,7 @@ impl TreeRows for Arc<dyn StateView> {
     }
 }
 
-/// Tree in its rows: a store's base, or a view of a kept root.
+/// A tree that is read from its rows: a store's base, or a view of a kept root.
 pub struct Tree<R>(pub R);
 
 fn read_error(error: impl std::fmt::Display) -> ReadError {

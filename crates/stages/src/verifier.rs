@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Client's transaction on its way in.
+/// A client's transaction that waits for its check.
 pub struct Submission {
     /// The transaction.
     pub transaction: Addressed,
@@ -83,7 +83,7 @@ pub struct Verifier {
     checked: Mutex<CheckedGroups>,
     /// Bytes of the batches that wait or are being checked. A peer's copy of one of them isn't checked as well.
     checking: Mutex<HashSet<Bytes>>,
-    /// Known signatures of transactions that came here by themselves.
+    /// Known valid signatures of transactions that came here outside batches.
     known: KnownSignatures,
     events: Arc<Queue<Event>>,
     /// One mark per thread.
@@ -149,7 +149,8 @@ impl Verifier {
         self.push(Payer::Member(peer), Work::Batch(incoming));
     }
 
-    /// Drops what this member sent unasked and what isn't being checked yet. What consensus waits for stays.
+    /// Drops this member's unasked batches and transactions that aren't being checked yet. What consensus waits for
+    /// stays.
     pub fn drop_of(&self, peer: ValidatorIndex) {
         let dropped = self.queues.lock().waiting.drop_of(Payer::Member(peer));
         let mut checking = self.checking.lock();
@@ -283,7 +284,7 @@ impl Verifier {
         }
         for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches, &self.known)) {
             let checked = checked.map_err(|(key, batch)| {
-                // It was checked a second time by itself, and a third time in part.
+                // The batch was checked a second time alone, and a third time in part.
                 let signatures = batch.body.signatures() as u64;
                 self.queues.lock().waiting.charge(Payer::Member(peer), signatures);
                 let (epoch, author) = (batch.body.epoch, batch.body.author);

@@ -1,4 +1,4 @@
-//! Clients' waits for transactions: each is registered once its transaction is verified, and told once.
+//! Clients' waits for transactions: each is registered once its transaction is verified, and gets one outcome.
 //!
 //! *Invariants:* a session has one wait per transaction and way of waiting, however many copies it sends; no wait
 //! outlives its session or its `until`.
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Maximum number of copies of one transaction that a session is told of. Beyond it, the oldest copies are told that
-/// the outcome is open.
+/// Maximum number of copies of one transaction for which a session gets the outcome. Beyond it, the oldest copies get
+/// the answer that the outcome is open.
 const COPIES_MAX: usize = 8;
 
 /// One session's wait for one transaction.
@@ -33,7 +33,7 @@ pub struct Waiter {
     pub visit: Arc<ClientSession>,
     /// Place in the room until the wait ends. `None` if the wait takes no place.
     pub place: Option<Place>,
-    /// Copies that are told once each: the index in their submission, and the submission's sink.
+    /// Copies, each of which gets the outcome once: the index in their submission, and the submission's sink.
     pub copies: VecDeque<(usize, SubmittedSink)>,
 }
 
@@ -137,7 +137,7 @@ impl Waiters {
         waiter.tell(how);
     }
 
-    /// Notes that the pool took these transactions. Ends the waits that ask for no more.
+    /// Notes that the pool took these transactions. Ends the waits for that outcome.
     pub fn admitted(&self, ids: &[TxId]) {
         if self.accepted.load(Ordering::Relaxed) == 0 {
             return;
@@ -252,7 +252,7 @@ impl Waiters {
         visit.end();
         let mut gone = Vec::new();
         let mut by_id = self.by_id.lock();
-        // Most of the time all have been told. This is read under the lock, because new waits are counted under it.
+        // Usually no wait is left. The count is read under the lock, because new waits are counted under it.
         let ids: &[TxId] = if visit.waits().load(Ordering::Relaxed) == 0 { &[] } else { ids };
         for id in ids {
             let Some(waiters) = by_id.get_mut(id) else { continue };

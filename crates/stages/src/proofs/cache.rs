@@ -13,12 +13,13 @@ const TYPICAL_ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 struct Bytes;
 
-/// Root, key, and true for a large proof: a client that asks for a few keys is not sent the proof of a thousand.
+/// Root, key, and true for a large proof, since a client that asks for a few keys shouldn't get the proof of a
+/// thousand.
 type Place = (Height, StateKey, bool);
 
 impl Weighter<Place, Arc<Multiproof>> for Bytes {
     fn weight(&self, _: &Place, made: &Arc<Multiproof>) -> u64 {
-        // All keys of a proof share it.
+        // All keys of a proof share the entry.
         (made.bytes() / made.keys().max(1)) as u64 + ENTRY_BYTES
     }
 }

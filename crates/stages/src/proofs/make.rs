@@ -11,7 +11,7 @@ use rustorium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Maximum bytes of the values in one answer. JSON takes four times as many, because the proof has the values too.
+/// Maximum bytes of the values in one answer. Its JSON takes four times as many, because the proof has the values, too.
 const ANSWER_VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Proof of some keys and their values.

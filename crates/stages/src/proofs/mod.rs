@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* waiting questions never get one proof each; a proof comes from one view of the store at a root that a
 //! final header claims; every question is answered once, at the latest at its turn after its deadline; a full pool
-//! answers `Busy` at once, and no client can fill it for the others.
+//! answers `Busy` at once, and no client can use up the others' room.
 //!
 //! There is no timer: questions that come while a proof is being made go into the next proof, and on an idle node none
 //! waits.
@@ -44,7 +44,7 @@ pub struct ProofLimits {
     /// Maximum number of keys of all waiting questions.
     pub keys_max: usize,
     /// Number of keys up to which questions are gathered into one proof. A larger number is cheaper for the node and
-    /// dearer for each client, who checks the proof of all.
+    /// dearer for each client, which checks the proof of all keys.
     pub gathered_keys_max: usize,
     /// Bytes of the cache of proofs.
     pub cache_bytes: usize,
@@ -151,8 +151,8 @@ impl ProofPool {
 
     /// Makes proofs until the pool is closed. For one thread.
     pub fn run(&self) {
-        // No vote waits for a proof, so on busy cores everything else comes first. On Linux the nice value is the
-        // thread's own.
+        // No vote waits for a proof, so on busy cores everything else comes first. On Linux each thread has its own
+        // nice value.
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
@@ -207,7 +207,7 @@ impl ProofPool {
             }
         }
         for (claimed, asks) in by_root.into_values() {
-            // On a panic, those who asked get no answer, and other questions go on.
+            // After a panic, these questions get no answer, and others go on.
             contained("proofs", || self.answer(&claimed, asks));
         }
     }

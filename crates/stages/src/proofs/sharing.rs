@@ -1,7 +1,7 @@
 //! Fair use of the pool of proofs: room for waiting questions, and the order in which they are answered.
 //!
-//! *Invariants:* a site below its share is let in, whoever else fills the pool; sites take turns by the number of keys
-//! that they ask for, and a site's large questions don't delay its small ones.
+//! *Invariants:* a site below its share is let in, whichever others fill the pool; sites take turns by the number of
+//! keys that they ask for, and a site's large questions don't delay its small ones.
 
 use super::{Ask, ProofLimits};
 use rustorium_shard::fair::FairQueue;

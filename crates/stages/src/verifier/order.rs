@@ -1,8 +1,8 @@
 //! Waiting checks, and the order in which they are taken: by class, and within a class fairly by payer.
 //!
-//! *Invariants:* checks that consensus waits for are never behind others; within a class no payer gets more signatures
-//! checked than another with waiting checks, and no site of clients does; clients get as much as one of n members while
-//! batches wait that nobody asked for; strangers get a sixteenth while others wait, and all that is left.
+//! *Invariants:* checks that consensus waits for come first; within a class no payer, and no site of clients, gets more
+//! signatures checked than another with waiting checks; while unasked batches wait, clients get as much as one of n
+//! members; strangers get a sixteenth while others wait, and otherwise everything.
 
 use crate::verifier::Submission;
 use bytes::Bytes;
@@ -14,12 +14,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Number of signatures from which no more are checked together. Larger groups gain nothing and add latency.
+/// Number of signatures at which a group is full. Larger groups gain nothing and add latency.
 pub(super) const TOGETHER_MAX: usize = 256;
 /// One in this many pieces of work is a stranger's while others wait.
 const STRANGERS_SHARE: u32 = 16;
 
-/// Peer's batch on its way in.
+/// A peer's batch that waits for its check.
 pub(super) struct Incoming {
     pub(super) peer: ValidatorIndex,
     pub(super) batch: Box<Batch>,
@@ -115,13 +115,13 @@ impl WaitingChecks {
         })
     }
 
-    /// Charges a payer for more than was foreseen.
+    /// Charges a payer for more work than was expected.
     pub(super) fn charge(&mut self, payer: Payer, signatures: u64) {
         self.classes.iter_mut().for_each(|class| class.charge(&payer, signatures));
     }
 
-    /// Takes the next work. While unasked batches of the `members` wait, one in so many groups is clients': a member that
-    /// sends batches without end delays them, and doesn't keep them out.
+    /// Takes the next work. While unasked batches of the `members` wait, one in so many groups is clients', so that a
+    /// member that sends endless batches only delays clients and doesn't keep them out.
     pub(super) fn take(&mut self, members: usize) -> Option<NextWork> {
         self.since_stranger += 1;
         if self.since_stranger >= STRANGERS_SHARE
