@@ -164,6 +164,18 @@ def test_a_retired_key_is_reported(cli: Cli, answering: dict[str, Any], home: Ho
     assert "node replace-key" in ended.out
 
 
+def test_a_node_with_a_new_key_waits_for_the_next_epoch(
+    cli: Cli, answering: dict[str, Any], home: Home, net: Callable[..., list[str]]
+) -> None:
+    absent = FINDING | {"code": "not-in-committee", "severity": "degraded", "evidence": "the validator key is absent"}
+    answering |= {"role": "follower", "findings": [absent]}
+    ended = cli("status", "check", "--home", home.path)
+    assert (ended.code, "  not-in-committee: the validator key is absent\n" in ended.out) == (1, True)
+    assert ended.out.splitlines()[0] == "network  well       height 9, epoch 0", "the committee has its node, or hasn't"
+    ended = cli("status", "check", "--home", home.path, *net({}, {}))
+    assert "4 of 4 validators connected" in ended.out.splitlines()[0], "members know"
+
+
 def test_findings_are_shown_with_advice(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
     ended = cli("status", "check", "--home", home.path)

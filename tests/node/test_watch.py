@@ -149,9 +149,16 @@ def test_transactions_that_nothing_holds_back_and_nobody_executes_are_shown(tmp_
 def test_a_validator_whose_key_is_in_no_committee_is_shown(tmp_path: Path) -> None:
     node = FakeNode()
     node.said |= {"role": "follower", "peers": 4, "epoch": 3}
-    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 12) == ["not-in-committee"]
+    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 1) == ["not-in-committee"], "at once"
     [found] = node.shown[-1]
-    assert (found["severity"], "epoch 3" in found["evidence"]) == ("degraded", True)
+    assert (found["severity"], "of this home is not in the committee of epoch 3" in found["evidence"]) == (
+        "degraded",
+        True,
+    )
+    (tmp_path / "retired").mkdir()  # as `node replace-key` leaves it
+    looked(Watch(node, CONFIG, tmp_path, logger()), node, 1)
+    assert "of this home, which replaced another one, is not in the committee" in node.shown[-1][0]["evidence"]
+    (tmp_path / "retired").rmdir()
     # A follower has no validator key, and another shard's committee may be without this validator.
     follower = Config(node=NodeSection(role="follower"), recovery=CONFIG.recovery)
     assert looked(Watch(node, follower, tmp_path, logger()), node, 12) == []

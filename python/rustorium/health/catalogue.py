@@ -183,8 +183,9 @@ FINDINGS: Mapping[str, Kind] = {
     "not-in-committee": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "`node list` shows the next committee: if this key is in it, wait for the next epoch; if not, have the "
-        "operators admit the validator with `node add`, or start the node with --role follower",
+        "`node list` shows the next committee: if this key is in it, wait for the next epoch, which operators can "
+        "begin with `node end-epoch`; if not, have the operators admit the validator with `node add`, or start the "
+        "node with --role follower",
     ),
     "key-retired": Kind(
         Severity.DEGRADED,

@@ -206,7 +206,8 @@ class Detector:
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         elif vitals.no_member:
-            yield "not-in-committee", (vitals.no_member, self._config.lasts_ms)
+            # A node that is behind may still execute an epoch from before its key was in the committee.
+            yield "not-in-committee", (vitals.no_member, 0 if vitals.synced else self._config.lasts_ms)
         if vitals.signer_away:
             yield "signer-unreachable", (vitals.signer_away, SIGNER_LASTS_MS)
         if vitals.signer_refused:

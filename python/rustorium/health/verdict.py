@@ -160,10 +160,12 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
     if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
         found[:0] = _stands(heard)
     newest = max(heard, key=lambda status: status.executed)
-    n, connected = _committee(newest)
+    # Members know best how many they are.
+    counts = max(heard, key=lambda status: (status.role == "validator", status.executed))
+    n, connected = _committee(counts)
     retired = sum(status.retired != "" for status in heard if status.role == "validator")
     away = f" ({retired} of them retired)" if retired else ""
-    heard_now = connected - _silent(newest)
+    heard_now = connected - _silent(counts)
     seen = f", {heard_now} of {n} validators connected{away}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
 
@@ -257,8 +259,11 @@ def _upgrade(wanted: Mapping[str, Any]) -> Problem:
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:
-    """Returns the number of validators, and how many of them this node is or is linked with."""
+    """Returns the number of validators, and how many of them this node is or is linked with; 0 if it can't tell: the
+    committee may have this node with its former validator key."""
     own = int(status.role == "validator")
+    if not own and any(one.code == "not-in-committee" for one in status.findings):
+        return 0, 0
     peers = status.raw.get("peers")
     return (peers + own, status.peers_up + own) if isinstance(peers, int) else (0, 0)
 

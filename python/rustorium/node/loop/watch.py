@@ -22,6 +22,7 @@ from rustorium.health import certificate
 from rustorium.health.catalogue import Finding, retired_because
 from rustorium.health.detect import Detector, PeerVitals, Vitals
 from rustorium.home import growth
+from rustorium.home.paths import Home
 from rustorium.logs import Logger
 
 NS_PER_S = 1_000_000_000
@@ -71,6 +72,7 @@ class Watch:
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._of_process, self._others, self._core_ms, self._told = of_process, others, core_ms, told
         self._config_role = config.node.role
+        self._key_replaced = Home(home).retired.is_dir()
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -166,7 +168,10 @@ class Watch:
         root may have committees without it."""
         if not self._of_process or self._config_role != "validator" or status["role"] == "validator":
             return ""
-        return f"the validator key of this home is not in the committee of epoch {status['epoch']}: it signs nothing"
+        key = "the validator key of this home"
+        if self._key_replaced:
+            key += ", which replaced another one,"
+        return f"{key} is not in the committee of epoch {status['epoch']}: it signs nothing"
 
     def _note_changes(self, found: dict[str, Finding]) -> None:
         for code in found.keys() - self._known.keys():
