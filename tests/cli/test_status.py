@@ -201,6 +201,17 @@ def test_reasons_are_shown_if_a_node_without_findings_is_not_ready(
     assert "peers-banned: its store was filled with false data by node-2" in ended.out
 
 
+def test_a_follower_that_no_validator_serves_is_told_who_must_name_it(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
+    alone = {"role": "follower", "ready": False, "peers_up": 0, "unreachable": ["node-1"], "not_ready_because": "why"}
+    for state in ({}, {"filling": {"percent": 0, "peers": 0, "banned": []}, "unreachable": []}):
+        answering |= alone | state
+        ended = cli("status", "check", "--home", home.path)
+        assert (ended.code, ended.out.count("`rustorium-node followers add KEY`")) == (5, 1)
+        assert "[p2p] followers in that validator's config.toml" in ended.out
+
+
 def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {}, {}, {}), "-o", "json")
     assert (ended.code, set(levels(ended).values())) == (0, {"well"})

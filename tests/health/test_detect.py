@@ -93,6 +93,7 @@ def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapp
     [
         ({"unserved": 9}, "behind-pruned"),
         ({"quorum_lost": "1 of the 3 are connected"}, "peers-lost"),
+        ({"not_served": "no validator is connected"}, "not-served"),
         ({"synced": False}, "catching-up"),
         ({"waiting": 1}, "chain-stands"),
     ],

@@ -11,8 +11,17 @@ import trio
 import trio.testing
 
 from rustorium.config import Config, NodeSection, RecoverySection
+from rustorium.health.catalogue import FINDINGS
 from rustorium.logs import Logger
-from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, lane_junk, left_out, quorum_lost
+from rustorium.node.loop.watch import (
+    Watch,
+    block_ahead,
+    chain_ahead_ms,
+    lane_junk,
+    left_out,
+    not_served,
+    quorum_lost,
+)
 
 STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
 VITALS: dict[str, Any] = {
@@ -217,14 +226,21 @@ def test_lanes_of_which_too_much_was_skipped_are_named_with_the_bytes() -> None:
     assert lane_junk(VITALS) == ""
 
 
+def test_a_follower_without_a_link_is_told_the_key_that_a_validator_must_name() -> None:
+    alone = {"role": "follower", "peers": 2, "peers_up": 0, "unreachable": ["node-0", "node-1"]}
+    said = "no validator is connected with this node, whose key is ab12: not node-0, node-1"
+    assert not_served(alone, "ab12") == said
+    assert not_served(alone | {"peers_up": 1}, "ab12") == not_served(alone | {"role": "validator"}, "ab12") == ""
+    assert "`rustorium-node followers add KEY`" in FINDINGS["not-served"].advice
+
+
 @pytest.mark.parametrize(
     ("role", "peers", "up", "lost"),
     [
         ("validator", 3, 2, ""),
         ("validator", 3, 1, "2 of the 3 validators that a quorum needs"),
         ("validator", 0, 0, ""),
-        ("follower", 4, 1, ""),
-        ("follower", 4, 0, "0 of the 1 validators"),
+        ("follower", 4, 0, ""),
     ],
 )
 def test_a_quorum_counts_the_node_itself_where_it_votes(role: str, peers: int, up: int, lost: str) -> None:

@@ -102,6 +102,15 @@ FINDINGS: Mapping[str, Kind] = {
         "check that those validators run, that config.toml has their addresses, and that their genesis names the same "
         "chain (`genesis show`): nodes of another chain are refused",
     ),
+    "not-served": Kind(
+        Severity.NOT_READY,
+        Act.WAIT,
+        "validators serve only members and the followers that they name: unless this node is a member, have the "
+        "operator of a validator whose address it knows run `rustorium-node followers add KEY` (`keys show` prints the "
+        "key of this home's node.key), or add the key to [p2p] followers in that validator's config.toml and restart "
+        "it; if the key is named, check that the validator runs, that config.toml here has its address, and that both "
+        "have the same genesis (`genesis show`)",
+    ),
     "chain-stands": Kind(
         Severity.NOT_READY,
         Act.WAIT,

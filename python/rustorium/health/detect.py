@@ -90,7 +90,9 @@ class Vitals:
     signer_refused: str = ""
     """The signer's refusals within the last minute."""
     quorum_lost: str = ""
-    """The reason why too few validators are connected; empty if enough are."""
+    """The reason why too few validators are connected with a voter; empty if enough are."""
+    not_served: str = ""
+    """The reason why a node without a vote learns nothing: no validator is connected; empty if one is."""
     shard_trouble: str = ""
     """The trouble of other shards that the node hosts; empty if there is none."""
     certificate_ends: str = ""
@@ -187,6 +189,8 @@ class Detector:
         if vitals.quorum_lost:
             said = f"{vitals.quorum_lost}; {wait}" if wait else vitals.quorum_lost
             yield "peers-lost", (said, self._config.lasts_ms)
+        elif vitals.not_served:
+            yield "not-served", (vitals.not_served, self._config.lasts_ms)
         elif not vitals.synced:
             said = f"the node is behind: it has executed height {vitals.executed}"
             yield "catching-up", (said, self._config.lasts_ms)

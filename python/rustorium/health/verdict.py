@@ -13,6 +13,7 @@ from typing import Any
 from rustorium.health.catalogue import FINDINGS, NOT_HEARD
 from rustorium.types import Evidence, NodeStatus
 
+IF_UNSERVED = f"wait a moment and check again; if it stays so, {FINDINGS['not-served'].advice}"
 FAR_MS = 1 << 62
 """Later than any time that a node names."""
 
@@ -90,7 +91,7 @@ def of_node(status: NodeStatus, advice: str = "") -> Verdict:
         found.insert(0, _not_ready(status))
     if status.retired and "key-retired" not in codes:
         found.append(Problem("key-retired", Level.NOT_WELL, status.retired, FINDINGS["key-retired"].advice))
-    if status.unreachable and "peers-lost" not in codes:
+    if status.unreachable and "peers-lost" not in codes and not _unserved(status):
         said = f"the node has no link to {', '.join(status.unreachable)}"
         found.append(Problem("peers-unreachable", Level.NOT_WELL, said, FINDINGS["peers-lost"].advice))
     if status.filling is not None and (banned := status.filling.get("banned")):
@@ -108,15 +109,24 @@ def _silent(status: NodeStatus) -> int:
     return sum(one.evidence.count(f" {NOT_HEARD} ") for one in status.findings if one.code == "peers-suspected")
 
 
+def _unserved(status: NodeStatus) -> bool:
+    """Checks that a node that follows is linked with no validator."""
+    return status.role == "follower" and not status.peers_up
+
+
 def _not_ready(status: NodeStatus) -> Problem:
     filling = status.filling
     if filling is not None:
         share = filling.get("percent")
         said = f"its store is being filled{f', {share} %' if share is not None else ''}: {status.reason}"
-        return Problem(
-            "filling", Level.NOT_READY, said, "wait: the node is ready when it has everything that the others have"
-        )
+        do = "wait: the node is ready when it has everything that the others have"
+        # A member may fill its store, too, before it knows its role.
+        if filling.get("peers") == 0:
+            do = IF_UNSERVED
+        return Problem("filling", Level.NOT_READY, said, do)
     do = "wait a moment and check again; if it stays so, read its log (`logs aggregate HOME --level warn`)"
+    if _unserved(status):
+        do = IF_UNSERVED
     return Problem("not-ready", Level.NOT_READY, status.reason or "the node doesn't say why", do)
 
 

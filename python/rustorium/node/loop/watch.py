@@ -65,13 +65,14 @@ class Watch:
         others: Callable[[], str] = str,
         core_ms: Callable[[], int] = int,
         told: Callable[[list[str]], None] = lambda _codes: None,
+        node_key: str = "",
     ) -> None:
         """`of_process`: also watches what the node's shards share. `others`: describes the trouble of other shards;
         empty if there is none. `core_ms`: how long the core has been at its present turn. `told` takes the codes of the
-        findings after each look."""
+        findings after each look. `node_key`: this node's public key on its links."""
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._of_process, self._others, self._core_ms, self._told = of_process, others, core_ms, told
-        self._config_role = config.node.role
+        self._config_role, self._node_key = config.node.role, node_key
         self._key_replaced = Home(home).retired.is_dir()
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
@@ -157,6 +158,7 @@ class Watch:
             signer_away=(read["signer"] or {}).get("away", ""),
             signer_refused=(read["signer"] or {}).get("refused", ""),
             quorum_lost=quorum_lost(status),
+            not_served=not_served(status, self._node_key),
             shard_trouble=self._others(),
             certificate_ends=certificate_ends(read["tls"], now_ms),
             tls_trouble=(read["tls"] or {}).get("trouble") or "",
@@ -250,10 +252,18 @@ def free_bytes(home: Path) -> int | None:
 
 
 def quorum_lost(status: dict[str, Any]) -> str:
-    """Returns why too few validators are connected; empty if enough are. A follower needs one."""
-    own = int(status["role"] == "validator")
-    n, up = status["peers"] + own, status["peers_up"] + own
-    wanted = n - (n - 1) // 3 if own else 1
+    """Returns why too few validators are connected with a voter; empty if enough are."""
+    if status["role"] != "validator":
+        return ""
+    n, up = status["peers"] + 1, status["peers_up"] + 1
+    wanted = n - (n - 1) // 3
     if up >= wanted:
         return ""
     return f"{up} of the {wanted} validators that a quorum needs are connected, not {', '.join(status['unreachable'])}"
+
+
+def not_served(status: dict[str, Any], node_key: str) -> str:
+    """Returns why a node without a vote learns nothing; empty if a validator is connected."""
+    if status["role"] == "validator" or status["peers_up"]:
+        return ""
+    return f"no validator is connected with this node, whose key is {node_key}: not {', '.join(status['unreachable'])}"
