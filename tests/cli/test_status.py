@@ -265,6 +265,9 @@ def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
 def test_nodes_of_other_chains_or_with_other_results_are_reported(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["other-chain"])
+    ended = cli("status", "check", *net({"chain": "cd" * 32}, {}, {}))
+    said = f"node-1 at http://n1, node-2 at http://n2 of chain {'ab' * 6}…; node-0 at http://n0 of chain {'cd' * 6}…"
+    assert said in ended.out
     ended = cli("status", "check", *net({}, {"claimed": {"height": 8, "root": "11" * 32}}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["forked"])
     ended = cli("status", "check", *net({}, {"claimed": {"height": 7, "root": "11" * 32}}))

@@ -71,6 +71,7 @@ def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
         ({"lane_junk": "2097152 of 4194304 bytes that node-3 listed were skipped"}, "lane-junk"),
         ({"shard_trouble": "shard 7 ended with core-fault"}, "shard-trouble"),
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
+        ({"other_chain": "node-1 at 10.0.0.2:26656 is of another chain"}, "peer-other-chain"),
         ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),
         ({"many_liars": True}, "many-liars"),
         ({"signer_refused": "it contradicts what this key signed"}, "signer-refuses"),

@@ -20,10 +20,13 @@ from rustorium.node.loop.watch import (
     lane_junk,
     left_out,
     not_served,
+    other_chain,
     quorum_lost,
 )
 
-STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
+STATUS: dict[str, Any] = {
+    "chain": "ab" * 32, "role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9},
+}  # fmt: skip
 VITALS: dict[str, Any] = {
     "now_us": 0,
     "stages": [{"name": "journal", "busy_ms": 0}],
@@ -47,6 +50,7 @@ VITALS: dict[str, Any] = {
     "tls": None,
     "peers": [{"name": "node-1", "up": True, "heard_us": [5], "passed_over": False}],
 }
+ROOT = Path(__file__).parents[2]
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
 
 
@@ -232,6 +236,26 @@ def test_a_follower_without_a_link_is_told_the_key_that_a_validator_must_name() 
     assert not_served(alone, "ab12") == said
     assert not_served(alone | {"peers_up": 1}, "ab12") == not_served(alone | {"role": "validator"}, "ab12") == ""
     assert "`rustorium-node followers add KEY`" in FINDINGS["not-served"].advice
+
+
+def test_a_peer_of_another_chain_is_named_with_its_address_and_chain(tmp_path: Path) -> None:
+    own, other = STATUS["chain"], "cd" * 32
+    sentence = "the other end is on chain {theirs}, this node on {ours}"
+    assert sentence in (ROOT / "crates/transport/src/refusal.rs").read_text(), "the watch reads it"
+    node = FakeNode()
+    watch = Watch(node, CONFIG, tmp_path, logger())
+    refused_here, refused_there = sentence.format(theirs=other, ours=own), sentence.format(theirs=own, ours=other)
+    for said in (
+        refused_here,
+        f'the other end closed the connection because it is on another chain ("{refused_there}")',
+    ):
+        peer = VITALS["peers"][0] | {"up": False, "address": "10.0.0.2:26656", "down_because": said}
+        node.read = VITALS | {"peers": [peer]}
+        watch.look(0)
+        [found] = node.shown[-1]
+        evidence = f"node-1 at 10.0.0.2:26656 is of chain {other}; this node is of chain {own}"
+        assert (found["code"], found["evidence"]) == ("peer-other-chain", evidence)
+    assert other_chain(VITALS | {"peers": [peer | {"down_because": "no answer; it is dialed again"}]}, own) == ""
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,13 @@ FINDINGS: Mapping[str, Kind] = {
         "it; if the key is named, check that the validator runs, that config.toml here has its address, and that both "
         "have the same genesis (`genesis show`)",
     ),
+    "peer-other-chain": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "compare the genesis files with that validator's operator (`genesis show FILE` shows a file's chain): whoever "
+        "has the wrong one stops that node and makes a home with the right one; if only the address is wrong, correct "
+        "p2p.peers in config.toml",
+    ),
     "chain-stands": Kind(
         Severity.NOT_READY,
         Act.WAIT,

@@ -68,6 +68,8 @@ class Vitals:
     retired: str = ""
     cut_off: Sequence[str] = ()
     """Members that aren't listened to, each with the reason."""
+    other_chain: str = ""
+    """The validators whose nodes say that they are of another chain; empty if there are none."""
     many_liars: bool = False
     """`True` if more members than f sent false signatures recently."""
     synced: bool = True
@@ -230,6 +232,8 @@ class Detector:
             yield "lane-junk", (vitals.lane_junk, 0)
         if vitals.shard_trouble:
             yield "shard-trouble", (vitals.shard_trouble, 0)
+        if vitals.other_chain:
+            yield "peer-other-chain", (vitals.other_chain, 0)
         if vitals.cut_off:
             yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
         if vitals.many_liars:

@@ -148,9 +148,9 @@ def _of_shard(status: NodeStatus, number: int) -> Iterator[NodeStatus]:
     yield from (replace(one, governance=None) for one in status.shards if one.shard == number)
 
 
-def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
+def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool, places: Sequence[str] = ()) -> Verdict:
     """Judges the net by these nodes' reports. `all_asked`: they are the whole net, so a node that doesn't answer is
-    missing."""
+    missing. `places`: the URL or home at which each was asked."""
     heard = [status for status in statuses if status.chain]
     if not heard:
         which = (
@@ -158,13 +158,8 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         )
         do = "start the nodes, or check the network between this machine and them"
         return Verdict("network", "", (Problem("unreachable", Level.NOT_READY, which, do),))
-    chains = {status.chain for status in heard}
-    if len(chains) > 1:
-        first = sorted(chains)[0]
-        others = ", ".join(status.node for status in heard if status.chain != first)
-        said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
-        do = "if they should be of one net, compare their genesis files (`genesis show`)"
-        return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, do),))
+    if len({status.chain for status in heard}) > 1:
+        return Verdict("network", "", (_chains(statuses, places),))
     found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
     found += _governance(heard)
     if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
@@ -178,6 +173,22 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
     heard_now = connected - _silent(counts)
     seen = f", {heard_now} of {n} validators connected{away}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
+
+
+def _chains(statuses: Sequence[NodeStatus], places: Sequence[str]) -> Problem:
+    """Names the nodes of each chain, the chain with most nodes first."""
+    of_chain: dict[str, list[str]] = {}
+    for number, status in enumerate(statuses):
+        if status.chain:
+            place = f" at {places[number]}" if number < len(places) else ""
+            of_chain.setdefault(status.chain, []).append(status.node + place)
+    chains = sorted(of_chain.items(), key=lambda one: -len(one[1]))
+    said = "; ".join(f"{', '.join(nodes)} of chain {chain[:12]}…" for chain, nodes in chains)
+    do = (
+        "ask the nodes of one net (--node, --net); if they should be of one, compare their genesis files (`genesis "
+        "show`), and have the operator of a node with a wrong one make a home with the right one"
+    )
+    return Problem("other-chain", Level.NOT_READY, f"these nodes belong to {len(chains)} different chains: {said}", do)
 
 
 def _versions(heard: Sequence[NodeStatus]) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ it is written to the audit log, and a disk that hangs delays only the writing.
 import contextlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +33,9 @@ RECORDED_EACH = 8
 """Number of beginnings of each kind that are audited; after those only the 16th, 32nd and further powers of two."""
 BLOCK_AHEAD_US = 60_000_000
 """Time for which a block that waited for the clock is reported: its leader's next turn may be that far away."""
+CHAINS = re.compile("is on chain ([0-9a-f]{64}), this node on ([0-9a-f]{64})", re.ASCII)
+"""The part of a link's error (`Refusal::WrongChain`) that has both chains. If the peer refused, it is the peer's
+sentence, and the first chain is this node's."""
 GROWTH_S = 60.0
 """Interval between two notes of the home's bytes and the disk's free space, which `doctor` reads."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
@@ -146,6 +150,7 @@ class Watch:
             unserved=read["unserved"],
             retired=retired_because(status.get("key_retired_because")),
             cut_off=read["cut_off"],
+            other_chain=other_chain(read, status["chain"]),
             many_liars=read["many_liars"],
             synced=read["synced"],
             executed=status["at"]["height"],
@@ -225,6 +230,17 @@ def left_out(read: dict[str, Any]) -> str:
     """Lists the homes that are passed over, with what they left out."""
     said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
     return ", ".join(said)
+
+
+def other_chain(read: dict[str, Any], chain: str) -> str:
+    """Lists the validators whose nodes say that they are of another chain than this node's, with their addresses."""
+    said = []
+    for peer in read["peers"]:
+        found = CHAINS.search(peer.get("down_because", ""))
+        if found is not None:
+            theirs = found[2] if found[1] == chain else found[1]
+            said.append(f"{peer['name']} at {peer.get('address', 'an unknown address')} is of chain {theirs}")
+    return f"{', '.join(said)}; this node is of chain {chain}" if said else ""
 
 
 def lane_junk(read: dict[str, Any]) -> str:
