@@ -102,6 +102,6 @@ class NodeStatus(Record):
         if self.unreachable:
             found.append(f"can't reach {', '.join(self.unreachable)}")
         # The retired key and the missing peers are already listed.
-        found += [one.code for one in self.findings if one.code not in ("key-retired", "peers-lost")]
+        found += [one.code for one in self.findings if one.code not in ("key-retired", "peers-lost", "not-served")]
         found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]
         return "; ".join(found)

@@ -164,6 +164,18 @@ def test_a_retired_key_is_reported(cli: Cli, answering: dict[str, Any], home: Ho
     assert "node replace-key" in ended.out
 
 
+def test_a_node_with_a_new_key_waits_for_the_next_epoch(
+    cli: Cli, answering: dict[str, Any], home: Home, net: Callable[..., list[str]]
+) -> None:
+    absent = FINDING | {"code": "not-in-committee", "severity": "degraded", "evidence": "the validator key is absent"}
+    answering |= {"role": "follower", "findings": [absent]}
+    ended = cli("status", "check", "--home", home.path)
+    assert (ended.code, "  not-in-committee: the validator key is absent\n" in ended.out) == (1, True)
+    assert ended.out.splitlines()[0] == "network  well       height 9, epoch 0", "the committee has its node, or hasn't"
+    ended = cli("status", "check", "--home", home.path, *net({}, {}))
+    assert "4 of 4 validators connected" in ended.out.splitlines()[0], "members know"
+
+
 def test_findings_are_shown_with_advice(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
     ended = cli("status", "check", "--home", home.path)
@@ -187,6 +199,17 @@ def test_reasons_are_shown_if_a_node_without_findings_is_not_ready(
     ended = cli("status", "check", "--home", home.path)
     assert "filling: its store is being filled, 41 %: it is filled" in ended.out
     assert "peers-banned: its store was filled with false data by node-2" in ended.out
+
+
+def test_a_follower_that_no_validator_serves_is_told_who_must_name_it(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
+    alone = {"role": "follower", "ready": False, "peers_up": 0, "unreachable": ["node-1"], "not_ready_because": "why"}
+    for state in ({}, {"filling": {"percent": 0, "peers": 0, "banned": []}, "unreachable": []}):
+        answering |= alone | state
+        ended = cli("status", "check", "--home", home.path)
+        assert (ended.code, ended.out.count("`rustorium-node followers add KEY`")) == (5, 1)
+        assert "[p2p] followers in that validator's config.toml" in ended.out
 
 
 def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]]) -> None:
@@ -242,6 +265,9 @@ def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
 def test_nodes_of_other_chains_or_with_other_results_are_reported(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["other-chain"])
+    ended = cli("status", "check", *net({"chain": "cd" * 32}, {}, {}))
+    said = f"node-1 at http://n1, node-2 at http://n2 of chain {'ab' * 6}…; node-0 at http://n0 of chain {'cd' * 6}…"
+    assert said in ended.out
     ended = cli("status", "check", *net({}, {"claimed": {"height": 8, "root": "11" * 32}}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["forked"])
     ended = cli("status", "check", *net({}, {"claimed": {"height": 7, "root": "11" * 32}}))

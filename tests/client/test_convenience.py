@@ -1,6 +1,7 @@
 """JSON values, many keys at once, all keys of a prefix, and an outcome that was unknown for a while."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rustorium import _native
+from rustorium.cli.bulk import decoded, entries
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.convenience import BYTES_MAX, fitting, json_bytes, json_value
 from rustorium.errors import OutcomeUnknown, UsageError
@@ -99,10 +101,36 @@ def test_text_counts_as_its_bytes_and_keeps_its_spelling(net: FakeNet, key: Key)
         assert (await client.read(key.address, "größe/3")).value == ("ü" * 30_000).encode()
         await client.put_json("größe", [1])
         assert await client.get_json(key.address, "größe", verify=False) == [1]
-        with pytest.raises(UsageError, match="a value is bytes or text, not int"):
-            await client.put_many({"k": 5})  # type: ignore[dict-item]
 
     run(net, key, body)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"k": 5}, "the value of 'k' is bytes or text, not int"),
+        ({5: b"1"}, "the key 5 is bytes or text, not int"),
+        ({"k": "\ud800"}, "the value of 'k' has half a character"),
+        ({b"k": bytes(70_000)}, "the value of b'k' has 70,000 bytes, and at most 65,536"),
+        ({b"k" * 600: b"1"}, f"the key b'{'k' * 78}… has 600 bytes, and at most 512"),
+    ],
+)
+def test_a_refused_key_or_value_among_many_is_named(net: FakeNet, key: Key, wrong: dict[Any, Any], said: str) -> None:
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(UsageError, match=said):
+            await client.put_many({"first": "1", **wrong})
+
+    run(net, key, body)
+    assert not net.receipts, "nothing was sent"
+
+
+def test_a_wrong_value_in_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "many.json"
+    file.write_text('{"a": "61", "b": 5}')
+    with pytest.raises(UsageError, match="has no text as value of 'b': write an object"):
+        entries(file)
+    with pytest.raises(UsageError, match="the value of '62' is not hex"):
+        decoded({"61": "61", "62": "6"}, "hex")
 
 
 def test_many_keys_are_set_in_few_transactions(net: FakeNet, key: Key) -> None:

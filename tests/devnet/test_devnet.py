@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from process_tools import assert_one_sentence, cli, run_command, wait_for
+from process_tools import assert_one_sentence, cli, counter, run_command, wait_for
 from rustorium.access.netfile import read_net
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client.operations import put, require_absent, require_value
@@ -176,6 +176,8 @@ def test_state_survives_kill_of_all(devnet_factory: DevnetFactory, tmp_path: Pat
     again = devnet_factory(root=root)
     with Client.from_net(again.path, key=key) as client:
         assert client.read(key.address, b"a").value == b"1"
+        heights = [counter(again, index, "rustorium_consensus_height") for index in range(4)]
+        assert min(heights) > 0, "metrics have the store's height before the next block"
         client.put(b"a", b"2")
 
 

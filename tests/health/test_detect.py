@@ -66,10 +66,12 @@ def test_an_old_record_of_the_journal_counts_only_while_heights_move() -> None:
         ({"diverged": 7}, "diverged"),
         ({"free_bytes": 1 << 20}, "disk-low"),
         ({"retired": "the key is retired"}, "key-retired"),
+        ({"no_member": "the validator key is in no committee"}, "not-in-committee"),
         ({"left_out": "node-3 listed 8 of the last 16 late or never"}, "home-leaves-out"),
         ({"lane_junk": "2097152 of 4194304 bytes that node-3 listed were skipped"}, "lane-junk"),
         ({"shard_trouble": "shard 7 ended with core-fault"}, "shard-trouble"),
         ({"block_ahead": "a block of node-2 is 3600.0 s ahead"}, "block-ahead-of-clock"),
+        ({"other_chain": "node-1 at 10.0.0.2:26656 is of another chain"}, "peer-other-chain"),
         ({"cut_off": ["carol sent votes with false signatures"]}, "peer-cut-off"),
         ({"many_liars": True}, "many-liars"),
         ({"signer_refused": "it contradicts what this key signed"}, "signer-refuses"),
@@ -92,9 +94,9 @@ def test_some_troubles_are_found_at_once_and_are_over_when_they_are(vitals: Mapp
     [
         ({"unserved": 9}, "behind-pruned"),
         ({"quorum_lost": "1 of the 3 are connected"}, "peers-lost"),
+        ({"not_served": "no validator is connected"}, "not-served"),
         ({"synced": False}, "catching-up"),
         ({"waiting": 1}, "chain-stands"),
-        ({"no_member": "the validator key is in no committee"}, "not-in-committee"),
     ],
 )
 def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
@@ -103,6 +105,12 @@ def test_others_must_last(vitals: Mapping[str, Any], code: str) -> None:
     assert clock.look(**vitals) == [code]
     assert clock.look() == []
     assert clock.looks(10, **vitals) == [], "it must last anew"
+
+
+def test_a_node_that_is_behind_may_not_be_in_the_committee_yet() -> None:
+    clock, absent = Clock(), {"no_member": "the validator key is in no committee"}
+    assert clock.looks(10, **absent, synced=False) == []
+    assert clock.look(**absent) == ["not-in-committee"]
 
 
 def test_a_chain_that_executes_what_waits_does_not_stand() -> None:

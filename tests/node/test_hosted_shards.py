@@ -130,7 +130,7 @@ def clock() -> trio.testing.MockClock:
 
 
 def process(folder: Path, notes: Notes, *, several: bool = True) -> Process:
-    launch = Launch(Home(folder), CONFIG, "", 0, 4, "", *[None] * 3, {}, None, {})  # type: ignore[arg-type]
+    launch = Launch(Home(folder), CONFIG, "", 0, 4, "", *[None] * 3, {"node_key": ""}, None, {})  # type: ignore[arg-type]
     log = structlog.wrap_logger(structlog.PrintLogger(), wrapper_class=structlog.make_filtering_bound_logger(50))
     return Process(launch, log, notes.note, notes.audit, several)
 

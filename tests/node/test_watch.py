@@ -11,10 +11,22 @@ import trio
 import trio.testing
 
 from rustorium.config import Config, NodeSection, RecoverySection
+from rustorium.health.catalogue import FINDINGS
 from rustorium.logs import Logger
-from rustorium.node.loop.watch import Watch, block_ahead, chain_ahead_ms, lane_junk, left_out, quorum_lost
+from rustorium.node.loop.watch import (
+    Watch,
+    block_ahead,
+    chain_ahead_ms,
+    lane_junk,
+    left_out,
+    not_served,
+    other_chain,
+    quorum_lost,
+)
 
-STATUS: dict[str, Any] = {"role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9}}
+STATUS: dict[str, Any] = {
+    "chain": "ab" * 32, "role": "validator", "peers": 3, "peers_up": 3, "unreachable": [], "at": {"height": 9},
+}  # fmt: skip
 VITALS: dict[str, Any] = {
     "now_us": 0,
     "stages": [{"name": "journal", "busy_ms": 0}],
@@ -38,6 +50,7 @@ VITALS: dict[str, Any] = {
     "tls": None,
     "peers": [{"name": "node-1", "up": True, "heard_us": [5], "passed_over": False}],
 }
+ROOT = Path(__file__).parents[2]
 CONFIG = Config(recovery=RecoverySection(disk_free_bytes_min=0))
 
 
@@ -149,9 +162,16 @@ def test_transactions_that_nothing_holds_back_and_nobody_executes_are_shown(tmp_
 def test_a_validator_whose_key_is_in_no_committee_is_shown(tmp_path: Path) -> None:
     node = FakeNode()
     node.said |= {"role": "follower", "peers": 4, "epoch": 3}
-    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 12) == ["not-in-committee"]
+    assert looked(Watch(node, CONFIG, tmp_path, logger()), node, 1) == ["not-in-committee"], "at once"
     [found] = node.shown[-1]
-    assert (found["severity"], "epoch 3" in found["evidence"]) == ("degraded", True)
+    assert (found["severity"], "of this home is not in the committee of epoch 3" in found["evidence"]) == (
+        "degraded",
+        True,
+    )
+    (tmp_path / "retired").mkdir()  # as `node replace-key` leaves it
+    looked(Watch(node, CONFIG, tmp_path, logger()), node, 1)
+    assert "of this home, which replaced another one, is not in the committee" in node.shown[-1][0]["evidence"]
+    (tmp_path / "retired").rmdir()
     # A follower has no validator key, and another shard's committee may be without this validator.
     follower = Config(node=NodeSection(role="follower"), recovery=CONFIG.recovery)
     assert looked(Watch(node, follower, tmp_path, logger()), node, 12) == []
@@ -210,14 +230,41 @@ def test_lanes_of_which_too_much_was_skipped_are_named_with_the_bytes() -> None:
     assert lane_junk(VITALS) == ""
 
 
+def test_a_follower_without_a_link_is_told_the_key_that_a_validator_must_name() -> None:
+    alone = {"role": "follower", "peers": 2, "peers_up": 0, "unreachable": ["node-0", "node-1"]}
+    said = "no validator is connected with this node, whose key is ab12: not node-0, node-1"
+    assert not_served(alone, "ab12") == said
+    assert not_served(alone | {"peers_up": 1}, "ab12") == not_served(alone | {"role": "validator"}, "ab12") == ""
+    assert "`rustorium-node followers add KEY`" in FINDINGS["not-served"].advice
+
+
+def test_a_peer_of_another_chain_is_named_with_its_address_and_chain(tmp_path: Path) -> None:
+    own, other = STATUS["chain"], "cd" * 32
+    sentence = "the other end is on chain {theirs}, this node on {ours}"
+    assert sentence in (ROOT / "crates/transport/src/refusal.rs").read_text(), "the watch reads it"
+    node = FakeNode()
+    watch = Watch(node, CONFIG, tmp_path, logger())
+    refused_here, refused_there = sentence.format(theirs=other, ours=own), sentence.format(theirs=own, ours=other)
+    for said in (
+        refused_here,
+        f'the other end closed the connection because it is on another chain ("{refused_there}")',
+    ):
+        peer = VITALS["peers"][0] | {"up": False, "address": "10.0.0.2:26656", "down_because": said}
+        node.read = VITALS | {"peers": [peer]}
+        watch.look(0)
+        [found] = node.shown[-1]
+        evidence = f"node-1 at 10.0.0.2:26656 is of chain {other}; this node is of chain {own}"
+        assert (found["code"], found["evidence"]) == ("peer-other-chain", evidence)
+    assert other_chain(VITALS | {"peers": [peer | {"down_because": "no answer; it is dialed again"}]}, own) == ""
+
+
 @pytest.mark.parametrize(
     ("role", "peers", "up", "lost"),
     [
         ("validator", 3, 2, ""),
         ("validator", 3, 1, "2 of the 3 validators that a quorum needs"),
         ("validator", 0, 0, ""),
-        ("follower", 4, 1, ""),
-        ("follower", 4, 0, "0 of the 1 validators"),
+        ("follower", 4, 0, ""),
     ],
 )
 def test_a_quorum_counts_the_node_itself_where_it_votes(role: str, peers: int, up: int, lost: str) -> None:

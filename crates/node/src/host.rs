@@ -78,7 +78,7 @@ impl Host {
 
     /// Returns the health of the shard's parts; `None` after `close`.
     pub fn vitals(&self) -> Option<VitalsNote> {
-        self.running.lock().as_ref().map(|running| running.vitals.read())
+        self.running.lock().as_ref().map(|running| running.vitals.read(&running.transport.status()))
     }
 
     /// Returns the rotation of the store's keys.

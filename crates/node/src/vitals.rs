@@ -1,6 +1,6 @@
 //! Measurements of a running node's parts: the time that each has spent on its current work, and the faults found.
 
-use crate::links::Links;
+use crate::links::{Links, PeerName};
 use crate::remote_signer::{RemoteSigner, SignerNote};
 use crate::shard_thread::ShardGauges;
 use parking_lot::Mutex;
@@ -11,6 +11,7 @@ use rustorium_stages::executor::Progress;
 use rustorium_stages::lane_junk::JunkLane;
 use rustorium_stages::queue::Queue;
 use rustorium_storage::{Journal, Store};
+use rustorium_transport::LinkStatus;
 use rustorium_types::{Hash, PublicKey, ValidatorIndex};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +66,12 @@ pub struct PeerNote {
     pub heard_us: Vec<u64>,
     /// True if its views are given up at once because it lost its last turns.
     pub passed_over: bool,
+    /// Address at which it is dialed, while its link is down; absent if it dials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Reason why its link went down or didn't come up, while it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down_because: Option<String>,
 }
 
 /// A block that waited for this node's clock and for nothing else.
@@ -207,19 +214,24 @@ impl Vitals {
         cuts.map(|(key, why)| format!("{} ({}) {why}", name(key).unwrap_or_default(), Hash(*key))).collect()
     }
 
-    /// Reads all, and takes the arrivals.
-    pub(crate) fn read(&self) -> VitalsNote {
+    /// Reads all, and takes the arrivals. `links`: the links to the committee.
+    pub(crate) fn read(&self, links: &[LinkStatus]) -> VitalsNote {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let stage = |(name, busy): &(&'static str, Busy)| StageNote { name, busy_ms: busy().map_or(0, ms) };
         let journal = self.journal.stats();
         let some = |height: u64| (height > 0).then_some(height);
         let mut arrivals = self.gauges.arrivals.take();
         let passed_over = self.gauges.passed_over.lock().clone();
+        let away: BTreeMap<PublicKey, PeerName> =
+            self.links.unreachable().into_iter().map(|peer| (peer.node_key, peer)).collect();
+        let reason = |key: &PublicKey| links.iter().find(|link| link.node_key == *key)?.last_error.clone();
         let peer = |(name, key, up): (String, PublicKey, bool)| PeerNote {
             name,
             up,
             passed_over: self.links.place(&key).is_some_and(|place| passed_over.contains(&place)),
             heard_us: arrivals.remove(&key).unwrap_or_default().into(),
+            address: away.get(&key).and_then(|peer| peer.address.as_ref()).map(ToString::to_string),
+            down_because: away.get(&key).and_then(|peer| reason(&peer.node_key)),
         };
         VitalsNote {
             now_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),

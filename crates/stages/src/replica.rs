@@ -102,6 +102,7 @@ impl Replica {
         let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
         let context = Arc::new(context.signed_elsewhere(elsewhere).of_release(newest));
         let metrics = Arc::new(NodeMetrics::new(tip.header.shard));
+        metrics.height.set(i64::try_from(tip.height.0).unwrap_or(i64::MAX));
         let progress = Arc::<Progress>::default();
         progress.executed.store(tip.height.0, Ordering::Release);
         progress.claimed.store(tip.header.result.height.0, Ordering::Release);

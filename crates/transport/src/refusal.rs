@@ -95,7 +95,7 @@ pub enum Refusal {
         "the other end doesn't know this node's key ({0:?}); check that both use the same genesis and that the key file is this validator's"
     )]
     UnknownHere(String),
-    /// The other end is on another chain.
+    /// The other end is on another chain. The watch in Python finds both chains in this sentence.
     #[error("the other end is on chain {theirs}, this node on {ours}; use the same genesis on both")]
     WrongChain {
         /// The peer's chain.

@@ -50,9 +50,7 @@ def put_many(
 
     It waits while the account's quota is used up, and shows the rate and the time left. --timeout is for each
     transaction. Run it again after an error: keys that were set are set again."""
-    from rustorium.client import text_to_bytes
-
-    values = {text_to_bytes(name, encoding): text_to_bytes(value, encoding) for name, value in entries(file).items()}
+    values = decoded(entries(file), encoding)
     signer = key_of(key, passphrase_file)
     open_client = client_of(net, node, genesis, timeout_s, token_file=token_file)
     with open_client as client, progress("transactions") as advance:
@@ -72,9 +70,31 @@ def entries(file: Path) -> Mapping[str, str]:
         found: Any = json.loads(content_of(file))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not JSON ({error}): write an object of keys and values") from None
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+    if not isinstance(found, dict):
         raise UsageError(f'{file} has no keys with texts as values: write an object such as {{"name": "value"}}')
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise UsageError(
+                f'{file} has no text as value of {name!r}: write an object of texts such as {{"name": "value"}}'
+            )
     return found
+
+
+def decoded(texts: Mapping[str, str], encoding: str) -> dict[bytes, bytes]:
+    """Returns keys and values as bytes. Errors: UsageError that names the key."""
+    from rustorium.client import text_to_bytes
+    from rustorium.errors import UsageError
+
+    values = dict[bytes, bytes]()
+    for name, value in texts.items():
+        key = text_to_bytes(name, encoding)
+        try:
+            values[key] = text_to_bytes(value, encoding)
+        except UsageError:
+            raise UsageError(
+                f"the value of {name!r} is not {encoding}: correct it or choose another --encoding"
+            ) from None
+    return values
 
 
 def fault_of(result: "Result") -> Exception | None:

@@ -101,7 +101,7 @@ def _looker(
     0, and those on the nodes in order. Errors: UsageError, HomeMissing."""
     from rustorium.errors import HomeMissing
     from rustorium.health.verdict import of_net, of_node, of_shards
-    from rustorium.home.paths import default_home
+    from rustorium.home.paths import Home, default_home
     from rustorium.net.probe import ask
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
@@ -120,13 +120,21 @@ def _looker(
     def look() -> "tuple[list[NodeStatus], list[Verdict], list[Verdict]]":
         mine, advice = _own(own, timeout_s) if own is not None else (None, "")
         others = [_named(one, found) for one in ask(endpoints, timeout_s, token, tls)] if endpoints else []
-        statuses = [mine] if mine is not None else []
-        statuses += [one for one in others if mine is None or one.node != mine.node]
+        known = [(mine, str(own.path) if isinstance(own, Home) else own.url)] if mine and own else []
+        known += [
+            (one, url) for one, url in zip(others, endpoints, strict=True) if mine is None or not _same(one, mine)
+        ]
+        statuses, places = [one for one, _ in known], [place for _, place in known]
         asked = found is not None
-        nets = [of_net(statuses, all_asked=asked), *of_shards(statuses, all_asked=asked)]
+        nets = [of_net(statuses, all_asked=asked, places=places), *of_shards(statuses, all_asked=asked)]
         return statuses, nets, [of_node(one, advice if one is mine else "") for one in statuses]
 
     return look
+
+
+def _same(one: "NodeStatus", mine: "NodeStatus") -> bool:
+    """Checks that both are reports of one node. Nodes of different chains may have one name."""
+    return one.node == mine.node and (not one.chain or not mine.chain or one.chain == mine.chain)
 
 
 def _named(one: "NodeStatus", net: "Net | None") -> "NodeStatus":

@@ -18,11 +18,22 @@ from rustorium.client.submit import Result
 from rustorium.client.text import K, raw
 from rustorium.client.transactions import succeeded
 from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
-from rustorium.types import OPERATIONS_MAX, Issued, ListedKey, Submitted, TransactionStatus, Wait
+from rustorium.types import (
+    KEY_BYTES_MAX,
+    OPERATIONS_MAX,
+    VALUE_BYTES_MAX,
+    Issued,
+    ListedKey,
+    Submitted,
+    TransactionStatus,
+    Wait,
+)
 
 BYTES_MAX = 192 * 1024
 """Maximum number of bytes of keys and values in one transaction. A transaction has at most 256 KiB; the rest is for its
 other fields."""
+NAME_CHARACTERS_MAX = 80
+"""Maximum number of characters of a key that an error shows."""
 PAGE_KEYS = 100
 ASK_AGAIN_S = (0.05, 1.0)
 """First and longest pause between two requests for a transaction's status."""
@@ -69,7 +80,9 @@ class ConvenienceMethods(PoolMethods):
         """Sets many keys, in as few transactions as they fit into, in the order of `values`.
 
         Each transaction sets all of its keys or none. Returns for each key the result of its transaction: `Submitted`,
-        whose receipt may be a failed one, or an error. `on_progress` and `timeout_s` as for `send_many`."""
+        whose receipt may be a failed one, or an error. `on_progress` and `timeout_s` as for `send_many`.
+
+        Errors: UsageError that names the key if a key or value has a wrong type or is too long; nothing is sent."""
         signer = self._signer(key)
         if not isinstance(values, Mapping):
             raise arguments.refused("values", "a dict of keys and values", values)
@@ -146,10 +159,27 @@ class ConvenienceMethods(PoolMethods):
 
 
 def fitting(values: Mapping[K, bytes | str]) -> list[list[K]]:
-    """Returns the keys of each transaction, in order. Errors: UsageError if a key or value is neither bytes nor
-    text."""
-    sized = ((name, len(raw(name, "a key")) + len(raw(value, "a value"))) for name, value in values.items())
+    """Returns the keys of each transaction, in order. Errors: UsageError that names the key if a key or value is
+    neither bytes nor text, or too long."""
+    sized = ((name, _sized(name, value)) for name, value in values.items())
     return wire.split(sized, OPERATIONS_MAX, BYTES_MAX)
+
+
+def _sized(name: bytes | str, value: bytes | str) -> int:
+    """Returns the bytes of a key and its value together. Errors: UsageError."""
+    shown = repr(name)
+    if len(shown) > NAME_CHARACTERS_MAX:
+        shown = f"{shown[:NAME_CHARACTERS_MAX]}…"
+    total = 0
+    for content, what, most in (
+        (name, f"the key {shown}", KEY_BYTES_MAX),
+        (value, f"the value of {shown}", VALUE_BYTES_MAX),
+    ):
+        size = len(raw(content, what))
+        if size > most:
+            raise UsageError(f"{what} has {size:,} bytes, and at most {most:,} are allowed: shorten or split it")
+        total += size
+    return total
 
 
 def json_bytes(value: Any) -> bytes:

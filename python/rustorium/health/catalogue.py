@@ -102,6 +102,22 @@ FINDINGS: Mapping[str, Kind] = {
         "check that those validators run, that config.toml has their addresses, and that their genesis names the same "
         "chain (`genesis show`): nodes of another chain are refused",
     ),
+    "not-served": Kind(
+        Severity.NOT_READY,
+        Act.WAIT,
+        "validators serve only members and the followers that they name: unless this node is a member, have the "
+        "operator of a validator whose address it knows run `rustorium-node followers add KEY` (`keys show` prints the "
+        "key of this home's node.key), or add the key to [p2p] followers in that validator's config.toml and restart "
+        "it; if the key is named, check that the validator runs, that config.toml here has its address, and that both "
+        "have the same genesis (`genesis show`)",
+    ),
+    "peer-other-chain": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "compare the genesis files with that validator's operator (`genesis show FILE` shows a file's chain): whoever "
+        "has the wrong one stops that node and makes a home with the right one; if only the address is wrong, correct "
+        "p2p.peers in config.toml",
+    ),
     "chain-stands": Kind(
         Severity.NOT_READY,
         Act.WAIT,
@@ -183,8 +199,9 @@ FINDINGS: Mapping[str, Kind] = {
     "not-in-committee": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "`node list` shows the next committee: if this key is in it, wait for the next epoch; if not, have the "
-        "operators admit the validator with `node add`, or start the node with --role follower",
+        "`node list` shows the next committee: if this key is in it, wait for the next epoch, which operators can "
+        "begin with `node end-epoch`; if not, have the operators admit the validator with `node add`, or start the "
+        "node with --role follower",
     ),
     "key-retired": Kind(
         Severity.DEGRADED,

@@ -68,6 +68,8 @@ class Vitals:
     retired: str = ""
     cut_off: Sequence[str] = ()
     """Members that aren't listened to, each with the reason."""
+    other_chain: str = ""
+    """The validators whose nodes say that they are of another chain; empty if there are none."""
     many_liars: bool = False
     """`True` if more members than f sent false signatures recently."""
     synced: bool = True
@@ -90,7 +92,9 @@ class Vitals:
     signer_refused: str = ""
     """The signer's refusals within the last minute."""
     quorum_lost: str = ""
-    """The reason why too few validators are connected; empty if enough are."""
+    """The reason why too few validators are connected with a voter; empty if enough are."""
+    not_served: str = ""
+    """The reason why a node without a vote learns nothing: no validator is connected; empty if one is."""
     shard_trouble: str = ""
     """The trouble of other shards that the node hosts; empty if there is none."""
     certificate_ends: str = ""
@@ -187,6 +191,8 @@ class Detector:
         if vitals.quorum_lost:
             said = f"{vitals.quorum_lost}; {wait}" if wait else vitals.quorum_lost
             yield "peers-lost", (said, self._config.lasts_ms)
+        elif vitals.not_served:
+            yield "not-served", (vitals.not_served, self._config.lasts_ms)
         elif not vitals.synced:
             said = f"the node is behind: it has executed height {vitals.executed}"
             yield "catching-up", (said, self._config.lasts_ms)
@@ -206,7 +212,8 @@ class Detector:
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         elif vitals.no_member:
-            yield "not-in-committee", (vitals.no_member, self._config.lasts_ms)
+            # A node that is behind may still execute an epoch from before its key was in the committee.
+            yield "not-in-committee", (vitals.no_member, 0 if vitals.synced else self._config.lasts_ms)
         if vitals.signer_away:
             yield "signer-unreachable", (vitals.signer_away, SIGNER_LASTS_MS)
         if vitals.signer_refused:
@@ -225,6 +232,8 @@ class Detector:
             yield "lane-junk", (vitals.lane_junk, 0)
         if vitals.shard_trouble:
             yield "shard-trouble", (vitals.shard_trouble, 0)
+        if vitals.other_chain:
+            yield "peer-other-chain", (vitals.other_chain, 0)
         if vitals.cut_off:
             yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
         if vitals.many_liars:

@@ -13,6 +13,7 @@ from typing import Any
 from rustorium.health.catalogue import FINDINGS, NOT_HEARD
 from rustorium.types import Evidence, NodeStatus
 
+IF_UNSERVED = f"wait a moment and check again; if it stays so, {FINDINGS['not-served'].advice}"
 FAR_MS = 1 << 62
 """Later than any time that a node names."""
 
@@ -90,7 +91,7 @@ def of_node(status: NodeStatus, advice: str = "") -> Verdict:
         found.insert(0, _not_ready(status))
     if status.retired and "key-retired" not in codes:
         found.append(Problem("key-retired", Level.NOT_WELL, status.retired, FINDINGS["key-retired"].advice))
-    if status.unreachable and "peers-lost" not in codes:
+    if status.unreachable and "peers-lost" not in codes and not _unserved(status):
         said = f"the node has no link to {', '.join(status.unreachable)}"
         found.append(Problem("peers-unreachable", Level.NOT_WELL, said, FINDINGS["peers-lost"].advice))
     if status.filling is not None and (banned := status.filling.get("banned")):
@@ -108,15 +109,24 @@ def _silent(status: NodeStatus) -> int:
     return sum(one.evidence.count(f" {NOT_HEARD} ") for one in status.findings if one.code == "peers-suspected")
 
 
+def _unserved(status: NodeStatus) -> bool:
+    """Checks that a node that follows is linked with no validator."""
+    return status.role == "follower" and not status.peers_up
+
+
 def _not_ready(status: NodeStatus) -> Problem:
     filling = status.filling
     if filling is not None:
         share = filling.get("percent")
         said = f"its store is being filled{f', {share} %' if share is not None else ''}: {status.reason}"
-        return Problem(
-            "filling", Level.NOT_READY, said, "wait: the node is ready when it has everything that the others have"
-        )
+        do = "wait: the node is ready when it has everything that the others have"
+        # A member may fill its store, too, before it knows its role.
+        if filling.get("peers") == 0:
+            do = IF_UNSERVED
+        return Problem("filling", Level.NOT_READY, said, do)
     do = "wait a moment and check again; if it stays so, read its log (`logs aggregate HOME --level warn`)"
+    if _unserved(status):
+        do = IF_UNSERVED
     return Problem("not-ready", Level.NOT_READY, status.reason or "the node doesn't say why", do)
 
 
@@ -138,9 +148,9 @@ def _of_shard(status: NodeStatus, number: int) -> Iterator[NodeStatus]:
     yield from (replace(one, governance=None) for one in status.shards if one.shard == number)
 
 
-def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
+def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool, places: Sequence[str] = ()) -> Verdict:
     """Judges the net by these nodes' reports. `all_asked`: they are the whole net, so a node that doesn't answer is
-    missing."""
+    missing. `places`: the URL or home at which each was asked."""
     heard = [status for status in statuses if status.chain]
     if not heard:
         which = (
@@ -148,24 +158,37 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         )
         do = "start the nodes, or check the network between this machine and them"
         return Verdict("network", "", (Problem("unreachable", Level.NOT_READY, which, do),))
-    chains = {status.chain for status in heard}
-    if len(chains) > 1:
-        first = sorted(chains)[0]
-        others = ", ".join(status.node for status in heard if status.chain != first)
-        said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
-        do = "if they should be of one net, compare their genesis files (`genesis show`)"
-        return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, do),))
+    if len({status.chain for status in heard}) > 1:
+        return Verdict("network", "", (_chains(statuses, places),))
     found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
     found += _governance(heard)
     if all(one.code not in ("no-quorum", "protocol-older") or one.level is Level.NOT_WELL for one in found):
         found[:0] = _stands(heard)
     newest = max(heard, key=lambda status: status.executed)
-    n, connected = _committee(newest)
+    # Members know best how many they are.
+    counts = max(heard, key=lambda status: (status.role == "validator", status.executed))
+    n, connected = _committee(counts)
     retired = sum(status.retired != "" for status in heard if status.role == "validator")
     away = f" ({retired} of them retired)" if retired else ""
-    heard_now = connected - _silent(newest)
+    heard_now = connected - _silent(counts)
     seen = f", {heard_now} of {n} validators connected{away}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
+
+
+def _chains(statuses: Sequence[NodeStatus], places: Sequence[str]) -> Problem:
+    """Names the nodes of each chain, the chain with most nodes first."""
+    of_chain: dict[str, list[str]] = {}
+    for number, status in enumerate(statuses):
+        if status.chain:
+            place = f" at {places[number]}" if number < len(places) else ""
+            of_chain.setdefault(status.chain, []).append(status.node + place)
+    chains = sorted(of_chain.items(), key=lambda one: -len(one[1]))
+    said = "; ".join(f"{', '.join(nodes)} of chain {chain[:12]}…" for chain, nodes in chains)
+    do = (
+        "ask the nodes of one net (--node, --net); if they should be of one, compare their genesis files (`genesis "
+        "show`), and have the operator of a node with a wrong one make a home with the right one"
+    )
+    return Problem("other-chain", Level.NOT_READY, f"these nodes belong to {len(chains)} different chains: {said}", do)
 
 
 def _versions(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
@@ -257,8 +280,11 @@ def _upgrade(wanted: Mapping[str, Any]) -> Problem:
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:
-    """Returns the number of validators, and how many of them this node is or is linked with."""
+    """Returns the number of validators, and how many of them this node is or is linked with; 0 if it can't tell: the
+    committee may have this node with its former validator key."""
     own = int(status.role == "validator")
+    if not own and any(one.code == "not-in-committee" for one in status.findings):
+        return 0, 0
     peers = status.raw.get("peers")
     return (peers + own, status.peers_up + own) if isinstance(peers, int) else (0, 0)
 

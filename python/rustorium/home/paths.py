@@ -92,6 +92,11 @@ class Home:
         return self.path / "run" / "ended.json"
 
     @property
+    def retired(self) -> Path:
+        """Files of former validator keys, in a folder for each."""
+        return self.path / "retired"
+
+    @property
     def lock(self) -> Path:
         """Lock file of the process that uses the home."""
         return self.path / "run" / "node.lock"

@@ -313,9 +313,9 @@ def install(home: Home) -> KeyReplacement:
     if _names(home.party, old):
         # A genesis is made of this file, and would have the old key.
         _move(home.party, aside / home.party.name)
-    make_folder(home.path / "retired")
+    make_folder(home.retired)
     sync_paths(home.path)
-    kept = home.path / "retired" / old
+    kept = home.retired / old
     _move(aside, kept)
     home.rekey.rmdir()
     sync_paths(home.path)

@@ -202,6 +202,7 @@ class HostedShard:
             others=self._troubles,
             core_ms=lambda: self.busy_ms,
             told=self._tell,
+            node_key=launch.public_keys["node_key"],
         )
 
     def _tell(self, codes: list[str]) -> None:

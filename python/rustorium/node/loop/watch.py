@@ -7,6 +7,7 @@ it is written to the audit log, and a disk that hangs delays only the writing.
 import contextlib
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from rustorium.health import certificate
 from rustorium.health.catalogue import Finding, retired_because
 from rustorium.health.detect import Detector, PeerVitals, Vitals
 from rustorium.home import growth
+from rustorium.home.paths import Home
 from rustorium.logs import Logger
 
 NS_PER_S = 1_000_000_000
@@ -31,6 +33,9 @@ RECORDED_EACH = 8
 """Number of beginnings of each kind that are audited; after those only the 16th, 32nd and further powers of two."""
 BLOCK_AHEAD_US = 60_000_000
 """Time for which a block that waited for the clock is reported: its leader's next turn may be that far away."""
+CHAINS = re.compile("is on chain ([0-9a-f]{64}), this node on ([0-9a-f]{64})", re.ASCII)
+"""The part of a link's error (`Refusal::WrongChain`) that has both chains. If the peer refused, it is the peer's
+sentence, and the first chain is this node's."""
 GROWTH_S = 60.0
 """Interval between two notes of the home's bytes and the disk's free space, which `doctor` reads."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
@@ -64,13 +69,15 @@ class Watch:
         others: Callable[[], str] = str,
         core_ms: Callable[[], int] = int,
         told: Callable[[list[str]], None] = lambda _codes: None,
+        node_key: str = "",
     ) -> None:
         """`of_process`: also watches what the node's shards share. `others`: describes the trouble of other shards;
         empty if there is none. `core_ms`: how long the core has been at its present turn. `told` takes the codes of the
-        findings after each look."""
+        findings after each look. `node_key`: this node's public key on its links."""
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._of_process, self._others, self._core_ms, self._told = of_process, others, core_ms, told
-        self._config_role = config.node.role
+        self._config_role, self._node_key = config.node.role, node_key
+        self._key_replaced = Home(home).retired.is_dir()
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -143,6 +150,7 @@ class Watch:
             unserved=read["unserved"],
             retired=retired_because(status.get("key_retired_because")),
             cut_off=read["cut_off"],
+            other_chain=other_chain(read, status["chain"]),
             many_liars=read["many_liars"],
             synced=read["synced"],
             executed=status["at"]["height"],
@@ -155,6 +163,7 @@ class Watch:
             signer_away=(read["signer"] or {}).get("away", ""),
             signer_refused=(read["signer"] or {}).get("refused", ""),
             quorum_lost=quorum_lost(status),
+            not_served=not_served(status, self._node_key),
             shard_trouble=self._others(),
             certificate_ends=certificate_ends(read["tls"], now_ms),
             tls_trouble=(read["tls"] or {}).get("trouble") or "",
@@ -166,7 +175,10 @@ class Watch:
         root may have committees without it."""
         if not self._of_process or self._config_role != "validator" or status["role"] == "validator":
             return ""
-        return f"the validator key of this home is not in the committee of epoch {status['epoch']}: it signs nothing"
+        key = "the validator key of this home"
+        if self._key_replaced:
+            key += ", which replaced another one,"
+        return f"{key} is not in the committee of epoch {status['epoch']}: it signs nothing"
 
     def _note_changes(self, found: dict[str, Finding]) -> None:
         for code in found.keys() - self._known.keys():
@@ -220,6 +232,17 @@ def left_out(read: dict[str, Any]) -> str:
     return ", ".join(said)
 
 
+def other_chain(read: dict[str, Any], chain: str) -> str:
+    """Lists the validators whose nodes say that they are of another chain than this node's, with their addresses."""
+    said = []
+    for peer in read["peers"]:
+        found = CHAINS.search(peer.get("down_because", ""))
+        if found is not None:
+            theirs = found[2] if found[1] == chain else found[1]
+            said.append(f"{peer['name']} at {peer.get('address', 'an unknown address')} is of chain {theirs}")
+    return f"{', '.join(said)}; this node is of chain {chain}" if said else ""
+
+
 def lane_junk(read: dict[str, Any]) -> str:
     """Lists the validators of whose listed bytes more than a hundredth was skipped, for nobody's account."""
     said = [
@@ -245,10 +268,18 @@ def free_bytes(home: Path) -> int | None:
 
 
 def quorum_lost(status: dict[str, Any]) -> str:
-    """Returns why too few validators are connected; empty if enough are. A follower needs one."""
-    own = int(status["role"] == "validator")
-    n, up = status["peers"] + own, status["peers_up"] + own
-    wanted = n - (n - 1) // 3 if own else 1
+    """Returns why too few validators are connected with a voter; empty if enough are."""
+    if status["role"] != "validator":
+        return ""
+    n, up = status["peers"] + 1, status["peers_up"] + 1
+    wanted = n - (n - 1) // 3
     if up >= wanted:
         return ""
     return f"{up} of the {wanted} validators that a quorum needs are connected, not {', '.join(status['unreachable'])}"
+
+
+def not_served(status: dict[str, Any], node_key: str) -> str:
+    """Returns why a node without a vote learns nothing; empty if a validator is connected."""
+    if status["role"] == "validator" or status["peers_up"]:
+        return ""
+    return f"no validator is connected with this node, whose key is {node_key}: not {', '.join(status['unreachable'])}"

@@ -36,7 +36,7 @@ FULL_SHARE = 0.7
 FAILED_VIEWS_MIN = 0.01
 COUNT_MIN = 8
 """Minimum number of measurements to judge by."""
-SHOWN_BY_OTHERS = frozenset({"disk-slow", "peers-lost", "catching-up"})
+SHOWN_BY_OTHERS = frozenset({"disk-slow", "peers-lost", "not-served", "catching-up"})
 """Findings of a node that another cause here shows with figures, or that are a consequence."""
 
 
